@@ -1,0 +1,58 @@
+"""One environment a notebook, kept between runs and keyed by its pins."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from guide.project import BUILD, GuideError
+from guide.script import Script
+
+ENVIRONMENTS = BUILD / "environments"
+KERNEL = "ipykernel==7.4.0"  # what nbmake talks to; the only package beside a notebook's pins
+
+
+def python_of(environment: Path) -> Path:
+    """The interpreter of a virtual environment."""
+    return environment / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+
+
+def prepare(script: Script, cuda: bool) -> Path:
+    """The interpreter of the notebook's own environment, made if its pins are new; raises GuideError if pip fails.
+
+    An older environment of the same notebook is deleted, so that they do not pile up.
+    """
+    pins = [*script.head.pins(cuda), KERNEL]
+    key = hashlib.sha256(json.dumps([pins, platform.python_version()]).encode()).hexdigest()[:12]
+    environment = ENVIRONMENTS / f"{script.name}-{key}"
+    complete = environment / "complete"
+    if complete.exists():
+        return python_of(environment)
+    for older in ENVIRONMENTS.glob(f"{script.name}-*"):
+        if older.name.rpartition("-")[0] == script.name:
+            shutil.rmtree(older)
+    install = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", *pins]
+    for command in ([sys.executable, "-m", "venv", environment], [python_of(environment), *install]):
+        done = subprocess.run([str(part) for part in command], capture_output=True, text=True, check=False)
+        if done.returncode:
+            lines = (done.stderr or done.stdout).strip().splitlines() or ["no message"]
+            errors = [line for line in lines if line.startswith("ERROR")] or lines[-1:]
+            raise GuideError(" ".join(errors)[:600])
+    complete.touch()
+    return python_of(environment)
+
+
+def kernel_spec(python: Path, folder: Path) -> str:
+    """Write a Jupyter kernel that runs ``python`` below ``folder``, to be named in JUPYTER_PATH; returns its name."""
+    name = "notebook"
+    target = folder / "kernels" / name
+    target.mkdir(parents=True)
+    command = [str(python), "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+    (target / "kernel.json").write_text(json.dumps({"argv": command, "display_name": name, "language": "python"}))
+    return name

@@ -1,0 +1,52 @@
+"""Where the rooms of the project are, and the error that every command shows as one sentence."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+SNIPPETS = ROOT / "snippets"
+NOTEBOOKS = ROOT / "notebooks"
+PROOFS = ROOT / "proofs"
+DOCS = ROOT / "docs"
+REFERENCE_MODEL = ROOT / "models" / "reference"
+BUILD = ROOT / "build"  # everything made locally and never committed
+
+
+class GuideError(Exception):
+    """Something a person can mend. Its text is one clear sentence: what is wrong, where, what to do."""
+
+
+def notebook_names() -> list[str]:
+    """The names of all notebooks, sorted: one a script in ``snippets/``."""
+    return sorted(path.stem for path in SNIPPETS.glob("*.py"))
+
+
+def check_names(names: list[str]) -> list[str]:
+    """The given notebook names, or all of them if none is given; an unknown one raises with the known ones."""
+    known = notebook_names()
+    for name in names:
+        if name not in known:
+            raise GuideError(f"There is no notebook '{name}'. Known: {', '.join(known)}.")
+    return names or known
+
+
+def relative(path: Path) -> str:
+    """A path as a reader of the repository knows it."""
+    return path.resolve().relative_to(ROOT).as_posix() if path.resolve().is_relative_to(ROOT) else str(path)
+
+
+def repository() -> str:
+    """``owner/name`` on GitHub: from ``GITHUB_REPOSITORY``, else from the checkout's remote, else a readable blank."""
+    if name := os.environ.get("GITHUB_REPOSITORY"):
+        return name
+    command = ["git", "-C", str(ROOT), "remote", "get-url", "origin"]
+    try:
+        url = subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
+    except FileNotFoundError:
+        url = ""
+    found = re.search(r"github\.com[:/]([\w.-]+/[\w.-]+?)(?:\.git)?$", url)
+    return found[1] if found else "OWNER/REPOSITORY"
