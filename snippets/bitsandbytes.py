@@ -163,7 +163,9 @@ with stopwatch() as double_load:
 
 # %% tags=["check"]
 double_row = weigh("nf4, double quantization", 4, double, baseline, double_load)
-assert all(double.get_submodule(name).weight.quant_state.nested for name in linears)
+double_layers = [double.get_submodule(name) for name in linears]
+assert all(isinstance(layer, bnb.nn.Linear4bit) and layer.weight.quant_type == "nf4" for layer in double_layers)
+assert all(layer.weight.quant_state.nested for layer in double_layers)
 assert double_row["linear_ratio"] > nf4_row["linear_ratio"]
 
 # %%
@@ -202,9 +204,9 @@ assert all(row["loss_difference"] < 0.33 for row in rows)
 # %% [markdown]
 # ## What goes wrong without an error
 #
-# ### `get_memory_footprint` leaves the scales of nf4 out
+# ### The memory footprint leaves the scales of nf4 out
 #
-# It adds up parameters and buffers. The scales of a 4-bit weight are neither, so it shows the same figure with double
+# `get_memory_footprint` adds up parameters and buffers. The scales of a 4-bit weight are neither, so it shows the same figure with double
 # quantization and without.
 
 # %%

@@ -256,9 +256,9 @@ assert all(abs(row["loss_difference"]) < 0.05 for row in rows if row["bits"] == 
 # %% [markdown]
 # ## What goes wrong without an error
 #
-# ### `get_memory_footprint` shows no saving at all
+# ### The memory footprint shows no saving at all
 #
-# A torchao weight reports the dtype and shape it stands for, and the footprint is computed from those.
+# A torchao weight reports the dtype and shape it stands for; `get_memory_footprint` computes from those.
 
 # %%
 for name, model in (("bf16", baseline), ("int8 weight-only", int8)):
@@ -267,9 +267,9 @@ assert int8.get_memory_footprint() == baseline.get_memory_footprint()
 assert rows[0]["quantized_bytes"] < 0.75 * rows[0]["baseline_bytes"]
 
 # %% [markdown]
-# ### `IntxWeightOnlyConfig` at 4 bit stores 8
+# ### Intx at 4 bit stores 8
 #
-# Its values have the precision of 4 bits and are kept one a byte. It is meant for export; it saves no more than int8.
+# `IntxWeightOnlyConfig` keeps values of 4 bits one a byte. It is meant for export, and saves no more than int8.
 
 # %%
 from torchao.quantization import IntxWeightOnlyConfig

@@ -1,0 +1,72 @@
+"""MkDocs' hooks, each a thin caller of the plain functions beside it."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from mkdocs.exceptions import PluginError
+from mkdocs.plugins import event_priority, get_plugin_logger
+from mkdocs.structure.files import File
+from mkdocs.utils import get_relative_url
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # mkdocs loads a hook by its path
+
+from guide import links, notebook_page, pages, render  # noqa: E402
+from guide.project import GuideError, notebook_names  # noqa: E402
+
+log = get_plugin_logger("guide")
+
+
+def _linker(page, files):
+    """From a path below ``docs/`` or ``notebooks/`` to a URL relative to a page."""
+
+    def link(path: str) -> str:
+        file = files.get_file_from_path(path)
+        if file is None:
+            raise GuideError(f"{page.file.src_uri} refers to {path}, which is not a page of the site.")
+        return get_relative_url(file.url, page.url)
+
+    return link
+
+
+@event_priority(100)  # before mkdocs-jupyter looks for notebooks
+def on_files(files, config):
+    try:
+        for path in notebook_page.stage(notebook_names()):
+            files.append(File(path, str(notebook_page.STAGED), config.site_dir, config.use_directory_urls))
+    except GuideError as error:
+        raise PluginError(str(error)) from error
+    return files
+
+
+def on_page_markdown(markdown, page, config, files):
+    if page.file.src_uri.endswith(".ipynb"):
+        return None
+    try:
+        return pages.fill(markdown, f"docs/{page.file.src_uri}", _linker(page, files))
+    except GuideError as error:
+        raise PluginError(str(error)) from error
+
+
+@event_priority(-100)  # after mkdocs-jupyter has rendered
+def on_page_content(html, page, config, files):
+    if not page.file.src_uri.endswith(".ipynb"):
+        return None
+    try:
+        return notebook_page.lighten(html, Path(page.file.src_uri).stem, _linker(page, files))
+    except GuideError as error:
+        raise PluginError(str(error)) from error
+
+
+def on_page_context(context, page, config, nav):
+    source = page.file.src_uri
+    if source.endswith(".ipynb"):
+        name = Path(source).stem
+        page.edit_url = f"https://github.com/{render.repository()}/edit/main/snippets/{name}.py"
+    return context
+
+
+def on_post_build(config):
+    for sentence in links.dead_links(Path(config.site_dir)):
+        log.warning(sentence)  # counted by --strict

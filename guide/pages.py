@@ -1,0 +1,43 @@
+"""Fill a page's marks: ``<!-- guide: WORD ARGUMENTS -->`` becomes what the facts and the proofs say."""
+
+from __future__ import annotations
+
+import re
+
+from guide import render
+from guide.method import Group, read_method, read_methods
+from guide.project import GuideError, notebook_names
+from guide.render import SiteLink
+from guide.script import read_script
+
+MARK = re.compile(r"<!-- guide: (?P<word>[\w-]+)(?P<arguments>[^>]*?) -->")
+
+
+def fill(markdown: str, page: str, link: SiteLink) -> str:
+    """A page's Markdown with its marks replaced; an unknown mark raises GuideError naming it and the page."""
+
+    def replace(mark: re.Match) -> str:
+        word, arguments = mark["word"], mark["arguments"].split()
+        try:
+            match word, arguments:
+                case "use-cases", []:
+                    return render.use_case_table(read_methods())
+                case "use-cases", group:
+                    return render.use_case_table(read_methods(), Group(" ".join(group)))
+                case "pros-cons", [name]:
+                    return render.pros_and_cons(read_method(name))
+                case "facts", [name]:
+                    return render.fact_table(read_method(name))
+                case "install", [name]:
+                    return render.install_block(read_method(name))
+                case "links", [name]:
+                    return render.link_list(read_method(name))
+                case "proof", [name]:
+                    return render.proof_box(read_script(name), link, with_measures=True)
+                case "measured", [bits]:
+                    return render.evidence_table(notebook_names(), int(bits), link)
+        except ValueError as error:
+            raise GuideError(f"{page}: the mark '{mark[0]}' cannot be filled: {error}.") from error
+        raise GuideError(f"{page}: unknown mark '{mark[0]}'; guide/pages.py lists the known ones.")
+
+    return MARK.sub(replace, markdown)

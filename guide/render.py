@@ -1,0 +1,198 @@
+"""Facts and proofs as HTML and Markdown: plain functions, from data to text."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import date
+from html import escape
+
+from guide import proof as proofs
+from guide.method import Cell, Group, Method
+from guide.project import relative, repository
+from guide.proof import Measure, Proof, State
+from guide.script import Script, read_script
+
+SiteLink = Callable[[str], str]  # from a page's path below docs/ or notebooks/ to a URL relative to the page at hand
+
+ADMONITION = {State.PROVEN: "success", State.CHANGED: "warning", State.FAILED: "failure", State.MISSING: "warning"}
+STAND_IN = (
+    "<strong>Run on a stand-in.</strong> Under the name {models} this run loaded the guide's own "
+    '<a href="{card}">reference model</a> of {parameters:.1f} million parameters, and under {texts} that model\'s held-out '
+    "text. The code and the storage are proven; no figure below is a figure of {models}."
+)
+MEASURE_HEAD = ("variant", "whole model", "decoder linears", "perplexity (bf16)", "loss minus bf16's, nats",
+                "same top-1 as bf16", "KL from bf16, nats", "decode speed over bf16's")  # fmt: skip
+
+
+def repository_url(path: str) -> str:
+    return f"https://github.com/{repository()}/blob/main/{path}"
+
+
+def colab_url(name: str) -> str:
+    return f"https://colab.research.google.com/github/{repository()}/blob/main/notebooks/{name}.ipynb"
+
+
+def long_date(text: str) -> str:
+    """An ISO date or time as '23 November 2026'."""
+    day = date.fromisoformat(text[:10])
+    return f"{day.day} {day:%B %Y}"
+
+
+def table(head: tuple[str, ...], rows: list[tuple[str, ...]], caption: str) -> str:
+    """An HTML table whose first column heads its rows. Cells are HTML already; the wrapper can be scrolled by keyboard."""
+    columns = "".join(f'<th scope="col">{cell}</th>' for cell in head)
+    body = "".join(f'<tr><th scope="row">{row[0]}</th>' + "".join(f"<td>{cell}</td>" for cell in row[1:]) + "</tr>" for row in rows)
+    return (
+        f'<div class="guide-table" tabindex="0" role="region" aria-label="{escape(caption)}"><table><caption>{escape(caption)}'
+        f"</caption><thead><tr>{columns}</tr></thead><tbody>{body}</tbody></table></div>"
+    )
+
+
+def measure_cells(row: Measure) -> tuple[str, ...]:
+    return (
+        escape(row.variant),
+        f"{row.quantized_bytes / 1e6:,.2f} MB, {row.ratio:.2f}x smaller",
+        f"{row.linear_ratio:.2f}x smaller",
+        f"{row.perplexity:.3f} ({row.baseline_perplexity:.3f})",
+        f"{row.loss_difference:+.4f} ± {row.loss_difference_error:.4f}",
+        f"{100 * row.top1_agreement:.1f} ± {100 * row.top1_agreement_error:.1f} %",
+        f"{row.kl:.5f} ± {row.kl_error:.5f}",
+        f"{row.speed_ratio:.2f} ({row.speed_ratio_low:.2f} to {row.speed_ratio_high:.2f})",
+    )
+
+
+def measures_table(proof: Proof) -> str:
+    caption = f"Measured by the notebook {proof.notebook} on {proof.machine.name}" + (", stand-in model" if proof.stand_in else "")
+    return table(MEASURE_HEAD, [measure_cells(row) for row in proof.measures], caption)
+
+
+def stand_in_note(proof: Proof) -> str:
+    """The sentence that keeps a stand-in from being taken for the model whose name it ran under; empty for a real run."""
+    if not proof.stand_in:
+        return ""
+    models = ", ".join(escape(source.id) for source in proof.models)
+    texts = ", ".join(escape(source.id) for source in proof.texts) or "the text"
+    parameters = proof.measures[0].parameters / 1e6 if proof.measures else 0.0
+    card = repository_url("models/reference/README.md")
+    return f"<p>{STAND_IN.format(models=models, texts=texts, parameters=parameters, card=card)}</p>"
+
+
+def machine_line(proof: Proof) -> str:
+    machine = proof.machine
+    chip = f"compute capability {machine.capability}" if machine.kind == "cuda" else f"{machine.cores} cores, no GPU"
+    versions = ", ".join(f"{name} {found}" for name, found in proof.versions.items() if found)
+    differing = proof.differing_versions()
+    pinned = "; ".join(f"{name} is pinned at {pin}" for name, (pin, _) in differing.items())
+    return (
+        f"<p>{escape(machine.name)}, {chip}; {long_date(proof.date)}; {proof.seconds:.0f} s; Python {proof.python}; "
+        f"{escape(versions)}{' (' + pinned + ')' if pinned else ''}.</p>"
+    )
+
+
+def proof_box(script: Script, link: SiteLink, with_measures: bool) -> str:
+    """What is proven of a notebook, as one admonition: the state first, then how it was run, then what it measured."""
+    found = proofs.ranked(script)
+    path, _, proof = found[0] if found else (None, None, None)
+    state = proofs.state(proof, script)
+    notebook_page = f'<a href="{link(f"notebooks/{script.name}.ipynb")}">notebook {script.name}</a>'
+    colab = f'<a href="{colab_url(script.name)}">Open in Colab</a>'
+    if proof is None:
+        needs = "" if script.head.guide.needs == "cpu" else f" It needs {escape(script.head.guide.needs)}."
+        text = f"<p>No run of the {notebook_page} is recorded.{needs} {colab}.</p>"
+        return admonition(state, "Not proven yet", text)
+    file = f'<a href="{repository_url(relative(path))}">executed notebook</a>'
+    title = {
+        State.PROVEN: f"Proven on {long_date(proof.date)}" + (", with a stand-in model" if proof.stand_in else ""),
+        State.CHANGED: "Code changed since this proof",
+        State.FAILED: f"Failed on {long_date(proof.date)}",
+    }[state]
+    text = ""
+    if state is State.CHANGED:
+        text += "<p>The code, its pins or the stand-in changed after this run. What follows is of the older code.</p>"
+    if proof.error:
+        place = f" in cell {proof.error.cell}" if proof.error.cell else ""
+        text += f"<p>{escape(proof.error.kind.capitalize())}{place}: {escape(proof.error.message)}</p>"
+    text += stand_in_note(proof) + machine_line(proof)
+    if proof.control:
+        text += (
+            f"<p>Run again with the quantization taken away, {len(proof.control)} of its {len(proof.control)} checks failed, "
+            "as they must.</p>"
+        )
+    if with_measures and proof.measures:
+        text += measures_table(proof)
+    text += f"<p>{notebook_page} · {file} · {colab}</p>"
+    others = [f"{escape(other.machine.name)} ({proofs.state(other, script)}, {long_date(other.date)})" for _, _, other in found[1:]]
+    if others:
+        text += f"<p>Also run on: {'; '.join(others)}.</p>"
+    return admonition(state, title, text)
+
+
+def admonition(state: State, title: str, text: str) -> str:
+    return (
+        f'<div class="admonition {ADMONITION[state]} proof" data-state="{state}">'
+        f'<p class="admonition-title">{escape(title)}</p>{text}</div>'
+    )
+
+
+def use_case_table(methods: dict[str, Method], group: Group | None = None) -> str:
+    """Markdown: which method for what."""
+    lines = ["| method | take it for | bits | calibration |", "| --- | --- | --- | --- |"]
+    for name, method in methods.items():
+        if group is None or method.group is group:
+            bits = ", ".join(map(str, method.bits))
+            lines.append(f"| [{method.title}](methods/{name}.md) | {method.use_case} | {bits} | {method.calibration} |")
+    return "\n".join(lines)
+
+
+def pros_and_cons(method: Method) -> str:
+    """Markdown: two lists."""
+    pros = "\n".join(f"- {text}" for text in method.pros)
+    cons = "\n".join(f"- {text}" for text in method.cons)
+    return f"**For**\n\n{pros}\n\n**Against**\n\n{cons}"
+
+
+def fact_table(method: Method) -> str:
+    """HTML: hardware and features, each with its answer in words, a note, and what it rests on."""
+
+    def row(label: str, cell: Cell) -> tuple[str, ...]:
+        source = "a proof above" if cell.source == "proof" else escape(cell.source)
+        return label, f"<strong>{cell.answer}</strong>", escape(cell.note), source
+
+    labels = {"cpu": "CPU", "nvidia": "NVIDIA GPU", "amd": "AMD GPU", "intel_gpu": "Intel GPU", "apple": "Apple GPU",
+              "save_and_reload": "save and reload", "peft": "fine-tuning with PEFT", "torch_compile": "torch.compile"}  # fmt: skip
+    cells = dict(method.hardware) | dict(method.features)
+    rows = [row(labels[name], cell) for name, cell in cells.items()]
+    return table(("", "works", "note", "source"), rows, f"What {method.title} needs and can do")
+
+
+def install_block(method: Method) -> str:
+    """Markdown: the packages of the method's main notebook, as pinned."""
+    pins = read_script(method.notebooks[0]).head.dependencies
+    return "```bash\npip install " + " ".join(pins) + "\n```"
+
+
+def link_list(method: Method) -> str:
+    """Markdown: pages elsewhere, with the day each was read."""
+    lines = []
+    for link in method.links:
+        day = f", read {long_date(link.read.isoformat())}" if link.read else ""
+        lines.append(f"- [{link.title}]({link.url}){day}")
+    return "\n".join(lines)
+
+
+def evidence_table(names: list[str], bits: int, link: SiteLink) -> str:
+    """HTML: what today's proofs measured at one weight width, each row linked to its notebook."""
+    rows = []
+    for name in names:
+        script = read_script(name)
+        found = proofs.ranked(script)
+        if not found or proofs.state(found[0][2], script) is not State.PROVEN:
+            continue
+        proof = found[0][2]
+        for row in proof.measures:
+            if row.bits == bits:
+                cells = measure_cells(row)
+                place = "stand-in, " if proof.stand_in else ""
+                label = f'<a href="{link(f"notebooks/{name}.ipynb")}">{escape(name)}</a>, {cells[0]} ({place}{proof.machine.slug})'
+                rows.append((label, *cells[1:]))
+    return table(MEASURE_HEAD, rows, f"Measured at {bits} bits") if rows else "<p>No proof of today's code measured this yet.</p>"

@@ -1,0 +1,102 @@
+"""Every task of the project, one session each. ``nox -l`` lists them, ``nox`` alone runs what a pull request must pass."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import nox
+
+nox.needs_version = ">=2025.5.1"
+nox.options.default_venv_backend = "virtualenv"
+nox.options.reuse_venv = "yes"
+nox.options.sessions = ["lint", "tests", "docs"]
+
+GROUPS = nox.project.load_toml("pyproject.toml")
+QUIET = {"NO_MKDOCS_2_WARNING": "1", "DISABLE_MKDOCS_2_WARNING": "true"}  # banners of MkDocs plugins, not warnings
+
+
+def install(session: nox.Session, group: str) -> None:
+    """Install one dependency group, unless this environment already has exactly that."""
+    pins = nox.project.dependency_groups(GROUPS, group)
+    session.install(*pins)
+
+
+def site_variables() -> dict[str, str]:
+    """What mkdocs.yml reads from the environment, all of it from the repository's address."""
+    code = "from guide.project import repository; print(repository())"
+    repository = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
+    owner, name = repository.split("/")
+    variables = {"EDIT_URI_TEMPLATE": f"https://github.com/{repository}/edit/main/docs/{{path}}", **QUIET}
+    if "GITHUB_REPOSITORY" in os.environ:
+        variables["SITE_URL"] = os.environ.get("SITE_URL", f"https://{owner}.github.io/{name}/")
+    return variables
+
+
+@nox.session
+def serve(session: nox.Session) -> None:
+    """Read the guide at http://127.0.0.1:8000/, rebuilt as you edit."""
+    install(session, "docs")
+    session.run("mkdocs", "serve", *session.posargs, env=site_variables())
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Build the site into site/; a warning is an error."""
+    install(session, "docs")
+    session.run("mkdocs", "build", "--strict", *session.posargs, env=site_variables())
+
+
+@nox.session
+def notebooks(session: nox.Session) -> None:
+    """Build notebooks/ from snippets/; with --check, change nothing and fail if one is stale or edited."""
+    install(session, "notebooks")
+    session.run("python", "-m", "guide.notebooks", *session.posargs)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Ruff over Python files and notebooks, and whether each notebook is what its script builds; -- --fix mends style."""
+    install(session, "lint")
+    session.run("ruff", "check", *session.posargs, ".")
+    session.run("ruff", "format", *([] if "--fix" in session.posargs else ["--check"]), ".")
+    session.run("python", "-m", "guide.notebooks", "--check")
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """Unit tests, and browser tests of the built site in a real Chromium."""
+    install(session, "tests")
+    session.run("pytest", *session.posargs, env=QUIET)
+
+
+@nox.session
+def browser(session: nox.Session) -> None:
+    """Fetch Playwright's own Chromium for the browser tests, where the system has none."""
+    install(session, "tests")
+    session.run("playwright", "install", *session.posargs, "chromium")
+
+
+@nox.session
+def prove(session: nox.Session) -> None:
+    """Run the notebooks and record what happened; see nox -s prove -- --help."""
+    if "--no-install" in session.posargs:  # on a node without network: the interpreter at hand, as it is
+        session.run(sys.executable, "-m", "guide.prove", *session.posargs, external=True)
+        return
+    install(session, "prove")
+    session.run("python", "-m", "guide.prove", *session.posargs)
+
+
+@nox.session
+def wheels(session: nox.Session) -> None:
+    """Gather the wheels that a machine without network lacks to prove notebooks; see nox -s wheels -- --help."""
+    install(session, "prove")
+    session.run("python", "-m", "guide.wheels", *session.posargs)
+
+
+@nox.session
+def train(session: nox.Session) -> None:
+    """Train the reference model anew into models/reference/; resumes where it was stopped."""
+    install(session, "train")
+    session.run("python", "-m", "guide.reference", *session.posargs)
