@@ -12,7 +12,7 @@ ADVICE = {
     "out of memory": "Run it on a machine with more memory, or take a smaller model in the script.",
     "dead kernel": "The process died without a Python error: look for a crash in compiled code, or for the system's "
     "out-of-memory killer.",
-    "timeout": "Something hangs or the machine is slower than the script expects: raise 'minutes' in its head if the work is real.",
+    "timeout": "Something hangs, or the machine is slow: raise 'minutes' in the script's head if it is real work.",
     "missing package": "Add it to the dependencies in the script's head; with --no-install, install it first (nox -s wheels).",
     "hub unreachable": "The model hub did not answer: check the network, or leave --hub out to use the stand-in.",
     "wrong hardware": "Run it on a machine that has what 'needs' in the script's head asks for.",

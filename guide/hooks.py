@@ -12,8 +12,8 @@ from mkdocs.utils import get_relative_url
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # mkdocs loads a hook by its path
 
-from guide import links, notebook_page, pages, render  # noqa: E402
-from guide.project import GuideError, notebook_names  # noqa: E402
+from guide import links, notebook_page, pages, render
+from guide.project import GuideError, notebook_names
 
 log = get_plugin_logger("guide")
 

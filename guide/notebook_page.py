@@ -97,7 +97,9 @@ def shared_code_note(code: Tag) -> Tag:
     """A line in place of code that is the same in every notebook: what it is, and where it stands."""
     lines = code.get_text().splitlines()
     title = lines[0].removeprefix("# @title ")
-    path = next(path for path in sorted((SNIPPETS / "shared").glob("*.py")) if f'"""{title}' in path.read_text(encoding="utf-8"))
+    path = next(
+        path for path in sorted((SNIPPETS / "shared").glob("*.py")) if f'"""{title}' in path.read_text(encoding="utf-8")
+    )
     note = Tag(name="p", attrs={"class": "guide-shared"})
     note.append(f"A cell of {len(lines) - 1} lines stands here in the notebook, the same in each: ")
     anchor = Tag(name="a", attrs={"href": repository_url(relative(path))})

@@ -32,7 +32,19 @@ from guide.failures import from_notebook, paragraph
 from guide.machine import this_machine
 from guide.notebooks import build, fault
 from guide.project import BUILD, PROOFS, ROOT, GuideError, check_names, relative
-from guide.proof import ENVIRONMENT_MIME, MEASURES_MIME, Failure, Machine, Proof, Source, committed, digest, output_data, pins, read
+from guide.proof import (
+    ENVIRONMENT_MIME,
+    MEASURES_MIME,
+    Failure,
+    Machine,
+    Proof,
+    Source,
+    committed,
+    digest,
+    output_data,
+    pins,
+    read,
+)
 from guide.script import Script, read_script
 
 LOCAL_PROOFS = BUILD / "proofs"  # what was run in this checkout; --keep copies it to proofs/
@@ -81,7 +93,9 @@ class Reporter:
         rest = list(self.expected.items())
         later = sum(value for _, value in rest[[key for key, _ in rest].index(name) + 1 :])
         left = max(0.0, self.expected[name] - seconds) + later
-        text = f"{name}: {what}; about {left / 60:.0f} min left in all" if left > 60 else f"{name}: {what}; about a minute left"
+        text = (
+            f"{name}: {what}; about {left / 60:.0f} min left in all" if left > 60 else f"{name}: {what}; about a minute left"
+        )
         self.progress.update(self.task, description=text)
         if not self.console.is_terminal and time.monotonic() - self.shown > 20:
             self.say(text)
@@ -278,7 +292,9 @@ def unknown_argument(notebook: NotebookNode, folder: Path, python: Path) -> Fail
     command = [str(python), "-m", "guide.arguments", str(path)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     if done.returncode:
-        message = done.stderr.strip().splitlines()[-1] if done.stderr.strip() else "the check of arguments ended without a word"
+        message = (
+            done.stderr.strip().splitlines()[-1] if done.stderr.strip() else "the check of arguments ended without a word"
+        )
         return Failure(kind="error", message=message, cell=None)
     faults = json.loads(done.stdout.strip().splitlines()[-1])
     return Failure(kind="unknown argument", message=faults[0][1], cell=faults[0][0]) if faults else None

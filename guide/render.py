@@ -22,6 +22,16 @@ STAND_IN = (
 )
 MEASURE_HEAD = ("variant", "whole model", "decoder linears", "perplexity (bf16)", "loss minus bf16's, nats",
                 "same top-1 as bf16", "KL from bf16, nats", "decode speed over bf16's")  # fmt: skip
+FACT_LABELS = {
+    "cpu": "CPU",
+    "nvidia": "NVIDIA GPU",
+    "amd": "AMD GPU",
+    "intel_gpu": "Intel GPU",
+    "apple": "Apple GPU",
+    "save_and_reload": "save and reload",
+    "peft": "fine-tuning with PEFT",
+    "torch_compile": "torch.compile",
+}
 
 
 def repository_url(path: str) -> str:
@@ -41,7 +51,9 @@ def long_date(text: str) -> str:
 def table(head: tuple[str, ...], rows: list[tuple[str, ...]], caption: str) -> str:
     """An HTML table whose first column heads its rows. Cells are HTML already; the wrapper can be scrolled by keyboard."""
     columns = "".join(f'<th scope="col">{cell}</th>' for cell in head)
-    body = "".join(f'<tr><th scope="row">{row[0]}</th>' + "".join(f"<td>{cell}</td>" for cell in row[1:]) + "</tr>" for row in rows)
+    body = "".join(
+        f'<tr><th scope="row">{row[0]}</th>' + "".join(f"<td>{cell}</td>" for cell in row[1:]) + "</tr>" for row in rows
+    )
     return (
         f'<div class="guide-table" tabindex="0" role="region" aria-label="{escape(caption)}"><table><caption>{escape(caption)}'
         f"</caption><thead><tr>{columns}</tr></thead><tbody>{body}</tbody></table></div>"
@@ -62,7 +74,9 @@ def measure_cells(row: Measure) -> tuple[str, ...]:
 
 
 def measures_table(proof: Proof) -> str:
-    caption = f"Measured by the notebook {proof.notebook} on {proof.machine.name}" + (", stand-in model" if proof.stand_in else "")
+    caption = f"Measured by the notebook {proof.notebook} on {proof.machine.name}" + (
+        ", stand-in model" if proof.stand_in else ""
+    )
     return table(MEASURE_HEAD, [measure_cells(row) for row in proof.measures], caption)
 
 
@@ -121,7 +135,9 @@ def proof_box(script: Script, link: SiteLink, with_measures: bool) -> str:
     if with_measures and proof.measures:
         text += measures_table(proof)
     text += f"<p>{notebook_page} · {file} · {colab}</p>"
-    others = [f"{escape(other.machine.name)} ({proofs.state(other, script)}, {long_date(other.date)})" for _, _, other in found[1:]]
+    others = [
+        f"{escape(other.machine.name)} ({proofs.state(other, script)}, {long_date(other.date)})" for _, _, other in found[1:]
+    ]
     if others:
         text += f"<p>Also run on: {'; '.join(others)}.</p>"
     return admonition(state, title, text)
@@ -158,11 +174,9 @@ def fact_table(method: Method) -> str:
         source = "a proof above" if cell.source == "proof" else escape(cell.source)
         return label, f"<strong>{cell.answer}</strong>", escape(cell.note), source
 
-    labels = {"cpu": "CPU", "nvidia": "NVIDIA GPU", "amd": "AMD GPU", "intel_gpu": "Intel GPU", "apple": "Apple GPU",
-              "save_and_reload": "save and reload", "peft": "fine-tuning with PEFT", "torch_compile": "torch.compile"}  # fmt: skip
     cells = dict(method.hardware) | dict(method.features)
-    rows = [row(labels[name], cell) for name, cell in cells.items()]
-    return table(("", "works", "note", "source"), rows, f"What {method.title} needs and can do")
+    rows = [row(FACT_LABELS[name], cell) for name, cell in cells.items()]
+    return table(("what", "works", "note", "source"), rows, f"What {method.title} needs and can do")
 
 
 def install_block(method: Method) -> str:
@@ -193,6 +207,10 @@ def evidence_table(names: list[str], bits: int, link: SiteLink) -> str:
             if row.bits == bits:
                 cells = measure_cells(row)
                 place = "stand-in, " if proof.stand_in else ""
-                label = f'<a href="{link(f"notebooks/{name}.ipynb")}">{escape(name)}</a>, {cells[0]} ({place}{proof.machine.slug})'
+                label = (
+                    f'<a href="{link(f"notebooks/{name}.ipynb")}">{escape(name)}</a>, {cells[0]} ({place}{proof.machine.slug})'
+                )
                 rows.append((label, *cells[1:]))
-    return table(MEASURE_HEAD, rows, f"Measured at {bits} bits") if rows else "<p>No proof of today's code measured this yet.</p>"
+    return (
+        table(MEASURE_HEAD, rows, f"Measured at {bits} bits") if rows else "<p>No proof of today's code measured this yet.</p>"
+    )

@@ -16,12 +16,14 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import tomllib
 import zipfile
 from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from packaging.dependency_groups import resolve_dependency_groups
 from packaging.metadata import parse_email
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.specifiers import SpecifierSet
@@ -30,21 +32,9 @@ from packaging.version import InvalidVersion, Version
 from rich.console import Console
 from rich.progress import MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from guide.project import BUILD, GuideError, check_names, relative
+from guide.project import BUILD, ROOT, GuideError, check_names, relative
 from guide.script import Script, read_script
 
-# What `nox -s prove` installs beside the pins of a notebook.
-PROVE_REQUIREMENTS = [
-    "nox",
-    "nbmake==1.5.5",
-    "ipykernel==7.4.0",
-    "jupytext==1.19.6",
-    "nbformat",
-    "packaging",
-    "pydantic>=2",
-    "pytest",
-    "rich",
-]
 PYTHONS = ["3.11", "3.12", "3.13", "3.14", "3.15"]
 # pip matches each platform name exactly and prefers the earlier ones, so all are named, and the oldest glibc first:
 # of two builds of one version, the one that runs on more nodes is taken.
@@ -381,7 +371,8 @@ def find_roots(scripts: list[Script], python: str) -> list[Demand]:
             needs = script.head.requires_python
             raise GuideError(f"The notebook '{script.name}' needs Python {needs}, but --python is {python}.")
     pins = [(pin, f"notebook {script.name}") for script in scripts for pin in script.head.pins(cuda=True)]
-    tools = [(requirement, "nox -s prove") for requirement in PROVE_REQUIREMENTS]
+    groups = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["dependency-groups"]
+    tools = [(text, "nox -s prove") for text in ["nox", *resolve_dependency_groups(groups, "prove")]]
     demands = [Demand(Requirement(text), by) for text, by in pins + tools]
     environment = Node(python, {}).environment("")
     return [demand for demand in demands if not (mark := demand.requirement.marker) or mark.evaluate(environment)]

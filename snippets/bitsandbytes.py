@@ -29,7 +29,7 @@
 from snippets.shared.environment import show_environment
 
 # %%
-from snippets.shared.measure import *  # noqa: F403
+from snippets.shared.measure import *
 
 # %%
 device = show_environment("transformers", "accelerate", "bitsandbytes", needs="cpu")
@@ -206,8 +206,8 @@ assert all(row["loss_difference"] < 0.33 for row in rows)
 #
 # ### The memory footprint leaves the scales of nf4 out
 #
-# `get_memory_footprint` adds up parameters and buffers. The scales of a 4-bit weight are neither, so it shows the same figure with double
-# quantization and without.
+# `get_memory_footprint` adds up parameters and buffers. The scales of a 4-bit weight are neither, so it shows the same
+# figure with double quantization and without.
 
 # %%
 fresh = AutoModelForCausalLM.from_pretrained("qwen3-nf4", device_map="auto")

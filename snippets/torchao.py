@@ -29,7 +29,7 @@
 from snippets.shared.environment import show_environment
 
 # %%
-from snippets.shared.measure import *  # noqa: F403
+from snippets.shared.measure import *
 
 # %%
 device = show_environment("transformers", "accelerate", "torchao", needs="cpu")
@@ -182,9 +182,7 @@ if has_int4_kernel:
         # --8<-- [start:int4]
         int4 = AutoModelForCausalLM.from_pretrained(
             "Qwen/Qwen3-0.6B",
-            quantization_config=TorchAoConfig(
-                Int4WeightOnlyConfig(group_size=128, int4_packing_format="tile_packed_to_4d")
-            ),
+            quantization_config=TorchAoConfig(Int4WeightOnlyConfig(group_size=128, int4_packing_format="tile_packed_to_4d")),
             dtype=torch.bfloat16,
             device_map="auto",
         )

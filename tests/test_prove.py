@@ -85,7 +85,9 @@ def control(tmp_path, check: str):
         "        return model\n"
     )
     load = "from transformers import PreTrainedModel\nmodel = PreTrainedModel.from_pretrained('x', quantization_config=4)"
-    notebook = new_notebook(cells=[new_code_cell("%pip install x"), new_code_cell(load), new_code_cell(check), new_code_cell("1")])
+    notebook = new_notebook(
+        cells=[new_code_cell("%pip install x"), new_code_cell(load), new_code_cell(check), new_code_cell("1")]
+    )
     notebook.cells[0].metadata["tags"] = ["skip-execution"]
     notebook.cells[2].metadata["tags"] = ["check"]
     copy, must_fail = prove.control_copy(notebook, CPU)
@@ -93,7 +95,7 @@ def control(tmp_path, check: str):
     assert len(copy.cells) == 3
     variables = {"PYTHONSAFEPATH": "", "JUPYTER_PLATFORM_DIRS": "1"}
     copy.cells.insert(0, new_code_cell(f"import sys\nsys.path.insert(0, {str(tmp_path)!r})"))
-    ran, failure = prove.execute(copy, tmp_path / "run", Path(sys.executable), variables, 60, lambda cell: None)
+    ran, _ = prove.execute(copy, tmp_path / "run", Path(sys.executable), variables, 60, lambda cell: None)
     assert ran is not None
     ran.cells.pop(0)
     return prove.weak_check(ran, must_fail)

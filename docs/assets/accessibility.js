@@ -1,15 +1,16 @@
-// Names for parts that Material for MkDocs leaves unnamed, for those who hear a page instead of seeing it.
-document$.subscribe(() => {
+// What Material for MkDocs leaves out for those who hear a page or use the keyboard: names, and a way to scroll a wide table.
+const complete = () => {
   document.querySelector(".md-search")?.setAttribute("aria-label", "Search");
-  const name = (nav) => {
-    if (!nav.hasAttribute("aria-label")) {
-      const all = [...document.querySelectorAll(".md-code__nav")];
-      nav.setAttribute("aria-label", `Actions for code block ${all.indexOf(nav) + 1}`);
-    }
-  };
-  document.querySelectorAll(".md-code__nav").forEach(name);
-  new MutationObserver(() => document.querySelectorAll(".md-code__nav:not([aria-label])").forEach(name)).observe(
-    document.querySelector(".md-content"),
-    { childList: true, subtree: true },
-  );
+  document.querySelectorAll(".md-code__nav").forEach((nav, i) => nav.setAttribute("aria-label", `Actions for code block ${i + 1}`));
+  document.querySelectorAll(".md-typeset__scrollwrap").forEach((wrap, i) => {
+    wrap.tabIndex = 0;
+    wrap.setAttribute("role", "region");
+    wrap.setAttribute("aria-label", `Table ${i + 1}`);
+  });
+};
+
+// The theme adds those parts after the page is there, and changes the page without reloading.
+document$.subscribe(() => {
+  complete();
+  new MutationObserver(complete).observe(document.querySelector(".md-content"), { childList: true, subtree: true });
 });
