@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 import sys
 
 import nox
@@ -18,34 +16,22 @@ QUIET = {"NO_MKDOCS_2_WARNING": "1", "DISABLE_MKDOCS_2_WARNING": "true"}  # bann
 
 
 def install(session: nox.Session, group: str) -> None:
-    """Install one dependency group, unless this environment already has exactly that."""
-    pins = nox.project.dependency_groups(GROUPS, group)
-    session.install(*pins)
-
-
-def site_variables() -> dict[str, str]:
-    """What mkdocs.yml reads from the environment, all of it from the repository's address."""
-    code = "from guide.project import repository; print(repository())"
-    repository = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
-    owner, name = repository.split("/")
-    variables = {"EDIT_URI_TEMPLATE": f"https://github.com/{repository}/edit/main/docs/{{path}}", **QUIET}
-    if "GITHUB_REPOSITORY" in os.environ:
-        variables["SITE_URL"] = os.environ.get("SITE_URL", f"https://{owner}.github.io/{name}/")
-    return variables
+    """Install one dependency group of pyproject.toml."""
+    session.install(*nox.project.dependency_groups(GROUPS, group))
 
 
 @nox.session
 def serve(session: nox.Session) -> None:
     """Read the guide at http://127.0.0.1:8000/, rebuilt as you edit."""
     install(session, "docs")
-    session.run("mkdocs", "serve", *session.posargs, env=site_variables())
+    session.run("mkdocs", "serve", *session.posargs, env=QUIET)
 
 
 @nox.session
 def docs(session: nox.Session) -> None:
     """Build the site into site/; a warning is an error."""
     install(session, "docs")
-    session.run("mkdocs", "build", "--strict", *session.posargs, env=site_variables())
+    session.run("mkdocs", "build", "--strict", *session.posargs, env=QUIET)
 
 
 @nox.session

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -28,6 +29,19 @@ def _linker(page, files):
         return get_relative_url(file.url, page.url)
 
     return link
+
+
+def on_config(config):
+    """The site's and the edit links' addresses come from the repository's, so that a fork gets its own.
+
+    ``repo_url`` stays unset: with it every page would ask GitHub for a star count.
+    """
+    repository = render.repository()
+    owner, _, name = repository.partition("/")
+    config.edit_uri_template = f"https://github.com/{repository}/edit/main/docs/{{path}}"
+    if not config.site_url and "GITHUB_REPOSITORY" in os.environ:
+        config.site_url = f"https://{owner}.github.io/{name}/"
+    return config
 
 
 @event_priority(100)  # before mkdocs-jupyter looks for notebooks

@@ -15,6 +15,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -152,11 +153,13 @@ def execute(notebook: NotebookNode, folder: Path, python: Path, variables: dict[
                                    start_new_session=True)  # fmt: skip
         started = time.monotonic()
         timed_out = False
-        while process.poll() is None:
-            time.sleep(0.5)
-            tick(cell_now())
-            if time.monotonic() - started > limit:
-                timed_out = True
+        try:
+            while process.poll() is None and not timed_out:
+                time.sleep(0.5)
+                tick(cell_now())
+                timed_out = time.monotonic() - started > limit
+        finally:  # also when a person interrupts
+            if process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
         output.seek(0)
@@ -181,6 +184,7 @@ def cleaned(executed: NotebookNode, source: NotebookNode, python: Path, folder: 
     def clean(text: str) -> str:
         for place, name in places:
             text = text.replace(place, name)
+        text = re.sub(rf"{re.escape(tempfile.gettempdir())}/ipykernel_\d+/\d+\.py", "<cell>", text)
         return re.sub(r"[^\n]*\r(?!\n)", "", text)  # a progress bar leaves only its last state
 
     for cell, run in zip(result.cells, executed.cells, strict=True):

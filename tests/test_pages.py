@@ -17,7 +17,7 @@ def test_facts_are_read_for_every_method_page():
     methods = read_methods()
     assert list(methods) == ["bitsandbytes", "torchao"]
     for method in methods.values():
-        for name, cell in dict(method.hardware) | dict(method.features):
+        for name, cell in (dict(method.hardware) | dict(method.features)).items():
             assert cell.source, name
 
 
