@@ -28,8 +28,8 @@ def prepare(script: Script, cuda: bool) -> Path:
 
     An older environment of the same notebook is deleted, so that they do not pile up.
     """
-    pins = [*script.head.pins(cuda), KERNEL]
-    key = hashlib.sha256(json.dumps([pins, platform.python_version()]).encode()).hexdigest()[:12]
+    pins, unwanted = [*script.head.pins(cuda), KERNEL], script.head.guide.unwanted
+    key = hashlib.sha256(json.dumps([pins, unwanted, platform.python_version()]).encode()).hexdigest()[:12]
     environment = ENVIRONMENTS / f"{script.name}-{key}"
     complete = environment / "complete"
     if complete.exists():
@@ -37,8 +37,11 @@ def prepare(script: Script, cuda: bool) -> Path:
     for older in ENVIRONMENTS.glob(f"{script.name}-*"):
         if older.name.rpartition("-")[0] == script.name:
             shutil.rmtree(older)
-    install = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", *pins]
-    for command in ([sys.executable, "-m", "venv", environment], [python_of(environment), *install]):
+    python, pip = python_of(environment), ["-m", "pip", "--quiet", "--disable-pip-version-check"]
+    commands = [[sys.executable, "-m", "venv", environment], [python, *pip, "install", *pins]]
+    if unwanted:
+        commands.append([python, *pip, "uninstall", "--yes", *unwanted])
+    for command in commands:
         done = subprocess.run([str(part) for part in command], capture_output=True, text=True, check=False)
         if done.returncode:
             lines = (done.stderr or done.stdout).strip().splitlines() or ["no message"]

@@ -68,6 +68,17 @@ class Features(_Strict):
     torch_compile: Cell
 
 
+class Trap(_Strict):
+    """Something that goes wrong without an error; the notebook's cell tagged ``trap:<id>`` shows it happen."""
+
+    id: Annotated[str, Field(pattern=r"^[a-z0-9-]+$")]
+    do: str = Field(description="what you do")
+    expect: str = Field(description="what you expect of it")
+    get: str = Field(description="what you get")
+    notice: str = Field(description="how to notice")
+    avoid: str = Field(description="how to avoid it")
+
+
 class Method(_Strict):
     """The front matter of ``docs/methods/<name>.md``."""
 
@@ -82,6 +93,7 @@ class Method(_Strict):
     features: Features
     pros: list[str]
     cons: list[str]
+    traps: list[Trap] = []
     licence: str
     links: list[Link]
 

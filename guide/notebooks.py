@@ -33,7 +33,10 @@ def install_cell(script: Script) -> NotebookNode:
     torch = [pin for pin in pins if Requirement(pin).name == "torch"]
     others = [pin for pin in pins if pin not in torch]
     note = f"# Keeps the torch that is installed; last pinned and proven with {torch[0]}.\n" if torch else ""
-    cell = nbformat.v4.new_code_cell(note + "%pip install -q " + " ".join(others))
+    lines = [note + "%pip install -q " + " ".join(others)]
+    if script.head.guide.unwanted:
+        lines.append("%pip uninstall -q -y " + " ".join(script.head.guide.unwanted))
+    cell = nbformat.v4.new_code_cell("\n".join(lines))
     cell.metadata.tags = [INSTALL_TAG]
     return cell
 

@@ -58,6 +58,7 @@ class Source(_Strict):
     id: str
     stand_in: bool
     sha256: str | None = Field(description="of the stand-in's files")
+    maker: str | None = Field(description="the script that quantized the stand-in, where the public one is quantized already")
     revision: str | None = Field(description="commit on the hub, of the real one")
 
 
@@ -106,7 +107,7 @@ class Proof(_Strict):
     digest: str = Field(description="of the code cells, the pins and the stand-in; see ``digest``")
     status: Literal["passed", "failed"]
     error: Failure | None
-    control: list[int] = Field(description="cells that rightly failed when the run was repeated without quantization")
+    control: list[int] = Field(description="check cells, all of which rightly failed in the control runs")
     date: str = Field(description="UTC, ISO 8601")
     seconds: float = Field(description="of the run itself, without installing")
     machine: Machine
@@ -144,12 +145,15 @@ class State(StrEnum):
 
 
 def digest(script: Script, stand_in: bool) -> str:
-    """SHA-256 of what a proof proves: the code cells, the pins, the hardware asked for, and the stand-in if one is used.
+    """SHA-256 of what a proof proves: code cells, pins, hardware asked for, controls, and the stand-in if one is used.
 
     Prose does not count, so that mending a sentence costs no run.
     """
     code = [cell.source for cell in build(script).cells if cell.cell_type == "code"]
-    parts = [code, script.head.pins(cuda=True), script.head.guide.needs, standin.digest() if stand_in else "hub"]
+    table = script.head.guide
+    parts = [code, script.head.pins(cuda=True), table.unwanted, table.needs, table.control, table.swap]
+    parts.append([standin.maker(name).read_text(encoding="utf-8") for name in table.checkpoints.values()] if stand_in else [])
+    parts.append(standin.digest() if stand_in else "hub")
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 

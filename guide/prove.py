@@ -1,7 +1,8 @@
 """Run notebooks and record what happened: every claim of the guide rests on what this writes.
 
 Each notebook runs with nbmake, from a copy, in an environment of its own, off line on the stand-in model unless
-``--hub`` is given. Then it runs once more with every ``quantization_config`` taken away: its checks must notice.
+``--hub`` is given. Then come two controls, one with quantization taken away and one with other bit widths than the text
+says: its checks must notice both.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from guide import environments, standin
 from guide.failures import from_notebook, paragraph
 from guide.machine import this_machine
-from guide.notebooks import build, fault
+from guide.notebooks import SHARED_TAG, build, fault
 from guide.project import BUILD, PROOFS, ROOT, GuideError, check_names, relative
 from guide.proof import (
     ENVIRONMENT_MIME,
@@ -103,22 +104,43 @@ class Reporter:
             self.shown = time.monotonic()
 
 
-def control_copy(notebook: NotebookNode, machine: Machine) -> tuple[NotebookNode, list[int]]:
-    """The notebook without quantization, up to its last check, and the numbers (from 1) of the cells that must fail."""
+def _until_checked(notebook: NotebookNode, machine: Machine) -> tuple[NotebookNode, list[int]]:
+    """A copy up to the last check, to run on past errors, and the numbers (from 1) of the cells that must fail in it."""
     control = copy.deepcopy(notebook)
     must_fail = []
-    for i, cell in enumerate(control.cells):
+    for number, cell in enumerate(control.cells, start=1):
         tags = cell.metadata.get("tags", [])
         needs = next((tag.removeprefix(NEEDS_TAG) for tag in tags if tag.startswith(NEEDS_TAG)), "cpu")
         if CHECK_TAG in tags and machine.satisfies(needs):
-            must_fail.append(i)
-    control.cells = control.cells[: max(must_fail, default=-1) + 1]
+            must_fail.append(number)
+    control.cells = control.cells[: max(must_fail, default=0)]
     control.metadata["execution"] = {"allow_errors": True}
-    first_code = next(i for i, cell in enumerate(notebook.cells) if cell.cell_type == "code")
-    # Beside the install cell, which does not run, so that the cells keep their numbers.
-    if control.cells:
-        control.cells[first_code] = nbformat.v4.new_code_cell(CONTROL)
-    return control, [i + 1 for i in must_fail]
+    return control, must_fail
+
+
+def plain_copy(notebook: NotebookNode, machine: Machine, own: str = "") -> tuple[NotebookNode, list[int]]:
+    """The control on plain weights; ``own`` is the script's code for calls other than ``from_pretrained``."""
+    control, must_fail = _until_checked(notebook, machine)
+    first_code = next((i for i, cell in enumerate(control.cells) if cell.cell_type == "code"), None)
+    if first_code is not None:  # instead of the install cell, which does not run, so that the cells keep their numbers
+        control.cells[first_code] = nbformat.v4.new_code_cell(f"{CONTROL}\n{own}")
+    return control, must_fail
+
+
+def swapped_copy(notebook: NotebookNode, machine: Machine, swap: dict[str, str]) -> tuple[NotebookNode, list[int]]:
+    """The control with other bit widths; raises GuideError where a text to swap is not there."""
+    control, must_fail = _until_checked(notebook, machine)
+    wanted = re.compile("|".join(re.escape(text) for text in sorted(swap, key=len, reverse=True)))
+
+    def swappable(cells: list[NotebookNode]) -> list[NotebookNode]:
+        fixed = {CHECK_TAG, SHARED_TAG}
+        return [cell for cell in cells if cell.cell_type == "code" and not fixed & set(cell.metadata.get("tags", []))]
+
+    if missing := set(swap) - {text for cell in swappable(notebook.cells) for text in wanted.findall(cell.source)}:
+        raise GuideError(f"The head's 'swap' names '{min(missing)}', which is in no code cell but checks")
+    for cell in swappable(control.cells):
+        cell.source = wanted.sub(lambda match: swap[match[0]], cell.source)
+    return control, must_fail
 
 
 def execute(notebook: NotebookNode, folder: Path, python: Path, variables: dict[str, str], limit: float,
@@ -208,15 +230,20 @@ def cleaned(executed: NotebookNode, source: NotebookNode, python: Path, folder: 
     return result
 
 
-def sources(ids: list[str], kind: str, hub: bool, cache: Path) -> list[Source]:
-    """What was loaded under each public id: the stand-in with its digest, or the hub's revision as the cache has it."""
-    if not hub:
-        return [Source(id=public, stand_in=True, sha256=standin.digest(), revision=None) for public in ids]
+def sources(ids: dict[str, str | None], kind: str, hub: bool, cache: Path) -> list[Source]:
+    """What was loaded under each public id: the stand-in with its digest, or the hub's revision as the cache has it.
+
+    ``ids`` maps each to the maker of its stand-in, or to None where the reference model itself, or its text, stands in.
+    """
     found = []
-    for public in ids:
+    for public, name in ids.items():
+        if not hub:
+            script = relative(standin.maker(name)) if name else None
+            found.append(Source(id=public, stand_in=True, sha256=standin.digest(), maker=script, revision=None))
+            continue
         reference = cache / f"{kind}--{public.replace('/', '--')}" / "refs" / "main"
         revision = reference.read_text().strip() if reference.exists() else None
-        found.append(Source(id=public, stand_in=False, sha256=None, revision=revision))
+        found.append(Source(id=public, stand_in=False, sha256=None, maker=None, revision=revision))
     return found
 
 
@@ -240,15 +267,16 @@ def run_notebook(script: Script, machine: Machine, options: Options, reporter: R
 
     reporter.doing(script.name, "making its environment")
     python = Path(sys.executable)
+    variables, table = {}, script.head.guide
     try:
         if options.install:
             python = environments.prepare(script, cuda)
+        if not options.hub:
+            cache = RUNS / f"{script.name}-hub"
+            variables = standin.fill_cache(cache, python, table.models, table.checkpoints, table.texts)
     except GuideError as error:
         failure = Failure(kind="installation", message=str(error), cell=None)
-    variables = {}
-    if not options.hub:
-        variables = standin.fill_cache(RUNS / f"{script.name}-hub", script.head.guide.models, script.head.guide.texts)
-    limit = 60.0 * script.head.guide.minutes
+    limit = 60.0 * table.minutes
     if failure is None:
         failure = unknown_argument(notebook, folder, python)
     started = time.monotonic()
@@ -256,10 +284,8 @@ def run_notebook(script: Script, machine: Machine, options: Options, reporter: R
         executed, failure = execute(notebook, folder, python, variables, limit, tick("running"))
     seconds = time.monotonic() - started
     if failure is None:
-        control, must_fail = control_copy(notebook, machine)
-        ran, control_failure = execute(control, folder, python, variables, limit, tick("control,"))
-        failure = control_failure if ran is None else weak_check(ran, must_fail)
-        control_cells = must_fail if failure is None else []
+        failure, control_cells = run_controls(script, notebook, machine, lambda control: execute(
+            control, folder, python, variables, limit, tick("control,")))  # fmt: skip
 
     stored = cleaned(executed, notebook, python, folder) if executed else notebook
     for_environment = output_data(stored, ENVIRONMENT_MIME)
@@ -279,8 +305,8 @@ def run_notebook(script: Script, machine: Machine, options: Options, reporter: R
         "python": environment.get("python", ""),
         "pins": pins(script, cuda),
         "versions": environment["versions"],
-        "models": sources(script.head.guide.models, "models", options.hub, hub_cache()),
-        "texts": sources(script.head.guide.texts, "datasets", options.hub, hub_cache()),
+        "models": sources(dict.fromkeys(table.models) | table.checkpoints, "models", options.hub, hub_cache()),
+        "texts": sources(dict.fromkeys(table.texts), "datasets", options.hub, hub_cache()),
         "measures": shown[-1] if shown and not failure else [],
     })  # fmt: skip
     stored.metadata["proof"] = json.loads(proof.model_dump_json(by_alias=True))
@@ -304,14 +330,31 @@ def unknown_argument(notebook: NotebookNode, folder: Path, python: Path) -> Fail
     return Failure(kind="unknown argument", message=faults[0][1], cell=faults[0][0]) if faults else None
 
 
-def weak_check(control: NotebookNode, must_fail: list[int]) -> Failure | None:
-    """The first check that unquantized weights pass, or that failed there for another reason than its assertions."""
+def run_controls(script: Script, notebook: NotebookNode, machine: Machine, run: Callable) -> tuple[Failure | None, list[int]]:
+    """Run the controls: the first weakness they show, and the numbers of the cells that rightly failed in each."""
+    table = script.head.guide
+    try:
+        controls = {"on plain bf16 weights": plain_copy(notebook, machine, table.control)}
+        if table.swap:
+            controls["with other bit widths"] = swapped_copy(notebook, machine, table.swap)
+    except GuideError as error:
+        return Failure(kind="weak check", message=str(error), cell=None), []
+    for how, (control, must_fail) in controls.items():
+        ran, failure = run(control)
+        failure = failure if ran is None else weak_check(ran, must_fail, how)
+        if failure:
+            return failure, []
+    return None, must_fail
+
+
+def weak_check(control: NotebookNode, must_fail: list[int], how: str) -> Failure | None:
+    """The first check that a control passes, or that failed there for another reason than its assertions."""
     for number in must_fail:
         errors = [output for output in control.cells[number - 1].outputs if output.output_type == "error"]
         if not errors:
-            return Failure(kind="weak check", message="This check also passes on plain bf16 weights", cell=number)
+            return Failure(kind="weak check", message=f"This check also passes {how}", cell=number)
         if errors[0].ename != "AssertionError":
-            message = f"On plain bf16 weights this check ends in {errors[0].ename}, not in a failed assertion"
+            message = f"{how.capitalize()} this check ends in {errors[0].ename}, not in a failed assertion"
             return Failure(kind="weak check", message=message, cell=number)
     return None if must_fail else Failure(kind="weak check", message="No cell is tagged 'check'", cell=None)
 
@@ -377,7 +420,7 @@ def prove(names: list[str], options: Options) -> int:
                 weights = "the stand-in" if proof.stand_in else "the real model"
                 reporter.say(
                     f"{script.name}: proven on {machine.slug} with {weights} in {proof.seconds:.0f} s; "
-                    f"without quantization {len(proof.control)} of its {len(proof.control)} checks fail, as they must."
+                    f"without quantization or with other widths all {len(proof.control)} checks fail, as they must."
                 )
             for package, (pinned, found) in proof.differing_versions().items():
                 if proof.versions:

@@ -84,11 +84,16 @@ def stand_in_note(proof: Proof) -> str:
     """The sentence that keeps a stand-in from being taken for the model whose name it ran under; empty for a real run."""
     if not proof.stand_in:
         return ""
-    models = ", ".join(escape(source.id) for source in proof.models)
+    models = ", ".join(escape(source.id) for source in proof.models if not source.maker)
+    made = "".join(
+        f" Under {escape(source.id)} it loaded that model quantized by "
+        f'<a href="{repository_url(source.maker)}">{escape(source.maker)}</a>.'
+        for source in proof.models if source.maker
+    )  # fmt: skip
     texts = ", ".join(escape(source.id) for source in proof.texts) or "the text"
     parameters = proof.measures[0].parameters / 1e6 if proof.measures else 0.0
     card = repository_url("models/reference/README.md")
-    return f"<p>{STAND_IN.format(models=models, texts=texts, parameters=parameters, card=card)}</p>"
+    return f"<p>{STAND_IN.format(models=models, texts=texts, parameters=parameters, card=card)}{made}</p>"
 
 
 def machine_line(proof: Proof) -> str:
@@ -128,10 +133,8 @@ def proof_box(script: Script, link: SiteLink, with_measures: bool) -> str:
         text += f"<p>{escape(proof.error.kind.capitalize())}{place}: {escape(proof.error.message)}</p>"
     text += stand_in_note(proof) + machine_line(proof)
     if proof.control:
-        text += (
-            f"<p>Run again with the quantization taken away, {len(proof.control)} of its {len(proof.control)} checks failed, "
-            "as they must.</p>"
-        )
+        widths = " and with other bit widths" if script.head.guide.swap else ""
+        text += f"<p>Run again without quantization{widths}, all {len(proof.control)} checks failed, as they must.</p>"
     if with_measures and proof.measures:
         text += measures_table(proof)
     text += f"<p>{notebook_page} · {file} · {colab}</p>"
@@ -192,6 +195,15 @@ def link_list(method: Method) -> str:
         day = f", read {long_date(link.read.isoformat())}" if link.read else ""
         lines.append(f"- [{link.title}]({link.url}){day}")
     return "\n".join(lines)
+
+
+def trap_list(method: Method, link: SiteLink) -> str:
+    """Markdown: what goes wrong silently with a method, each with the notebook that shows it happen."""
+    return "\n\n".join(
+        f"**{trap.do}**\n\n"
+        f"- You expect: {trap.expect}\n- You get: {trap.get}\n- How to notice: {trap.notice}\n- How to avoid it: {trap.avoid}"
+        for trap in method.traps
+    )
 
 
 def evidence_table(names: list[str], bits: int, link: SiteLink) -> str:

@@ -46,9 +46,16 @@ class GuideTable(BaseModel):
     needs: str = Field(pattern=NEEDS, description="the least hardware it runs on: cpu, cuda or cuda>=MAJOR.MINOR")
     minutes: int = Field(gt=0, description="how long a run may take, installation apart, before it counts as hung")
     models: list[str] = Field(description="the public model ids it loads")
+    checkpoints: dict[str, str] = Field(default={}, description="quantized checkpoints it loads: public id, and the module of "
+                                        "guide/checkpoints/ that makes the stand-in")  # fmt: skip
     texts: list[str] = Field(default=[], description="the public data set ids it loads")
     cuda_dependencies: list[Pin] = Field(default=[], description="pins that only an NVIDIA GPU has a use for")
     colab_gpu: str | None = Field(default=None, description="the GPU that Colab should offer: T4, L4, A100")
+    unwanted: list[str] = Field(default=[], description="packages that a dependency pulls in and that break the others")
+    control: str = Field(default="", description="Python that makes the method's own calls leave weights as they are, "
+                         "for the control run; from_pretrained needs none")  # fmt: skip
+    swap: dict[str, str] = Field(default={}, description="text in code cells and the same with another bit width: with all "
+                                 "swapped, every check must fail too")  # fmt: skip
 
 
 class Head(BaseModel):

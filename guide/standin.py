@@ -1,17 +1,22 @@
 """A Hugging Face cache that holds the reference model under the public ids a notebook asks for.
 
 With ``HF_HUB_OFFLINE=1`` an unmodified ``from_pretrained("ORG/NAME")`` then loads the stand-in. Nothing in a notebook
-knows about it; the proof does, and says so.
+knows about it; the proof does, and says so. A checkpoint that is published quantized is made from the reference model by a
+script of ``guide/checkpoints/``, with the packages of the notebook that loads it.
 """
 
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
+import subprocess
 import zipfile
 from pathlib import Path
 
-from guide.project import REFERENCE_MODEL, GuideError
+from guide.project import REFERENCE_MODEL, ROOT, GuideError, relative
+
+CHECKPOINTS = ROOT / "guide" / "checkpoints"
 
 WEIGHTS = REFERENCE_MODEL / "model.safetensors"
 HELD_OUT = REFERENCE_MODEL / "heldout.txt"
@@ -41,10 +46,28 @@ def _snapshot(cache: Path, kind: str, public_id: str, revision: str) -> Path:
     return snapshot
 
 
-def fill_cache(cache: Path, models: list[str], texts: list[str]) -> dict[str, str]:
-    """Make ``cache`` anew with the stand-in under all ids; returns the environment variables that select it."""
+def maker(name: str) -> Path:
+    """The script that makes a quantized checkpoint: ``python SCRIPT REFERENCE_MODEL TARGET_FOLDER``."""
+    path = CHECKPOINTS / f"{name}.py"
+    if not path.exists():
+        raise GuideError(f"There is no {relative(path)} to make a stand-in checkpoint with.")
+    return path
+
+
+def fill_cache(cache: Path, python: Path, models: list[str], checkpoints: dict[str, str], texts: list[str]) -> dict[str, str]:
+    """Make ``cache`` anew with the stand-in under all ids; returns the environment variables that select it.
+
+    ``checkpoints`` maps public ids to makers, which run with the interpreter ``python``; raises GuideError if one fails.
+    """
     revision = digest()[:40]
     shutil.rmtree(cache, ignore_errors=True)
+    for public_id, name in checkpoints.items():
+        command = [python, maker(name), REFERENCE_MODEL, _snapshot(cache, "models", public_id, revision)]
+        quiet = {**os.environ, "HF_HUB_OFFLINE": "1"}
+        done = subprocess.run([str(part) for part in command], env=quiet, capture_output=True, text=True, check=False)
+        if done.returncode:
+            last = (done.stderr.strip().splitlines() or ["no message"])[-1]
+            raise GuideError(f"{relative(maker(name))} could not make the stand-in for {public_id}: {last[:400]}")
     for public_id in models:
         snapshot = _snapshot(cache, "models", public_id, revision)
         for name in MODEL_FILES:

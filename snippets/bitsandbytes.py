@@ -14,6 +14,10 @@
 # models = ["Qwen/Qwen3-0.6B"]
 # texts = ["ggml-org/ci"]
 # colab_gpu = "T4"
+#
+# [tool.guide.swap]
+# "load_in_8bit=True" = "load_in_4bit=True"
+# "load_in_4bit=True" = "load_in_8bit=True"
 # ///
 
 # %% [markdown]

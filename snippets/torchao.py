@@ -14,6 +14,16 @@
 # models = ["Qwen/Qwen3-0.6B"]
 # texts = ["ggml-org/ci"]
 # colab_gpu = "T4"
+#
+# [tool.guide.swap]
+# "import Int8Tensor, Int8WeightOnlyConfig" = "import Int8Tensor, IntxWeightOnlyConfig"
+# "(Int8WeightOnlyConfig())" = "(IntxWeightOnlyConfig(weight_dtype=torch.int4))"
+# "import Int8DynamicActivationInt8WeightConfig" = "import Int8DynamicActivationIntxWeightConfig"
+# "Int8DynamicActivationInt8WeightConfig()" = "Int8DynamicActivationIntxWeightConfig(weight_dtype=torch.int4)"
+# "import Float8Tensor, Float8WeightOnlyConfig" = "import Float8Tensor, IntxWeightOnlyConfig"
+# "(Float8WeightOnlyConfig())" = "(IntxWeightOnlyConfig(weight_dtype=torch.int4))"
+# "import Int4WeightOnlyConfig" = "import Int8WeightOnlyConfig"
+# 'Int4WeightOnlyConfig(group_size=128, int4_packing_format="tile_packed_to_4d")' = "Int8WeightOnlyConfig()"
 # ///
 
 # %% [markdown]

@@ -15,6 +15,7 @@ from nbformat.v4 import new_code_cell, new_notebook
 from guide import prove
 from guide.arguments import unknown_arguments
 from guide.failures import ADVICE, paragraph
+from guide.project import GuideError
 from guide.proof import Machine
 
 CPU = Machine(name="test", kind="cpu", architecture="x86_64", capability=None, driver=None, memory_bytes=1, cores=1)
@@ -90,7 +91,7 @@ def control(tmp_path, check: str):
     )
     notebook.cells[0].metadata["tags"] = ["skip-execution"]
     notebook.cells[2].metadata["tags"] = ["check"]
-    copy, must_fail = prove.control_copy(notebook, CPU)
+    copy, must_fail = prove.plain_copy(notebook, CPU)
     assert must_fail == [3]
     assert len(copy.cells) == 3
     variables = {"PYTHONSAFEPATH": "", "JUPYTER_PLATFORM_DIRS": "1"}
@@ -98,7 +99,7 @@ def control(tmp_path, check: str):
     ran, _ = prove.execute(copy, tmp_path / "run", Path(sys.executable), variables, 60, lambda cell: None)
     assert ran is not None
     ran.cells.pop(0)
-    return prove.weak_check(ran, must_fail)
+    return prove.weak_check(ran, must_fail, "on plain bf16 weights")
 
 
 def test_a_check_that_fails_without_quantization_is_good(tmp_path):
@@ -120,8 +121,18 @@ def test_a_check_that_breaks_for_another_reason_does_not_count(tmp_path):
 def test_a_check_for_other_hardware_is_not_expected_to_fail():
     notebook = new_notebook(cells=[new_code_cell("x"), new_code_cell("y")])
     notebook.cells[1].metadata["tags"] = ["check", "needs:cuda>=8.0"]
-    assert prove.control_copy(notebook, CPU)[1] == []
-    assert prove.control_copy(notebook, GPU)[1] == [2]
+    assert prove.plain_copy(notebook, CPU)[1] == []
+    assert prove.plain_copy(notebook, GPU)[1] == [2]
+
+
+def test_the_other_control_swaps_bit_widths_but_not_in_checks():
+    notebook = new_notebook(cells=[new_code_cell("load(bits=8)\nload(bits=4)"), new_code_cell("assert bits == 8  # bits=8")])
+    notebook.cells[1].metadata["tags"] = ["check"]
+    swapped, must_fail = prove.swapped_copy(notebook, CPU, {"bits=8": "bits=4", "bits=4": "bits=8"})
+    assert [cell.source for cell in swapped.cells] == ["load(bits=4)\nload(bits=8)", "assert bits == 8  # bits=8"]
+    assert must_fail == [2]
+    with pytest.raises(GuideError, match="'bits=2', which is in no code cell but checks"):
+        prove.swapped_copy(notebook, CPU, {"bits=2": "bits=4"})
 
 
 @pytest.mark.parametrize(("needs", "cpu", "gpu"), [("cpu", True, True), ("cuda", False, True), ("cuda>=8.9", False, True),

@@ -100,7 +100,7 @@ def test_the_readers_choice_of_dark_holds_on_notebook_pages(site, chromium):
     tab.wait_for_timeout(500)
     tab.locator("label[title='Switch to dark mode']").click()
     tab.evaluate("window.notReloaded = true")
-    tab.get_by_role("link", name="bitsandbytes: 8 and 4 bit").first.click()
+    tab.get_by_role("link", name="bitsandbytes, executed").first.click()
     tab.wait_for_selector("h1:has-text('8 and 4 bit while loading')")
     assert tab.evaluate("window.notReloaded") is True
     body = tab.locator("body")
