@@ -55,6 +55,7 @@ def lighten(html: str, name: str, link: SiteLink) -> str:
     """mkdocs-jupyter's HTML of a notebook as plain page content, with the proof box below its title."""
     source = BeautifulSoup(html, "html.parser")
     soup = BeautifulSoup("", "html.parser")
+    outputs = 0
     for cell in source.select(".jp-Cell.jp-MarkdownCell, .jp-Cell.jp-CodeCell[id]"):
         for part in cell.select(".jp-RenderedMarkdown"):
             prose(part, name, link)
@@ -63,7 +64,8 @@ def lighten(html: str, name: str, link: SiteLink) -> str:
         if code:
             soup.append(shared_code_note(code) if f"celltag_{SHARED_TAG}" in cell["class"] else code_block(code))
         for output in cell.select(".jp-OutputArea-output"):
-            soup.append(output_region(output))
+            outputs += 1
+            soup.append(output_region(output, outputs))
     title = soup.find("h1")
     if not title:
         raise GuideError(f"The notebook {name} has no title: start snippets/{name}.py with a Markdown cell '# Title'.")
@@ -81,7 +83,9 @@ def prose(part: Tag, name: str, link: SiteLink) -> None:
             fragment = "#" + href.partition("#")[2] if "#" in href else ""
             anchor["href"] = link(site_path(name, href)) + fragment
     for table in part.select("table"):
-        table.wrap(Tag(name="div", attrs={"class": "guide-table", "tabindex": "0", "role": "region", "aria-label": "Table"}))
+        heads = ", ".join(cell.get_text(" ", strip=True) for cell in table.select("thead th"))
+        label = f"Table: {heads}"
+        table.wrap(Tag(name="div", attrs={"class": "guide-table", "tabindex": "0", "role": "region", "aria-label": label}))
 
 
 def code_block(code: Tag) -> Tag:
@@ -108,9 +112,10 @@ def shared_code_note(code: Tag) -> Tag:
     return note
 
 
-def output_region(output: Tag) -> Tag:
-    """One output of a cell: a table or text that a keyboard can scroll."""
-    region = Tag(name="div", attrs={"class": "guide-output", "tabindex": "0", "role": "region", "aria-label": "Output"})
+def output_region(output: Tag, number: int) -> Tag:
+    """One output of a cell: a table or text that a keyboard can scroll, told from the others by its number."""
+    label = f"Output {number}"
+    region = Tag(name="div", attrs={"class": "guide-output", "tabindex": "0", "role": "region", "aria-label": label})
     for child in list(output.children):
         region.append(child.extract())
     return region

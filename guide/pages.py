@@ -6,15 +6,27 @@ import re
 
 from guide import render
 from guide.method import Group, read_method, read_methods
-from guide.project import GuideError, notebook_names
+from guide.project import ROOT, GuideError, notebook_names
 from guide.render import SiteLink
 from guide.script import read_script
 
+INCLUDE = re.compile(r'^\s*--8<-- "(?P<path>[^":]+):(?P<section>[^"]+)"', re.MULTILINE)
 MARK = re.compile(r"<!-- guide: (?P<word>[\w-]+)(?P<arguments>[^>]*?) -->")
+
+
+def check_includes(markdown: str, page: str) -> None:
+    """Raise GuideError naming the page and the section if it includes one that no snippet has."""
+    for found in INCLUDE.finditer(markdown):
+        path = ROOT / found["path"]
+        if not path.exists():
+            raise GuideError(f"{page} includes {found['path']}, which is not there.")
+        if f"--8<-- [start:{found['section']}]" not in path.read_text(encoding="utf-8"):
+            raise GuideError(f"{page} includes the section '{found['section']}', which {found['path']} does not have.")
 
 
 def fill(markdown: str, page: str, link: SiteLink) -> str:
     """A page's Markdown with its marks replaced; an unknown mark raises GuideError naming it and the page."""
+    check_includes(markdown, page)
 
     def replace(mark: re.Match) -> str:
         word, arguments = mark["word"], mark["arguments"].split()

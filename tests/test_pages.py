@@ -54,7 +54,8 @@ def fails(tree, *words: str) -> None:
 
 def test_a_section_that_no_snippet_has_fails_the_build(tree):
     tree.edit("docs/methods/torchao.md", "torchao.py:int8-dynamic", "torchao.py:int8-static")
-    fails(tree, "int8-static", "snippets/torchao.py")
+    sentence = "docs/methods/torchao.md includes the section 'int8-static', which snippets/torchao.py does not have."
+    fails(tree, sentence)
 
 
 def test_a_broken_link_in_a_notebooks_markdown_fails_the_build(tree):
