@@ -20,8 +20,16 @@ STAND_IN = (
     '<a href="{card}">reference model</a> of {parameters:.1f} million parameters, and under {texts} that model\'s held-out '
     "text. The code and the storage are proven; no figure below is a figure of {models}."
 )
-MEASURE_HEAD = ("variant", "whole model", "decoder linears", "perplexity (bf16)", "loss minus bf16's, nats",
-                "same top-1 as bf16", "KL from bf16, nats", "decode speed over bf16's")  # fmt: skip
+MEASURE_HEAD = (
+    "variant",
+    "whole model, times smaller",
+    "decoder linears, times smaller",
+    "perplexity",
+    "loss minus bf16's, nats",
+    "same top-1 as bf16, %",
+    "KL from bf16, nats",
+    "decode speed over bf16's",
+)
 FACT_LABELS = {
     "cpu": "CPU",
     "nvidia": "NVIDIA GPU",
@@ -63,19 +71,21 @@ def table(head: tuple[str, ...], rows: list[tuple[str, ...]], caption: str) -> s
 def measure_cells(row: Measure) -> tuple[str, ...]:
     return (
         escape(row.variant),
-        f"{row.quantized_bytes / 1e6:,.2f} MB, {row.ratio:.2f}x smaller",
-        f"{row.linear_ratio:.2f}x smaller",
-        f"{row.perplexity:.3f} ({row.baseline_perplexity:.3f})",
+        f"{row.ratio:.2f} ({row.quantized_bytes / 1e6:,.2f} MB)",
+        f"{row.linear_ratio:.2f}",
+        f"{row.perplexity:.3f}",
         f"{row.loss_difference:+.4f} ± {row.loss_difference_error:.4f}",
-        f"{100 * row.top1_agreement:.1f} ± {100 * row.top1_agreement_error:.1f} %",
+        f"{100 * row.top1_agreement:.1f} ± {100 * row.top1_agreement_error:.1f}",
         f"{row.kl:.5f} ± {row.kl_error:.5f}",
         f"{row.speed_ratio:.2f} ({row.speed_ratio_low:.2f} to {row.speed_ratio_high:.2f})",
     )
 
 
 def measures_table(proof: Proof) -> str:
-    caption = f"Measured by the notebook {proof.notebook} on {proof.machine.name}" + (
-        ", stand-in model" if proof.stand_in else ""
+    first = proof.measures[0]
+    caption = (
+        f"Measured by the notebook {proof.notebook} on {proof.machine.name}{', stand-in model' if proof.stand_in else ''}. "
+        f"bf16: {first.baseline_bytes / 1e6:,.2f} MB, perplexity {first.baseline_perplexity:.3f}. ± is one standard error."
     )
     return table(MEASURE_HEAD, [measure_cells(row) for row in proof.measures], caption)
 
