@@ -43,11 +43,13 @@ def notebooks(session: nox.Session) -> None:
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Ruff over Python files and notebooks, and whether each notebook is what its script builds; -- --fix mends style."""
+    """Ruff over Python, notebooks and the traps' scripts; is each notebook what its script builds; -- --fix mends style."""
     install(session, "lint")
     session.run("ruff", "check", *session.posargs, ".")
     session.run("ruff", "format", *([] if "--fix" in session.posargs else ["--check"]), ".")
     session.run("python", "-m", "guide.notebooks", "--check")
+    session.run("python", "-m", "guide.traps")
+    session.run("ruff", "check", "--isolated", "--no-respect-gitignore", "--select", "F", "build/traps")
 
 
 @nox.session

@@ -13,7 +13,7 @@ from mkdocs.utils import get_relative_url
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # mkdocs loads a hook by its path
 
-from guide import links, notebook_page, pages, render
+from guide import links, notebook_page, pages, render, traps
 from guide.project import GuideError, notebook_names
 
 log = get_plugin_logger("guide")
@@ -82,5 +82,6 @@ def on_page_context(context, page, config, nav):
 
 
 def on_post_build(config):
+    traps.write_scripts(Path(config.site_dir) / "traps")
     for sentence in links.dead_links(Path(config.site_dir)):
         log.warning(sentence)  # counted by --strict

@@ -44,8 +44,10 @@ def fill(markdown: str, page: str, link: SiteLink) -> str:
                     return render.install_block(read_method(name))
                 case "links", [name]:
                     return render.link_list(read_method(name))
+                case "traps", []:
+                    return render.all_trap_sections(link)
                 case "traps", [name]:
-                    return render.trap_list(read_method(name), link)
+                    return render.trap_list(name, read_method(name), link)
                 case "proof", [name]:
                     return render.proof_box(read_script(name), link, with_measures=True)
                 case "measured", [bits]:

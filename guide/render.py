@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import date
 from html import escape
+from itertools import groupby
 
 from guide import proof as proofs
-from guide.method import Cell, Group, Method
+from guide.method import Cell, Group, Method, Trap, read_method
 from guide.project import relative, repository
 from guide.proof import Measure, Proof, State
 from guide.script import Script, read_script
+from guide.traps import all_traps, shown_traps
 
 SiteLink = Callable[[str], str]  # from a page's path below docs/ or notebooks/ to a URL relative to the page at hand
 
@@ -207,13 +209,38 @@ def link_list(method: Method) -> str:
     return "\n".join(lines)
 
 
-def trap_list(method: Method, link: SiteLink) -> str:
-    """Markdown: what goes wrong silently with a method, each with the notebook that shows it happen."""
-    return "\n\n".join(
-        f"**{trap.do}**\n\n"
+def trap_list(name: str, method: Method, link: SiteLink) -> str:
+    """Markdown: what goes wrong silently with a method, each linked to its evidence."""
+    texts = []
+    for shown in shown_traps(name, method):
+        more = f"{link('traps.md')}#{shown.trap.id}"
+        evidence = f'- <a href="{more}">What a run printed, and a script</a>'
+        texts.append(f"**{shown.trap.do}**\n\n{trap_texts(shown.trap)}\n{evidence}")
+    return "\n\n".join(texts)
+
+
+def trap_texts(trap: Trap) -> str:
+    """Markdown: the four sentences below what you do."""
+    return (
         f"- You expect: {trap.expect}\n- You get: {trap.get}\n- How to notice: {trap.notice}\n- How to avoid it: {trap.avoid}"
-        for trap in method.traps
     )
+
+
+def all_trap_sections(link: SiteLink) -> str:
+    """Markdown: every trap of every method, with the code that shows it, what a run printed, and a script to send upstream."""
+    texts = []
+    for method, shown_of_method in groupby(all_traps(), key=lambda shown: shown.method):
+        texts.append(f"## {read_method(method).title}")
+        for shown in shown_of_method:
+            title = shown.trap.do.rstrip(".")
+            texts.append(f"### {title} {{ #{shown.trap.id} }}\n\n{trap_texts(shown.trap)}")
+            texts.append(f"```python\n{shown.code}\n```")
+            printed = shown.printed()
+            texts.append(f"Printed:\n\n```text\n{printed}\n```" if printed else "No run of today's code is recorded.")
+            notebook = f'<a href="{link(f"notebooks/{shown.script.name}.ipynb")}">Notebook {shown.script.name}</a>'
+            script = f'<a href="{link("traps.md")}{shown.trap.id}.py">the script alone, with its pins</a>'
+            texts.append(f"{notebook}; {script}.")
+    return "\n\n".join(texts)
 
 
 def evidence_table(names: list[str], bits: int, link: SiteLink) -> str:

@@ -219,7 +219,6 @@ assert all(row["loss_difference"] < 0.33 for row in rows)
 # figure with double quantization and without.
 
 # %% tags=["trap:nf4-footprint"]
-import torch
 from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 
 footprints = []
@@ -238,7 +237,6 @@ known_fault(footprints[0] == footprints[1], "bitsandbytes", "transformers")
 # The code below asks for neither 8 bit nor 4 bit. It gets fp4, whose quality is below nf4's.
 
 # %% tags=["trap:no-load-flag"]
-import torch
 from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 
 config = BitsAndBytesConfig(llm_int8_skip_modules=["lm_head"])

@@ -22,7 +22,7 @@ def test_a_notebook_stands_alone(name):
     assert "os.environ" not in sources, "a notebook has no switches for tests"
     assert not any(cell.get("outputs") for cell in notebook.cells)
     assert len({cell.id for cell in notebook.cells}) == len(notebook.cells)
-    assert notebook.metadata.colab.gpuType == "T4"
+    assert notebook.metadata.colab.gpuType == read_script(name).head.guide.colab_gpu
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -51,7 +51,7 @@ def test_every_quantized_load_that_is_measured_is_checked(name):
 
 
 def test_unknown_names_list_the_known_ones():
-    with pytest.raises(GuideError, match="no notebook 'bitsandbyte'. Known: bitsandbytes, torchao"):
+    with pytest.raises(GuideError, match=f"no notebook 'bitsandbyte'. Known: {', '.join(NAMES)}"):
         check_names(["bitsandbyte"])
 
 

@@ -11,11 +11,12 @@ from guide.method import read_methods
 from guide.notebook_page import site_path
 from guide.pages import fill
 from guide.project import DOCS, GuideError
+from guide.traps import all_traps
 
 
 def test_facts_are_read_for_every_method_page():
     methods = read_methods()
-    assert list(methods) == ["bitsandbytes", "torchao"]
+    assert list(methods) == sorted(path.stem for path in (DOCS / "methods").glob("*.md"))
     for method in methods.values():
         for name, cell in (dict(method.hardware) | dict(method.features)).items():
             assert cell.source, name
@@ -89,7 +90,29 @@ def test_a_wrong_fact_names_the_file_and_the_field(tree):
 
 def test_an_unknown_notebook_in_the_facts_lists_the_known_ones(tree):
     tree.edit("docs/methods/torchao.md", "notebooks: [torchao]", "notebooks: [torcha]")
-    fails(tree, "There is no notebook 'torcha'. Known: bitsandbytes, torchao.")
+    fails(tree, "There is no notebook 'torcha'. Known:")
+
+
+def test_a_trap_without_its_cell_is_named(tree):
+    tree.edit("docs/methods/torchao.md", "  - id: intx-unpacked", "  - id: intx-packed")
+    fails(tree, "docs/methods/torchao.md describes the trap 'intx-packed', but no cell is tagged 'trap:intx-packed'.")
+
+
+def test_a_trap_that_no_page_describes_is_named(tree):
+    tree.edit("snippets/torchao.py", '["trap:intx-unpacked"]', '["trap:intx-unpacked", "trap:another"]')
+    assert tree.run("guide.notebooks").returncode == 0
+    fails(tree, "snippets/torchao.py has a cell tagged 'trap:another', which the front matter of docs/methods/torchao.md")
+
+
+def test_each_trap_says_that_its_fault_is_known():
+    for shown in all_traps():
+        assert "known_fault(" in shown.code, shown.trap.id
+
+
+def test_every_trap_was_seen_where_its_notebook_is_proven():
+    for shown in all_traps():
+        printed = shown.printed()
+        assert printed is None or printed, f"{shown.trap.id} printed nothing"
 
 
 def test_the_link_check_sees_pages_anchors_and_files(tmp_path):

@@ -15,7 +15,7 @@ from nbformat.v4 import new_code_cell, new_notebook
 from guide import prove
 from guide.arguments import unknown_arguments
 from guide.failures import ADVICE, paragraph
-from guide.project import GuideError
+from guide.project import GuideError, notebook_names
 from guide.proof import Machine
 
 CPU = Machine(name="test", kind="cpu", architecture="x86_64", capability=None, driver=None, memory_bytes=1, cores=1)
@@ -156,7 +156,7 @@ def test_an_argument_that_would_be_swallowed_is_found(tmp_path, monkeypatch):
 def test_unknown_names_at_the_command_line(tree):
     done = tree.run("guide.prove", "bitsandbyte")
     assert done.returncode == 1
-    assert done.stderr == "There is no notebook 'bitsandbyte'. Known: bitsandbytes, torchao.\n"
+    assert done.stderr == f"There is no notebook 'bitsandbyte'. Known: {', '.join(notebook_names())}.\n"
 
 
 def test_a_stale_notebook_is_not_proven(tree):
