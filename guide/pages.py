@@ -6,7 +6,7 @@ import re
 
 from guide import render
 from guide.method import Group, read_method, read_methods
-from guide.project import ROOT, GuideError, notebook_names
+from guide.project import ROOT, GuideError
 from guide.render import SiteLink
 from guide.script import read_script
 
@@ -36,6 +36,8 @@ def fill(markdown: str, page: str, link: SiteLink) -> str:
                     return render.use_case_table(read_methods())
                 case "use-cases", group:
                     return render.use_case_table(read_methods(), Group(" ".join(group)))
+                case "group", group:
+                    return render.method_sections(read_methods(), Group(" ".join(group)))
                 case "pros-cons", [name]:
                     return render.pros_and_cons(read_method(name))
                 case "facts", [name]:
@@ -51,7 +53,9 @@ def fill(markdown: str, page: str, link: SiteLink) -> str:
                 case "proof", [name]:
                     return render.proof_box(read_script(name), link, with_measures=True)
                 case "measured", [bits]:
-                    return render.evidence_table(notebook_names(), int(bits), link)
+                    return render.evidence_table(int(bits), link)
+                case "widths", []:
+                    return render.width_table()
         except ValueError as error:
             raise GuideError(f"{page}: the mark '{mark[0]}' cannot be filled: {error}.") from error
         raise GuideError(f"{page}: unknown mark '{mark[0]}'; guide/pages.py lists the known ones.")

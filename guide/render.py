@@ -7,6 +7,7 @@ from datetime import date
 from html import escape
 from itertools import groupby
 
+from guide import evidence
 from guide import proof as proofs
 from guide.method import Cell, Group, Method, Trap, read_method
 from guide.project import relative, repository
@@ -31,6 +32,10 @@ MEASURE_HEAD = (
     "same top-1 as bf16, %",
     "KL from bf16, nats",
     "decode speed over bf16's",
+)
+HAND_MADE = (
+    "<p><strong>Weights of our own encoder.</strong> What was quantized here was quantized by a simple encoder of this guide, "
+    "not by the method's own tool. It shows that the format loads and runs; the method's quality is better and not shown.</p>"
 )
 FACT_LABELS = {
     "cpu": "CPU",
@@ -143,7 +148,7 @@ def proof_box(script: Script, link: SiteLink, with_measures: bool) -> str:
     if proof.error:
         place = f" in cell {proof.error.cell}" if proof.error.cell else ""
         text += f"<p>{escape(proof.error.kind.capitalize())}{place}: {escape(proof.error.message)}</p>"
-    text += stand_in_note(proof) + machine_line(proof)
+    text += stand_in_note(proof) + (HAND_MADE if script.head.guide.hand_made else "") + machine_line(proof)
     if proof.control:
         widths = " and with other bit widths" if script.head.guide.swap else ""
         text += f"<p>Run again without quantization{widths}, all {len(proof.control)} checks failed, as they must.</p>"
@@ -180,6 +185,15 @@ def pros_and_cons(method: Method) -> str:
     pros = "\n".join(f"- {text}" for text in method.pros)
     cons = "\n".join(f"- {text}" for text in method.cons)
     return f"**For**\n\n{pros}\n\n**Against**\n\n{cons}"
+
+
+def method_sections(methods: dict[str, Method], group: Group) -> str:
+    """Markdown: each method of a group with what speaks for and against it."""
+    return "\n\n".join(
+        f"#### {method.title}\n\n{pros_and_cons(method)}\n\n[More on {method.title}](methods/{name}.md)"
+        for name, method in methods.items()
+        if method.group is group
+    )
 
 
 def fact_table(method: Method) -> str:
@@ -243,23 +257,45 @@ def all_trap_sections(link: SiteLink) -> str:
     return "\n\n".join(texts)
 
 
-def evidence_table(names: list[str], bits: int, link: SiteLink) -> str:
-    """HTML: what today's proofs measured at one weight width, each row linked to its notebook."""
-    rows = []
-    for name in names:
-        script = read_script(name)
-        found = proofs.ranked(script)
-        if not found or proofs.state(found[0][2], script) is not State.PROVEN:
-            continue
-        proof = found[0][2]
-        for row in proof.measures:
-            if row.bits == bits:
-                cells = measure_cells(row)
-                place = "stand-in, " if proof.stand_in else ""
-                label = (
-                    f'<a href="{link(f"notebooks/{name}.ipynb")}">{escape(name)}</a>, {cells[0]} ({place}{proof.machine.slug})'
-                )
-                rows.append((label, *cells[1:]))
-    return (
-        table(MEASURE_HEAD, rows, f"Measured at {bits} bits") if rows else "<p>No proof of today's code measured this yet.</p>"
+def evidence_table(bits: int, link: SiteLink) -> str:
+    """HTML: what today's proofs measured on the reference model at one weight width, nearest to bf16 first."""
+    found = evidence.rows(bits)
+    if not found:
+        return "<p>No proof of today's code measured this yet.</p>"
+    lines = []
+    for row in found:
+        variant, *cells = measure_cells(row.measure)
+        page = link(f"notebooks/{row.notebook}.ipynb")
+        lines.append((f'<a href="{page}">{escape(row.notebook)}</a> {variant}', *cells))
+    first = found[0].measure
+    caption = (
+        f"Measured at {bits} bits on the stand-in model, by KL. bf16: {first.baseline_bytes / 1e6:,.2f} MB, perplexity "
+        f"{first.baseline_perplexity:.3f}. ± is one standard error."
     )
+    pairs = [f"{escape(one.label)} and {escape(other.label)}" for one, other in evidence.not_told_apart(bits)]
+    apart = f"<p>Not told apart by KL within two standard errors: {'; '.join(pairs)}.</p>" if pairs else ""
+    return table(MEASURE_HEAD, lines, caption) + apart
+
+
+def width_table() -> str:
+    """HTML: by weight width, the range over all variants that were measured on the reference model."""
+
+    def span(values: list[float], form: str) -> str:
+        low, high = min(values), max(values)
+        return format(low, form) if format(low, form) == format(high, form) else f"{low:{form}} to {high:{form}}"
+
+    lines = []
+    for bits in evidence.widths():
+        found = [row.measure for row in evidence.rows(bits)]
+        lines.append((
+            f"{bits} bit",
+            str(len(found)),
+            span([row.linear_ratio for row in found], ".2f"),
+            span([row.ratio for row in found], ".2f"),
+            span([row.loss_difference for row in found], "+.4f"),
+            span([100 * row.top1_agreement for row in found], ".1f"),
+            span([row.kl for row in found], ".4f"),
+        ))  # fmt: skip
+    head = ("width", "variants", "decoder linears, times smaller", "whole model, times smaller", "loss minus bf16's, nats",
+            "same top-1 as bf16, %", "KL from bf16, nats")  # fmt: skip
+    return table(head, lines, "Lowest to highest over the variants measured on the stand-in model")

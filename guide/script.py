@@ -51,6 +51,8 @@ class GuideTable(BaseModel):
     texts: list[str] = Field(default=[], description="the public data set ids it loads")
     cuda_dependencies: list[Pin] = Field(default=[], description="pins that only an NVIDIA GPU has a use for")
     colab_gpu: str | None = Field(default=None, description="the GPU that Colab should offer: T4, L4, A100")
+    hand_made: bool = Field(default=False, description="its weights come from this guide's own encoder, not the method's: "
+                            "their quality is never shown as the method's")  # fmt: skip
     unwanted: list[str] = Field(default=[], description="packages that a dependency pulls in and that break the others")
     control: str = Field(default="", description="Python that makes the method's own calls leave weights as they are, "
                          "for the control run; from_pretrained needs none")  # fmt: skip
