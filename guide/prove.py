@@ -160,6 +160,7 @@ def execute(notebook: NotebookNode, folder: Path, python: Path, variables: dict[
     command += [f"--nbmake-timeout={int(limit)}", "--rootdir=.", "-c", os.devnull, "-p", "no:cacheprovider", "--color=no"]
     command += [f"--log-file={log}", "--log-file-level=DEBUG"]  # nbclient logs each cell as it starts
     quiet = {"HF_HUB_DISABLE_PROGRESS_BARS": "1", "TOKENIZERS_PARALLELISM": "false", "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
+    quiet["TQDM_DISABLE"] = "1"
     quiet["PYTHONWARNINGS"] = "ignore:IProgress not found"  # tqdm asks for ipywidgets, which a proof has no use for
     everything = {**os.environ, **quiet, **variables, "JUPYTER_PATH": str(folder / "jupyter")}
     everything.pop("PYTHONPATH", None)
