@@ -39,6 +39,8 @@ def unknown_arguments(cells: list[dict]) -> list[tuple[int, str]]:
                 known = inspect.signature(getattr(importlib.import_module(imported[name]), name)).parameters
             except (ImportError, AttributeError):
                 continue  # the run itself will say so, with its own class
+            if known and all(argument.kind in (argument.VAR_POSITIONAL, argument.VAR_KEYWORD) for argument in known.values()):
+                continue  # a factory that names none of its arguments
             package = imported[name].split(".")[0]
             try:
                 package += f" {version(package)}"

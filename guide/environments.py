@@ -10,12 +10,14 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from threading import Lock, Thread
 
 from guide.project import BUILD, GuideError
 from guide.script import Script
 
 ENVIRONMENTS = BUILD / "environments"
 KERNEL = "ipykernel==7.4.0"  # what nbmake talks to; the only package beside a notebook's pins
+ONE_AT_A_TIME = Lock()
 
 
 def python_of(environment: Path) -> Path:
@@ -28,6 +30,23 @@ def prepare(script: Script, cuda: bool) -> Path:
 
     An older environment of the same notebook is deleted, so that they do not pile up.
     """
+    with ONE_AT_A_TIME:
+        return _prepared(script, cuda)
+
+
+def prepare_ahead(script: Script, cuda: bool) -> None:
+    """Begin ``prepare`` in the background; what fails there is left for ``prepare`` to say when its turn comes."""
+
+    def attempt() -> None:
+        try:
+            prepare(script, cuda)
+        except GuideError:
+            pass
+
+    Thread(target=attempt, daemon=True).start()
+
+
+def _prepared(script: Script, cuda: bool) -> Path:
     pins, unwanted = [*script.head.pins(cuda), KERNEL], script.head.guide.unwanted
     key = hashlib.sha256(json.dumps([pins, unwanted, platform.python_version()]).encode()).hexdigest()[:12]
     environment = ENVIRONMENTS / f"{script.name}-{key}"

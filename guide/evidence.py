@@ -7,6 +7,7 @@ from itertools import combinations
 from math import hypot
 
 from guide import proof as proofs
+from guide.method import Group, read_method
 from guide.project import notebook_names
 from guide.proof import Measure, Proof, State
 from guide.script import read_script
@@ -19,6 +20,7 @@ class Row:
     """One variant as one notebook measured it on the reference model."""
 
     notebook: str
+    group: Group
     proof: Proof
     measure: Measure
 
@@ -39,14 +41,14 @@ class Row:
 def rows(bits: int | None = None) -> list[Row]:
     """The variants that current proofs measured on the reference model, nearest to bf16 first; of one width if given.
 
-    Left out: weights that this guide's own encoder made instead of the method's, and a variant measured again for its
-    speed alone.
+    Left out: what a script's head declares as not to be compared, and a variant measured again for its speed alone.
     """
     found, seen = [], set()
     for name in notebook_names():
         script = read_script(name)
-        if script.head.guide.hand_made:
+        if script.head.guide.not_compared:
             continue
+        group = read_method(script.head.guide.method).group
         for _, _, proof in proofs.ranked(script):
             if proofs.state(proof, script) is not State.PROVEN or not proof.stand_in:
                 continue
@@ -54,7 +56,7 @@ def rows(bits: int | None = None) -> list[Row]:
                 key = name, measure.quantized_bytes, measure.kl
                 if (bits is None or measure.bits == bits) and key not in seen:
                     seen.add(key)
-                    found.append(Row(name, proof, measure))
+                    found.append(Row(name, group, proof, measure))
             break  # one machine a notebook
     return sorted(found, key=lambda row: row.measure.kl)
 

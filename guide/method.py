@@ -97,6 +97,10 @@ class Method(_Strict):
     licence: str
     links: list[Link]
 
+    def cells(self) -> dict[str, Cell]:
+        """Hardware and features by name."""
+        return dict(self.hardware) | dict(self.features)
+
 
 def front_matter(path: Path) -> dict:
     """The YAML between the two ``---`` lines at the head of a page."""

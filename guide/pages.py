@@ -38,6 +38,8 @@ def fill(markdown: str, page: str, link: SiteLink) -> str:
                     return render.use_case_table(read_methods(), Group(" ".join(group)))
                 case "group", group:
                     return render.method_sections(read_methods(), Group(" ".join(group)))
+                case "cells", [name]:
+                    return render.cell_table(read_methods(), name, link)
                 case "pros-cons", [name]:
                     return render.pros_and_cons(read_method(name))
                 case "facts", [name]:
@@ -54,6 +56,8 @@ def fill(markdown: str, page: str, link: SiteLink) -> str:
                     return render.proof_box(read_script(name), link, with_measures=True)
                 case "measured", [bits]:
                     return render.evidence_table(int(bits), link)
+                case "claims", []:
+                    return render.claims_table()
                 case "widths", []:
                     return render.width_table()
         except ValueError as error:

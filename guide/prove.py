@@ -2,7 +2,7 @@
 
 Each notebook runs with nbmake, from a copy, in an environment of its own, off line on the stand-in model unless
 ``--hub`` is given. Then come two controls, one with quantization taken away and one with other bit widths than the text
-says: its checks must notice both.
+says (other group sizes, where a format has one width alone): its checks must notice both.
 """
 
 from __future__ import annotations
@@ -128,7 +128,7 @@ def plain_copy(notebook: NotebookNode, machine: Machine, own: str = "") -> tuple
 
 
 def swapped_copy(notebook: NotebookNode, machine: Machine, swap: dict[str, str]) -> tuple[NotebookNode, list[int]]:
-    """The control with other bit widths; raises GuideError where a text to swap is not there."""
+    """The control with other widths; raises GuideError where a text to swap is not there."""
     control, must_fail = _until_checked(notebook, machine)
     wanted = re.compile("|".join(re.escape(text) for text in sorted(swap, key=len, reverse=True)))
 
@@ -160,7 +160,6 @@ def execute(notebook: NotebookNode, folder: Path, python: Path, variables: dict[
     command += [f"--nbmake-timeout={int(limit)}", "--rootdir=.", "-c", os.devnull, "-p", "no:cacheprovider", "--color=no"]
     command += [f"--log-file={log}", "--log-file-level=DEBUG"]  # nbclient logs each cell as it starts
     quiet = {"HF_HUB_DISABLE_PROGRESS_BARS": "1", "TOKENIZERS_PARALLELISM": "false", "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
-    quiet["TQDM_DISABLE"] = "1"
     quiet["PYTHONWARNINGS"] = "ignore:IProgress not found"  # tqdm asks for ipywidgets, which a proof has no use for
     everything = {**os.environ, **quiet, **variables, "JUPYTER_PATH": str(folder / "jupyter")}
     everything.pop("PYTHONPATH", None)
@@ -208,7 +207,9 @@ def cleaned(executed: NotebookNode, source: NotebookNode, python: Path, folder: 
         for place, name in places:
             text = text.replace(place, name)
         text = re.sub(rf"{re.escape(tempfile.gettempdir())}/ipykernel_\d+/\d+\.py", "<cell>", text)
-        return re.sub(r"[^\n]*\r(?!\n)", "", text)  # a progress bar leaves only its last state
+        text = re.sub(r"[^\n]*\r(?!\n)", "", text)  # a progress bar leaves only its last state
+        text = re.sub(r"^.*\d+%\|.*\| *\d+/\d+ \[.*\]\n?", "", text, flags=re.MULTILINE)  # and a full one says nothing
+        return without_repeats(text)
 
     for cell, run in zip(result.cells, executed.cells, strict=True):
         if cell.cell_type != "code":
@@ -228,7 +229,24 @@ def cleaned(executed: NotebookNode, source: NotebookNode, python: Path, folder: 
             else:
                 for mime, value in output.data.items():
                     output.data[mime] = clean(value) if isinstance(value, str) else value
+        cell.outputs = [output for output in cell.outputs if not is_empty(output)]
     return result
+
+
+def without_repeats(text: str) -> str:
+    """Text in which a line that comes three times or more in a row stands once, with their number."""
+
+    def once(match: re.Match) -> str:
+        return f"{match['line']} [{match[0].count(chr(10))} such lines]\n"
+
+    return re.sub(r"^(?P<line>.+)\n(?:(?P=line)\n){2,}", once, text, flags=re.MULTILINE)
+
+
+def is_empty(output: NotebookNode) -> bool:
+    """Whether an output has nothing to read: a stream without text, or a display that shows an empty string."""
+    if output.output_type == "display_data" and "text/plain" in output.data:
+        return not output.data["text/plain"].strip()
+    return output.output_type == "stream" and not output.text.strip()
 
 
 def sources(ids: dict[str, str | None], kind: str, hub: bool, cache: Path) -> list[Source]:
@@ -254,8 +272,12 @@ def hub_cache() -> Path:
     return Path(os.environ.get("HF_HUB_CACHE", Path(home) / "hub"))
 
 
-def run_notebook(script: Script, machine: Machine, options: Options, reporter: Reporter) -> tuple[NotebookNode, Proof]:
-    """Run one notebook and its control; returns what to store, whether it passed or failed."""
+def run_notebook(script: Script, machine: Machine, options: Options, reporter: Reporter,
+                 following: Script | None) -> tuple[NotebookNode, Proof]:  # fmt: skip
+    """Run one notebook and its controls; returns what to store, whether it passed or failed.
+
+    The environment of the ``following`` one is made beside the controls, which measure nothing that this could disturb.
+    """
     notebook = build(script)
     folder = RUNS / script.name
     cuda = machine.kind == "cuda"
@@ -284,7 +306,9 @@ def run_notebook(script: Script, machine: Machine, options: Options, reporter: R
     if failure is None:
         executed, failure = execute(notebook, folder, python, variables, limit, tick("running"))
     seconds = time.monotonic() - started
-    if failure is None:
+    if following and options.install:
+        environments.prepare_ahead(following, cuda)
+    if failure is None and not table.only_faults:
         failure, control_cells = run_controls(script, notebook, machine, lambda control: execute(
             control, folder, python, variables, limit, tick("control,")))  # fmt: skip
 
@@ -292,7 +316,7 @@ def run_notebook(script: Script, machine: Machine, options: Options, reporter: R
     for_environment = output_data(stored, ENVIRONMENT_MIME)
     environment = for_environment[-1] if for_environment else {"machine": machine.model_dump(), "versions": {}}
     shown = output_data(stored, MEASURES_MIME)
-    if failure is None and not shown:
+    if failure is None and not shown and not table.only_faults:
         failure = Failure(kind="assertion", message="The notebook shows no table of measures", cell=None)
     proof = Proof.model_validate({
         "notebook": script.name,
@@ -337,7 +361,7 @@ def run_controls(script: Script, notebook: NotebookNode, machine: Machine, run: 
     try:
         controls = {"on plain bf16 weights": plain_copy(notebook, machine, table.control)}
         if table.swap:
-            controls["with other bit widths"] = swapped_copy(notebook, machine, table.swap)
+            controls["with other widths"] = swapped_copy(notebook, machine, table.swap)
     except GuideError as error:
         return Failure(kind="weak check", message=str(error), cell=None), []
     for how, (control, must_fail) in controls.items():
@@ -407,8 +431,8 @@ def prove(names: list[str], options: Options) -> int:
             todo.append(script)
     reporter.expected = {script.name: reporter.expected[script.name] for script in todo}
     with reporter.progress:
-        for script in todo:
-            executed, proof = run_notebook(script, machine, options, reporter)
+        for script, following in zip(todo, [*todo[1:], None], strict=True):
+            executed, proof = run_notebook(script, machine, options, reporter, following)
             path = LOCAL_PROOFS / machine.slug / f"{script.name}.ipynb"
             path.parent.mkdir(parents=True, exist_ok=True)
             nbformat.write(executed, path)
@@ -419,10 +443,12 @@ def prove(names: list[str], options: Options) -> int:
                 reporter.say(paragraph(script.name, proof.error))
             else:
                 weights = "the stand-in" if proof.stand_in else "the real model"
-                reporter.say(
-                    f"{script.name}: proven on {machine.slug} with {weights} in {proof.seconds:.0f} s; "
-                    f"without quantization or with other widths all {len(proof.control)} checks fail, as they must."
+                checked = (
+                    "it shows faults alone, and measures nothing."
+                    if script.head.guide.only_faults
+                    else f"without quantization or with other widths all {len(proof.control)} checks fail, as they must."
                 )
+                reporter.say(f"{script.name}: proven on {machine.slug} with {weights} in {proof.seconds:.0f} s; {checked}")
             for package, (pinned, found) in proof.differing_versions().items():
                 if proof.versions:
                     reporter.say(f"{script.name}: {package} is pinned at {pinned}, ran with {found}.")

@@ -9,7 +9,8 @@ from itertools import groupby
 
 from guide import evidence
 from guide import proof as proofs
-from guide.method import Cell, Group, Method, Trap, read_method
+from guide.evidence import Row
+from guide.method import Answer, Cell, Group, Method, Trap, read_method
 from guide.project import relative, repository
 from guide.proof import Measure, Proof, State
 from guide.script import Script, read_script
@@ -32,10 +33,6 @@ MEASURE_HEAD = (
     "same top-1 as bf16, %",
     "KL from bf16, nats",
     "decode speed over bf16's",
-)
-HAND_MADE = (
-    "<p><strong>Weights of our own encoder.</strong> What was quantized here was quantized by a simple encoder of this guide, "
-    "not by the method's own tool. It shows that the format loads and runs; the method's quality is better and not shown.</p>"
 )
 FACT_LABELS = {
     "cpu": "CPU",
@@ -108,8 +105,10 @@ def stand_in_note(proof: Proof) -> str:
         for source in proof.models if source.maker
     )  # fmt: skip
     texts = ", ".join(escape(source.id) for source in proof.texts) or "the text"
-    parameters = proof.measures[0].parameters / 1e6 if proof.measures else 0.0
     card = repository_url("models/reference/README.md")
+    if not proof.measures:
+        return f'<p>Under the name {models} this run loaded the guide\'s own <a href="{card}">reference model</a>.{made}</p>'
+    parameters = proof.measures[0].parameters / 1e6
     return f"<p>{STAND_IN.format(models=models, texts=texts, parameters=parameters, card=card)}{made}</p>"
 
 
@@ -137,8 +136,9 @@ def proof_box(script: Script, link: SiteLink, with_measures: bool) -> str:
         text = f"<p>No run of the {notebook_page} is recorded.{needs} {colab}.</p>"
         return admonition(state, "Not proven yet", text)
     file = f'<a href="{repository_url(relative(path))}">executed notebook</a>'
+    outcome = "Faults shown" if script.head.guide.only_faults else "Proven"
     title = {
-        State.PROVEN: f"Proven on {long_date(proof.date)}" + (", with a stand-in model" if proof.stand_in else ""),
+        State.PROVEN: f"{outcome} on {long_date(proof.date)}" + (", with a stand-in model" if proof.stand_in else ""),
         State.CHANGED: "Code changed since this proof",
         State.FAILED: f"Failed on {long_date(proof.date)}",
     }[state]
@@ -148,9 +148,12 @@ def proof_box(script: Script, link: SiteLink, with_measures: bool) -> str:
     if proof.error:
         place = f" in cell {proof.error.cell}" if proof.error.cell else ""
         text += f"<p>{escape(proof.error.kind.capitalize())}{place}: {escape(proof.error.message)}</p>"
-    text += stand_in_note(proof) + (HAND_MADE if script.head.guide.hand_made else "") + machine_line(proof)
+    text += stand_in_note(proof)
+    if script.head.guide.not_compared:
+        text += f"<p><strong>Not to be compared.</strong> {escape(script.head.guide.not_compared)}</p>"
+    text += machine_line(proof)
     if proof.control:
-        widths = " and with other bit widths" if script.head.guide.swap else ""
+        widths = " and with other widths" if script.head.guide.swap else ""
         text += f"<p>Run again without quantization{widths}, all {len(proof.control)} checks failed, as they must.</p>"
     if with_measures and proof.measures:
         text += measures_table(proof)
@@ -199,19 +202,36 @@ def method_sections(methods: dict[str, Method], group: Group) -> str:
 def fact_table(method: Method) -> str:
     """HTML: hardware and features, each with its answer in words, a note, and what it rests on."""
 
-    def row(label: str, cell: Cell) -> tuple[str, ...]:
-        source = "a proof above" if cell.source == "proof" else escape(cell.source)
-        return label, f"<strong>{cell.answer}</strong>", escape(cell.note), source
-
-    cells = dict(method.hardware) | dict(method.features)
-    rows = [row(FACT_LABELS[name], cell) for name, cell in cells.items()]
+    rows = [(FACT_LABELS[name], *cell_texts(cell)) for name, cell in method.cells().items()]
     return table(("what", "works", "note", "source"), rows, f"What {method.title} needs and can do")
+
+
+def cell_texts(cell: Cell) -> tuple[str, str, str]:
+    """HTML: a cell's answer in words, its note, and what it rests on."""
+    source = "the proof on the method's page" if cell.source == "proof" else escape(cell.source)
+    return f"<strong>{cell.answer}</strong>", escape(cell.note), source
+
+
+def cell_table(methods: dict[str, Method], name: str, link: SiteLink) -> str:
+    """HTML: one cell of every method, the methods that can first; raises ValueError if no cell has that name."""
+    if name not in FACT_LABELS:
+        raise ValueError(f"no cell '{name}'; there are {', '.join(FACT_LABELS)}")
+    order = [Answer.YES, Answer.UNVERIFIED, Answer.NO]
+    found = sorted(methods.items(), key=lambda item: order.index(item[1].cells()[name].answer))
+    rows = [
+        (f'<a href="{link(f"methods/{method_name}.md")}">{escape(method.title)}</a>', *cell_texts(method.cells()[name]))
+        for method_name, method in found
+    ]
+    return table(("method", "works", "note", "source"), rows, FACT_LABELS[name])
 
 
 def install_block(method: Method) -> str:
     """Markdown: the packages of the method's main notebook, as pinned."""
-    pins = read_script(method.notebooks[0]).head.dependencies
-    return "```bash\npip install " + " ".join(pins) + "\n```"
+    head = read_script(method.notebooks[0]).head
+    lines = [f"pip install {' '.join(head.dependencies)}"]
+    if head.guide.unwanted:
+        lines.append(f"pip uninstall --yes {' '.join(head.guide.unwanted)}")
+    return "```bash\n" + "\n".join(lines) + "\n```"
 
 
 def link_list(method: Method) -> str:
@@ -277,13 +297,59 @@ def evidence_table(bits: int, link: SiteLink) -> str:
     return table(MEASURE_HEAD, lines, caption) + apart
 
 
+def span(values: list[float], form: str) -> str:
+    """Lowest to highest of ``values``, as one number where they look alike."""
+    low, high = format(min(values), form), format(max(values), form)
+    return low if low == high else f"{low} to {high}"
+
+
+def claims_table() -> str:
+    """HTML: what is commonly said of each width, and what today's proofs measured on the reference model."""
+    by_width = {bits: evidence.rows(bits) for bits in evidence.widths()}
+
+    def measured(rows: list[Row]) -> str:
+        if not rows:
+            return "not measured yet"
+        figures = [row.measure for row in rows]
+        return (
+            f"decoder linears {span([m.linear_ratio for m in figures], '.2f')} times smaller, the whole model "
+            f"{span([m.ratio for m in figures], '.2f')} times; KL {span([m.kl for m in figures], '.4f')} nats, same top-1 "
+            f"{span([100 * m.top1_agreement for m in figures], '.1f')} %; {len(rows)} variants"
+        )
+
+    def nearest(group: Group) -> str:
+        found = [row for row in by_width.get(4, []) if row.group is group]
+        if not found:
+            return "not measured yet"
+        best = min(found, key=lambda row: row.measure.kl)
+        return f"{escape(best.label)}, KL {best.measure.kl:.4f} ± {best.measure.kl_error:.4f}"
+
+    made = {row.label: row.measure.load_seconds for row in by_width.get(4, []) if row.group is Group.ON_THE_FLY}
+    calibrated = [row for row in by_width.get(4, []) if row.notebook == "gptq"]
+    effort = "not measured yet"
+    if made and calibrated:
+        effort = (
+            f"GPTQ at 4 bit took {calibrated[0].measure.load_seconds:.0f} s for its calibration, loading on the fly "
+            f"{span(list(made.values()), '.1f')} s; the other calibrated notebooks print how long making took"
+        )
+    lines = [
+        ("8 bit: about half the memory, very close to bf16", measured(by_width.get(8, []))),
+        ("4 bit: about a quarter of the memory, relatively good", measured(by_width.get(4, []))),
+        (
+            "below 4 bit: less than a quarter, with a noticeable drop",
+            measured([row for bits, rows in by_width.items() if bits < 4 for row in rows]),
+        ),
+        (
+            "calibrated 4 bit is often ahead of 4 bit on the fly",
+            f"nearest to bf16 with calibration: {nearest(Group.CALIBRATED)}; on the fly: {nearest(Group.ON_THE_FLY)}",
+        ),
+        ("calibrated methods take longer to make", effort),
+    ]
+    return table(("what is said", "what was measured on the stand-in model"), lines, "Claims beside measures")
+
+
 def width_table() -> str:
     """HTML: by weight width, the range over all variants that were measured on the reference model."""
-
-    def span(values: list[float], form: str) -> str:
-        low, high = min(values), max(values)
-        return format(low, form) if format(low, form) == format(high, form) else f"{low:{form}} to {high:{form}}"
-
     lines = []
     for bits in evidence.widths():
         found = [row.measure for row in evidence.rows(bits)]

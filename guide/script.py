@@ -51,8 +51,10 @@ class GuideTable(BaseModel):
     texts: list[str] = Field(default=[], description="the public data set ids it loads")
     cuda_dependencies: list[Pin] = Field(default=[], description="pins that only an NVIDIA GPU has a use for")
     colab_gpu: str | None = Field(default=None, description="the GPU that Colab should offer: T4, L4, A100")
-    hand_made: bool = Field(default=False, description="its weights come from this guide's own encoder, not the method's: "
-                            "their quality is never shown as the method's")  # fmt: skip
+    not_compared: str = Field(default="", description="why its figures do not join the tables that compare methods; its proof "
+                              "box says so")  # fmt: skip
+    only_faults: bool = Field(default=False, description="it shows known faults of a method that cannot run, and measures "
+                              "and checks nothing")  # fmt: skip
     unwanted: list[str] = Field(default=[], description="packages that a dependency pulls in and that break the others")
     control: str = Field(default="", description="Python that makes the method's own calls leave weights as they are, "
                          "for the control run; from_pretrained needs none")  # fmt: skip

@@ -64,7 +64,8 @@ def fill_cache(cache: Path, python: Path, models: list[str], checkpoints: dict[s
     for public_id, name in checkpoints.items():
         command = [python, maker(name), REFERENCE_MODEL, _snapshot(cache, "models", public_id, revision)]
         quiet = {**os.environ, "HF_HUB_OFFLINE": "1"}
-        done = subprocess.run([str(part) for part in command], env=quiet, capture_output=True, text=True, check=False)
+        command = [str(part) for part in command]
+        done = subprocess.run(command, cwd=cache, env=quiet, capture_output=True, text=True, check=False)
         if done.returncode:
             last = (done.stderr.strip().splitlines() or ["no message"])[-1]
             raise GuideError(f"{relative(maker(name))} could not make the stand-in for {public_id}: {last[:400]}")

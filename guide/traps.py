@@ -34,6 +34,8 @@ class ShownTrap:
         head = (
             f'# /// script\n# requires-python = "{self.script.head.requires_python}"\n# dependencies = [\n{pins}# ]\n# ///\n'
         )
+        if self.script.head.guide.unwanted:
+            head += f"# Before running: pip uninstall --yes {' '.join(self.script.head.guide.unwanted)}\n"
         return f"{head}{KNOWN_FAULT.read_text(encoding='utf-8')}\n\n{self.code}\n"
 
     def printed(self) -> str | None:

@@ -39,6 +39,19 @@ def test_a_mark_with_an_unknown_group_is_named():
         fill("<!-- guide: use-cases on the moon -->", "docs/x.md", str)
 
 
+@pytest.mark.parametrize("cell", ["cpu", "nvidia", "apple", "save_and_reload", "peft"])
+def test_a_table_of_one_cell_names_every_method_that_can_first(cell):
+    html = fill(f"<!-- guide: cells {cell} -->", "docs/x.md", str)
+    answers = re.findall(r"<strong>(yes|no|not verified)</strong>", html)
+    assert len(answers) == len(read_methods())
+    assert answers == sorted(answers, key=["yes", "not verified", "no"].index)
+
+
+def test_a_table_of_an_unknown_cell_is_named():
+    with pytest.raises(GuideError, match="docs/x.md: the mark .* cannot be filled: no cell 'tpu'; there are cpu, "):
+        fill("<!-- guide: cells tpu -->", "docs/x.md", str)
+
+
 def test_links_of_a_notebook():
     assert site_path("torchao", "../docs/methods/torchao.md#load") == "methods/torchao.md"
     assert site_path("torchao", "bitsandbytes.ipynb") == "notebooks/bitsandbytes.ipynb"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from html import escape
 from pathlib import Path
 
 import nbformat
@@ -25,6 +26,8 @@ def link(path: str) -> str:
 @pytest.mark.parametrize("name", NAMES)
 def test_every_notebook_has_a_proof_of_todays_code(name):
     script = read_script(name)
+    if script.head.guide.needs != "cpu" and not proofs.ranked(script):
+        pytest.skip("no machine with that GPU has run it; its page says so")
     assert State.PROVEN in [proofs.state(found, script) for _, _, found in proofs.ranked(script)]
 
 
@@ -34,6 +37,9 @@ def test_a_committed_proof_is_whole(path):
     assert proof.notebook == path.stem
     assert proof.machine.slug == path.parent.name
     assert proof.status == "passed"
+    if read_script(path.stem).head.guide.only_faults:
+        assert not proof.measures and not proof.control
+        return
     assert proof.measures
     assert proof.control, "its checks were never seen to fail"
     assert {row.bits for row in proof.measures} <= {8, 4, 3, 2, 1}
@@ -60,16 +66,16 @@ def test_the_table_that_is_read_holds_the_figures_that_are_recorded(path):
     outputs = [
         output for cell in notebook.cells for output in cell.get("outputs", []) if MEASURES_MIME in output.get("data", {})
     ]
-    html = outputs[-1]["data"]["text/html"]
+    html = outputs[-1]["data"]["text/html"] if proof.measures else ""
     for row in proof.measures:
         cells = render.measure_cells(row)
-        assert row.variant in html
+        assert escape(row.variant) in html
         assert f"{row.perplexity:.3f}" in html
         assert f"{row.ratio:.2f}" in html
         assert cells[5] in html
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [name for name in NAMES if not read_script(name).head.guide.only_faults])
 def test_prose_costs_no_run_and_code_does(tree, name):
     before = digest_in(tree, name)
     tree.edit(f"snippets/{name}.py", "Everything below is compared", "All below is compared")

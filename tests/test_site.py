@@ -8,6 +8,7 @@ import axe_playwright_python
 import pytest
 
 from guide.project import DOCS, notebook_names
+from guide.script import read_script
 
 AXE = (Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text(encoding="utf-8")
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22a", "wcag22aa", "best-practice"]
@@ -84,8 +85,11 @@ def test_a_notebook_page_links_to_colab_and_its_proof(site, chromium, page):
     assert colab.startswith("https://colab.research.google.com/github/")
     assert colab.endswith(f"/blob/main/notebooks/{name}.ipynb")
     assert tab.locator(".proof").count() == 1
-    assert tab.locator(".proof").get_attribute("data-state") == "proven"
-    assert tab.locator(".guide-output table").count() >= 1, "the table of measures is shown"
+    head = read_script(name).head.guide
+    state = tab.locator(".proof").get_attribute("data-state")
+    assert state == "proven" or (state == "not proven yet" and head.needs != "cpu")
+    tables = tab.locator(".guide-output table").count()
+    assert tables or head.only_faults or state == "not proven yet", "the table of measures is shown"
     assert tab.get_by_title("Edit this page").get_attribute("href").endswith(f"/edit/main/snippets/{name}.py")
     tab.close()
 
@@ -96,11 +100,11 @@ def test_the_readers_choice_of_dark_holds_on_notebook_pages(site, chromium):
     context = chromium.new_context(viewport=DESKTOP, color_scheme="light")
     tab = context.new_page()
     with tab.expect_response(lambda response: response.url.endswith("sitemap.xml")):
-        tab.goto(url)
+        tab.goto(url + "methods/bitsandbytes/")
     tab.wait_for_timeout(500)
     tab.locator("label[title='Switch to dark mode']").click()
     tab.evaluate("window.notReloaded = true")
-    tab.get_by_role("link", name="bitsandbytes, executed").first.click()
+    tab.get_by_role("link", name="notebook bitsandbytes").first.click()
     tab.wait_for_selector("h1:has-text('8 and 4 bit while loading')")
     assert tab.evaluate("window.notReloaded") is True
     body = tab.locator("body")
@@ -117,7 +121,7 @@ def test_code_of_a_notebook_can_be_copied(site, chromium):
     context = chromium.new_context(viewport=DESKTOP)
     context.grant_permissions(["clipboard-read", "clipboard-write"], origin=url)
     tab = context.new_page()
-    tab.goto(url + NOTEBOOK_PAGES[0])
+    tab.goto(url + "notebooks/bitsandbytes/")
     block = tab.locator(".highlight", has_text="load_in_8bit=True").first
     block.locator("button[title='Copy to clipboard']").click()
     copied = tab.evaluate("navigator.clipboard.readText()")

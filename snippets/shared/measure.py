@@ -62,8 +62,9 @@ def stored_bytes(model: nn.Module, names: list[str] | None = None) -> int:
         if isinstance(thing, torch.Tensor) or type(thing).__module__.startswith("bitsandbytes"):
             visit(getattr(thing, "__dict__", {}))
 
-    for module in model.modules() if names is None else map(model.get_submodule, names):
-        visit({name: value for name, value in vars(module).items() if name != "_modules"})
+    for part in [model] if names is None else map(model.get_submodule, names):
+        for module in part.modules():
+            visit({name: value for name, value in vars(module).items() if name != "_modules"})
     return sum(storages.values())
 
 
