@@ -60,6 +60,13 @@ def tests(session: nox.Session) -> None:
 
 
 @nox.session
+def drift(session: nox.Session) -> None:
+    """Does the guide still say what Transformers says; -- --latest reports what changed since the pins."""
+    install(session, "drift")
+    session.run("python", "-m", "guide.drift", *session.posargs, env={"TRANSFORMERS_VERBOSITY": "error"})
+
+
+@nox.session
 def browser(session: nox.Session) -> None:
     """Fetch Playwright's own Chromium for the browser tests, where the system has none."""
     install(session, "tests")

@@ -1,7 +1,7 @@
 """Find arguments that a configuration class does not have, before a library swallows them without a word.
 
-Runs in a notebook's own environment (``python -m guide.arguments NOTEBOOK``), so it uses the standard library alone.
-Prints a JSON list of ``[cell number, sentence]``.
+Runs in a notebook's own environment (``python -m guide.arguments NOTEBOOK NAME...``), so it uses the standard library
+alone. Prints a JSON list of ``[cell number, sentence]``; of a dotted NAME that the environment lacks, without a cell.
 """
 
 from __future__ import annotations
@@ -52,6 +52,22 @@ def unknown_arguments(cells: list[dict]) -> list[tuple[int, str]]:
     return faults
 
 
+def is_there(dotted: str) -> bool:
+    """Whether a dotted name can be imported, or is an attribute of what can be."""
+    parts = dotted.split(".")
+    for length in range(len(parts), 0, -1):
+        try:
+            found = importlib.import_module(".".join(parts[:length]))
+        except ImportError:
+            continue
+        for part in parts[length:]:
+            found = getattr(found, part, None)
+        return found is not None
+    return False
+
+
 if __name__ == "__main__":
-    with open(sys.argv[1], encoding="utf-8") as file:
-        print(json.dumps(unknown_arguments(json.load(file)["cells"])))
+    notebook, *names = sys.argv[1:]
+    with open(notebook, encoding="utf-8") as file:
+        faults = unknown_arguments(json.load(file)["cells"])
+    print(json.dumps(faults + [(None, f"The page names {name}, which is not there") for name in names if not is_there(name)]))

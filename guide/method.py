@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from datetime import date
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, HttpUrl, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, HttpUrl, ValidationError, model_validator
 
 from guide.project import DOCS, GuideError, check_names, relative
 
 METHODS = DOCS / "methods"
+EVIDENCE = re.compile(r"proof|notebook \w+|[\w-]+ v?\d[\w.]*, .+|.+, read \d{4}-\d{2}-\d{2}")  # what a yes may rest on
 
 
 class _Strict(BaseModel):
@@ -26,6 +28,7 @@ class Group(StrEnum):
     CALIBRATED = "calibrated"
     FORMAT = "specific format"
     RESEARCH = "research"
+    SPECIAL = "one maker's hardware or models"
 
 
 class Answer(StrEnum):
@@ -39,7 +42,25 @@ class Cell(_Strict):
 
     answer: Answer
     note: str = Field(default="", description="what a reader should know with the answer")
-    source: str = Field(description="'proof', or where it was read: library and version, or page and date")
+    source: str = Field(description="'proof', 'notebook NAME', or where it was read: library and version, or page and date")
+    differs: str = Field(default="", description="why the answer is not what the library's own flag or check says")
+
+    @model_validator(mode="after")
+    def _yes_has_evidence(self) -> Cell:
+        if self.answer is Answer.YES and not EVIDENCE.fullmatch(self.source):
+            raise ValueError(
+                f"'{self.source}' is no evidence for a yes; write proof, notebook NAME, 'library 1.2.3, name in its source', "
+                "or 'page, read YYYY-MM-DD'"
+            )
+        return self
+
+
+class NvidiaCell(Cell):
+    """NVIDIA GPUs, with the lowest compute capability where one is known."""
+
+    capability: Annotated[str, Field(pattern=r"^\d+\.\d$")] | None = Field(
+        default=None, description="lowest compute capability, such as '8.9'; null where none is known"
+    )
 
 
 class Link(_Strict):
@@ -54,7 +75,7 @@ class Hardware(_Strict):
     """On which hardware the method loads and generates."""
 
     cpu: Cell
-    nvidia: Cell
+    nvidia: NvidiaCell
     amd: Cell
     intel_gpu: Cell
     apple: Cell
@@ -63,9 +84,32 @@ class Hardware(_Strict):
 class Features(_Strict):
     """What else the method can do within Transformers."""
 
+    quantize_on_load: Cell = Field(description="from_pretrained quantizes a bf16 model")
+    activations: Cell = Field(description="quantizes activations as well as weights")
     save_and_reload: Cell
     peft: Cell
     torch_compile: Cell
+
+
+class InTransformers(_Strict):
+    """What Transformers' registry and checks say of the method; ``nox -s drift`` compares it with the library."""
+
+    keys: list[str] = Field(min_length=1, description="keys of AUTO_QUANTIZATION_CONFIG_MAPPING that this page covers")
+    packages: dict[str, str | None] = Field(
+        description="packages it asks for, with the lowest version that passes its check; null where any version does"
+    )
+    raises_without: list[Literal["cuda", "mps", "xpu"]] = Field(
+        default=[], description="devices; without any of them quantizing a bf16 model raises"
+    )
+
+
+class Library(_Strict):
+    """The method's own library and its newest release."""
+
+    package: str = Field(description="its name on PyPI")
+    version: str = Field(description="its newest release on the day it was looked up")
+    released: date = Field(description="the day of that release")
+    read: date = Field(description="the day it was looked up")
 
 
 class Trap(_Strict):
@@ -89,11 +133,16 @@ class Method(_Strict):
     bits: list[int] = Field(description="weight widths it offers, widest first")
     calibration: Literal["none", "needed", "made elsewhere"]
     notebooks: list[str] = Field(description="notebooks that prove it, the main one first")
+    transformers: InTransformers
+    library: Library | None = Field(default=None, description="null where Transformers has all the code")
     hardware: Hardware
     features: Features
     pros: list[str]
     cons: list[str]
     traps: list[Trap] = []
+    names: list[str] = Field(
+        default=[], description="dotted names of the method's own library that the prose uses; a proof's environment has them"
+    )
     licence: str
     links: list[Link]
 

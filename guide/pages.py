@@ -38,6 +38,10 @@ def fill(markdown: str, page: str, link: SiteLink) -> str:
                     return render.use_case_table(read_methods(), Group(" ".join(group)))
                 case "group", group:
                     return render.method_sections(read_methods(), Group(" ".join(group)))
+                case "overview", []:
+                    return render.overview_table(read_methods(), link)
+                case "differences", []:
+                    return render.differences_table(read_methods(), link)
                 case "cells", [name]:
                     return render.cell_table(read_methods(), name, link)
                 case "pros-cons", [name]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+import tomllib
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -37,6 +38,13 @@ def check_names(names: list[str]) -> list[str]:
 def relative(path: Path) -> str:
     """A path as a reader of the repository knows it."""
     return path.resolve().relative_to(ROOT).as_posix() if path.resolve().is_relative_to(ROOT) else str(path)
+
+
+def described_transformers() -> str:
+    """The release of Transformers that the guide describes and ``nox -s drift`` checks: its pin in pyproject.toml."""
+    with (ROOT / "pyproject.toml").open("rb") as file:
+        group = tomllib.load(file)["dependency-groups"]["drift"]
+    return next(pin.partition("==")[2] for pin in group if isinstance(pin, str) and pin.startswith("transformers=="))
 
 
 def repository() -> str:

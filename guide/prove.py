@@ -32,6 +32,7 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from guide import environments, standin
 from guide.failures import from_notebook, paragraph
 from guide.machine import this_machine
+from guide.method import read_method
 from guide.notebooks import SHARED_TAG, build, fault
 from guide.project import BUILD, PROOFS, ROOT, GuideError, check_names, relative
 from guide.proof import (
@@ -301,7 +302,9 @@ def run_notebook(script: Script, machine: Machine, options: Options, reporter: R
         failure = Failure(kind="installation", message=str(error), cell=None)
     limit = 60.0 * table.minutes
     if failure is None:
-        failure = unknown_argument(notebook, folder, python)
+        method = read_method(script.head.guide.method)
+        names = method.names if method.notebooks[0] == script.name else []
+        failure = unknown_argument(notebook, folder, python, names)
     started = time.monotonic()
     if failure is None:
         executed, failure = execute(notebook, folder, python, variables, limit, tick("running"))
@@ -339,12 +342,12 @@ def run_notebook(script: Script, machine: Machine, options: Options, reporter: R
     return stored, proof
 
 
-def unknown_argument(notebook: NotebookNode, folder: Path, python: Path) -> Failure | None:
-    """Ask the notebook's own environment whether its configuration classes have the arguments that are used."""
+def unknown_argument(notebook: NotebookNode, folder: Path, python: Path, names: list[str]) -> Failure | None:
+    """Ask the notebook's own environment whether it has the arguments that are used, and the names of the method's page."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "arguments.ipynb"
     nbformat.write(notebook, path)
-    command = [str(python), "-m", "guide.arguments", str(path)]
+    command = [str(python), "-m", "guide.arguments", str(path), *names]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     if done.returncode:
         message = (

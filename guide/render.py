@@ -34,7 +34,11 @@ MEASURE_HEAD = (
     "KL from bf16, nats",
     "decode speed over bf16's",
 )
+MARKS = {Answer.YES: "✓", Answer.NO: "✗", Answer.UNVERIFIED: "?"}
+STATES = {State.CHANGED: "changed since its proof", State.FAILED: "failed", State.MISSING: "not proven yet"}
 FACT_LABELS = {
+    "quantize_on_load": "from_pretrained quantizes",
+    "activations": "quantizes activations",
     "cpu": "CPU",
     "nvidia": "NVIDIA GPU",
     "amd": "AMD GPU",
@@ -209,7 +213,9 @@ def fact_table(method: Method) -> str:
 def cell_texts(cell: Cell) -> tuple[str, str, str]:
     """HTML: a cell's answer in words, its note, and what it rests on."""
     source = "the proof on the method's page" if cell.source == "proof" else escape(cell.source)
-    return f"<strong>{cell.answer}</strong>", escape(cell.note), source
+    capability = getattr(cell, "capability", None)
+    notes = [f"from compute capability {capability}" if capability else "", cell.note, cell.differs]
+    return f"<strong>{cell.answer}</strong>", escape("; ".join(filter(None, notes))), source
 
 
 def cell_table(methods: dict[str, Method], name: str, link: SiteLink) -> str:
@@ -223,6 +229,69 @@ def cell_table(methods: dict[str, Method], name: str, link: SiteLink) -> str:
         for method_name, method in found
     ]
     return table(("method", "works", "note", "source"), rows, FACT_LABELS[name])
+
+
+def overview_table(methods: dict[str, Method], link: SiteLink) -> str:
+    """HTML: every key of Transformers' registry in a row, with its method's facts; ``overview.js`` sorts and filters it."""
+    head = ["key", "method", "bits", "calibration", *FACT_LABELS.values(), "lowest versions", "proof"]
+    rows = []
+    for name, method in sorted(methods.items(), key=lambda item: item[1].title.lower()):
+        cells = method.cells()
+        packages = [f"{package} {lowest or 'any'}" for package, lowest in method.transformers.packages.items()]
+        shared = [
+            f'<td><a href="{link(f"methods/{name}.md")}">{escape(method.title)}</a></td>',
+            f'<td data-sort="{max(method.bits)}">{", ".join(map(str, method.bits))}</td>',
+            f"<td>{method.calibration}</td>",
+            *(answer_cell(fact, cells[fact]) for fact in FACT_LABELS),
+            f"<td>{', '.join(packages)}</td>",
+            f"<td>{proof_summary(method)}</td>",
+        ]
+        rows += [f'<tr><th scope="row"><code>{key}</code></th>{"".join(shared)}</tr>' for key in method.transformers.keys]
+    columns = "".join(f'<th scope="col">{label}</th>' for label in head)
+    caption = f"The {len(rows)} keys of Transformers' registry. Notes and sources of the answers are on each method's page."
+    return (
+        '<div class="guide-table overview" tabindex="0" role="region" aria-label="All methods"><table>'
+        f"<caption>{caption}</caption><thead><tr>{columns}</tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
+    )
+
+
+def differences_table(methods: dict[str, Method], link: SiteLink) -> str:
+    """HTML: the cells that say other than the library's flag or check, each with its evidence."""
+    rows = []
+    for name, method in methods.items():
+        page = f'<a href="{link(f"methods/{name}.md")}">{escape(method.title)}</a>'
+        for cell_name, cell in method.cells().items():
+            if not cell.differs:
+                continue
+            shown = escape(cell.source)
+            if cell.source == "proof" or cell.source.startswith("notebook "):
+                notebook = method.notebooks[0] if cell.source == "proof" else cell.source.removeprefix("notebook ")
+                shown = f'<a href="{link(f"notebooks/{notebook}.ipynb")}">notebook {notebook}</a>'
+            rows.append((page, FACT_LABELS[cell_name], f"<strong>{cell.answer}</strong>", escape(cell.differs), shown))
+    head = ("method", "what", "our answer", "why not the library's", "evidence")
+    return table(head, rows, "Answers that differ from the library's")
+
+
+def answer_cell(name: str, cell: Cell) -> str:
+    """HTML: an answer as a mark and in words; for NVIDIA with the lowest compute capability."""
+    capability = getattr(cell, "capability", None)
+    more = f", from {capability}" if capability else ""
+    return (
+        f'<td data-fact="{name}" data-answer="{cell.answer}"><span aria-hidden="true">{MARKS[cell.answer]}</span> '
+        f"{cell.answer}{more}</td>"
+    )
+
+
+def proof_summary(method: Method) -> str:
+    """What is proven of a method, in a few words: the best state of its notebooks, and on which machines."""
+    found = [(script, proofs.ranked(script)) for script in map(read_script, method.notebooks)]
+    best = [(ranked[0][2], script) for script, ranked in found if ranked]
+    proven = [(proof, script) for proof, script in best if proofs.state(proof, script) is State.PROVEN]
+    if not proven:
+        return STATES[proofs.state(*best[0])] if best else STATES[State.MISSING]
+    measured = [proof for proof, script in proven if not script.head.guide.only_faults]
+    where = sorted({"CPU" if proof.machine.kind == "cpu" else proof.machine.name for proof in measured})
+    return f"proven on {', '.join(map(escape, where))}" if where else "faults shown"
 
 
 def install_block(method: Method) -> str:
