@@ -32,10 +32,8 @@ def fill(markdown: str, page: str, link: SiteLink) -> str:
         word, arguments = mark["word"], mark["arguments"].split()
         try:
             match word, arguments:
-                case "use-cases", []:
-                    return render.use_case_table(read_methods())
-                case "use-cases", group:
-                    return render.use_case_table(read_methods(), Group(" ".join(group)))
+                case "use-cases", groups:
+                    return render.use_case_table(read_methods(), [Group(name) for name in " ".join(groups).split(", ")])
                 case "group", group:
                     return render.method_sections(read_methods(), Group(" ".join(group)))
                 case "overview", []:

@@ -19,9 +19,11 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from threading import Event
 
 import nbformat
 from nbformat import NotebookNode
@@ -52,6 +54,7 @@ from guide.script import Script, read_script
 
 LOCAL_PROOFS = BUILD / "proofs"  # what was run in this checkout; --keep copies it to proofs/
 RUNS = BUILD / "run"
+INTERRUPTED = Event()  # by a person; what runs in other threads then stops
 CHECK_TAG = "check"
 NEEDS_TAG = "needs:"
 CONTROL = """\
@@ -177,7 +180,7 @@ def execute(notebook: NotebookNode, folder: Path, python: Path, variables: dict[
         started = time.monotonic()
         timed_out = False
         try:
-            while process.poll() is None and not timed_out:
+            while process.poll() is None and not timed_out and not INTERRUPTED.is_set():
                 time.sleep(0.5)
                 tick(cell_now())
                 timed_out = time.monotonic() - started > limit
@@ -312,8 +315,9 @@ def run_notebook(script: Script, machine: Machine, options: Options, reporter: R
     if following and options.install:
         environments.prepare_ahead(following, cuda)
     if failure is None and not table.only_faults:
-        failure, control_cells = run_controls(script, notebook, machine, lambda control: execute(
-            control, folder, python, variables, limit, tick("control,")))  # fmt: skip
+        failure, control_cells = run_controls(script, notebook, machine, lambda control, number, threads: execute(
+            control, RUNS / f"{script.name}-control-{number}", python, variables | threads, limit,
+            tick(f"control {number},")))  # fmt: skip
 
     stored = cleaned(executed, notebook, python, folder) if executed else notebook
     for_environment = output_data(stored, ENVIRONMENT_MIME)
@@ -338,7 +342,9 @@ def run_notebook(script: Script, machine: Machine, options: Options, reporter: R
         "measures": shown[-1] if shown and not failure else [],
     })  # fmt: skip
     stored.metadata["proof"] = json.loads(proof.model_dump_json(by_alias=True))
-    shutil.rmtree(folder / "work", ignore_errors=True)  # saved checkpoints weigh gigabytes with a real model
+    for work in RUNS.glob(f"{script.name}*/work"):
+        if re.fullmatch(rf"{script.name}(-control-\d)?", work.parent.name):
+            shutil.rmtree(work, ignore_errors=True)  # saved checkpoints weigh gigabytes with a real model
     return stored, proof
 
 
@@ -359,7 +365,11 @@ def unknown_argument(notebook: NotebookNode, folder: Path, python: Path, names: 
 
 
 def run_controls(script: Script, notebook: NotebookNode, machine: Machine, run: Callable) -> tuple[Failure | None, list[int]]:
-    """Run the controls: the first weakness they show, and the numbers of the cells that rightly failed in each."""
+    """Run the controls: the first weakness they show, and the numbers of the cells that rightly failed in each.
+
+    ``run`` takes a control, its number, and variables that share out the cores: on a CPU the controls run side by side,
+    since they measure no speed; on a GPU, whose memory they would share, one after the other.
+    """
     table = script.head.guide
     try:
         controls = {"on plain bf16 weights": plain_copy(notebook, machine, table.control)}
@@ -367,8 +377,17 @@ def run_controls(script: Script, notebook: NotebookNode, machine: Machine, run: 
             controls["with other widths"] = swapped_copy(notebook, machine, table.swap)
     except GuideError as error:
         return Failure(kind="weak check", message=str(error), cell=None), []
-    for how, (control, must_fail) in controls.items():
-        ran, failure = run(control)
+    at_once = len(controls) if machine.kind == "cpu" else 1
+    threads = {"OMP_NUM_THREADS": str(max(1, (machine.cores or 1) // at_once))} if at_once > 1 else {}
+    with ThreadPoolExecutor(at_once) as pool:
+        jobs = [pool.submit(run, control, n, threads) for n, (control, _) in enumerate(controls.values(), start=1)]
+        try:
+            wait(jobs)
+        except KeyboardInterrupt:
+            INTERRUPTED.set()
+            raise
+    for job, (how, (_, must_fail)) in zip(jobs, controls.items(), strict=True):
+        ran, failure = job.result()
         failure = failure if ran is None else weak_check(ran, must_fail, how)
         if failure:
             return failure, []

@@ -37,7 +37,7 @@ MEASURE_HEAD = (
 MARKS = {Answer.YES: "✓", Answer.NO: "✗", Answer.UNVERIFIED: "?"}
 STATES = {State.CHANGED: "changed since its proof", State.FAILED: "failed", State.MISSING: "not proven yet"}
 FACT_LABELS = {
-    "quantize_on_load": "from_pretrained quantizes",
+    "quantize_on_load": "quantizes on load",
     "activations": "quantizes activations",
     "cpu": "CPU",
     "nvidia": "NVIDIA GPU",
@@ -177,11 +177,11 @@ def admonition(state: State, title: str, text: str) -> str:
     )
 
 
-def use_case_table(methods: dict[str, Method], group: Group | None = None) -> str:
-    """Markdown: which method for what."""
+def use_case_table(methods: dict[str, Method], groups: list[Group]) -> str:
+    """Markdown: which method of some groups for what."""
     lines = ["| method | take it for | bits | calibration |", "| --- | --- | --- | --- |"]
     for name, method in methods.items():
-        if group is None or method.group is group:
+        if method.group in groups:
             bits = ", ".join(map(str, method.bits))
             lines.append(f"| [{method.title}](methods/{name}.md) | {method.use_case} | {bits} | {method.calibration} |")
     return "\n".join(lines)

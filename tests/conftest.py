@@ -12,6 +12,7 @@ import threading
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 from playwright.sync_api import Error as PlaywrightError
 from playwright.sync_api import sync_playwright
 
@@ -71,7 +72,8 @@ def site(tmp_path_factory):
     # Material navigates without reloading only where the sitemap's addresses are those of the server.
     variables = {**os.environ, "SITE_URL": url}
     command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(folder)]
-    done = subprocess.run(command, cwd=ROOT, env=variables, capture_output=True, text=True, check=False)
+    with FileLock(tmp_path_factory.getbasetemp().parent / "site.lock"):  # the processes of pytest-xdist share build/pages
+        done = subprocess.run(command, cwd=ROOT, env=variables, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield folder, url

@@ -49,7 +49,8 @@ PLANTED = {
     "a key on two pages": ("docs/methods/sinq.md", "keys: [sinq]", "keys: [sinq, hqq]", "both have 'hqq'"),
     "a lower version": (GPTQ, 'gptqmodel: "1.4.3"', 'gptqmodel: "1.4.2"',
                         "docs/methods/gptq.md: transformers.packages.gptqmodel is 1.4.2, but"),
-    "a package too many": (GPTQ, 'gptqmodel: "1.4.3"', 'gptqmodel: "1.4.3", exllama: null', "transformers.packages has 'exllama'"),
+    "a package too many": (GPTQ, 'gptqmodel: "1.4.3"', 'gptqmodel: "1.4.3", exllama: null',
+                           "docs/methods/gptq.md: transformers.packages has 'exllama'"),
     "a package too few": (GPTQ, 'gptqmodel: "1.4.3", ', "", "transformers.packages lacks 'gptqmodel'"),
     "a device rule": ("docs/methods/fp8.md", "raises_without: [cuda, xpu]", "raises_without: [cuda]",
                       "docs/methods/fp8.md: transformers.raises_without is ['cuda'], but"),
@@ -89,11 +90,8 @@ def test_a_flipped_cell_is_named_on_every_page_whose_flag_is_sure(tree, drift):
         if flags[method.transformers.keys[0]] == "depends" or answer == "not verified":
             continue
         other = "no" if answer == "yes" else "yes"
-        tree.edit(
-            f"docs/methods/{name}.md", f'  save_and_reload:\n    answer: "{answer}"', f'  save_and_reload:\n    answer: "{other}"'
-        )
-        path = tree.root / "docs/methods" / f"{name}.md"
-        path.write_text(path.read_text().replace("source: not tried", "source: proof"))
+        cell = '  save_and_reload:\n    answer: "{}"'
+        tree.edit(f"docs/methods/{name}.md", cell.format(answer), cell.format(other))
         flipped.append(name)
     done = drift()
     named = [name for name in flipped if f"docs/methods/{name}.md: features.save_and_reload" in done.stdout]

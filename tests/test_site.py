@@ -7,6 +7,7 @@ from pathlib import Path
 import axe_playwright_python
 import pytest
 
+from guide.method import read_methods
 from guide.project import DOCS, notebook_names
 from guide.script import read_script
 
@@ -127,4 +128,40 @@ def test_code_of_a_notebook_can_be_copied(site, chromium):
     copied = tab.evaluate("navigator.clipboard.readText()")
     assert "BitsAndBytesConfig(load_in_8bit=True)" in copied
     assert copied.strip() == block.locator("code").inner_text().strip()
+    context.close()
+
+
+def test_the_overview_is_filtered_and_sorted_by_keyboard(site, chromium):
+    _, url = site
+    context = chromium.new_context(viewport=DESKTOP)
+    tab = context.new_page()
+    tab.goto(url + "overview/")
+    rows, status = tab.locator(".overview tbody tr"), tab.get_by_role("status")
+    total = rows.count()
+    assert status.inner_text() == f"{total} of {total} keys shown"
+    tab.get_by_label("CPU").focus()
+    tab.keyboard.press("Space")
+    tab.get_by_label("“not verified” counts as fitting").uncheck()
+    answers = tab.locator(".overview tbody tr:not([hidden]) [data-fact=cpu]").all_inner_texts()
+    assert answers and {answer.split()[-1] for answer in answers} == {"yes"}
+    assert status.inner_text() == f"{len(answers)} of {total} keys shown"
+    tab.get_by_label("Text").fill("no such method")
+    assert "No key fits" in status.inner_text()
+    tab.reload()
+    tab.get_by_role("button", name="bits").press("Enter")
+    head = tab.locator(".overview th", has_text="bits").first
+    assert head.get_attribute("aria-sort") == "ascending"
+    bits = [int(text.split(",")[0]) for text in tab.locator(".overview tbody td[data-sort]").all_inner_texts()]
+    assert bits == sorted(bits) and len(set(bits)) > 1
+    context.close()
+
+
+def test_the_overview_stands_without_javascript(site, chromium):
+    _, url = site
+    context = chromium.new_context(viewport=DESKTOP, java_script_enabled=False)
+    tab = context.new_page()
+    tab.goto(url + "overview/")
+    keys = [key for method in read_methods().values() for key in method.transformers.keys]
+    assert tab.locator(".overview tbody tr").count() == len(keys)
+    assert tab.locator(".overview-filter").count() == 0
     context.close()
