@@ -132,7 +132,7 @@ class Method(_Strict):
     use_case: str = Field(description="what to take it for, in the words of the guide's table")
     bits: list[int] = Field(description="weight widths it offers, widest first")
     calibration: Literal["none", "needed", "made elsewhere"]
-    notebooks: list[str] = Field(description="notebooks that prove it, the main one first")
+    notebooks: list[str] = Field(description="notebooks that prove it, the main one first; none where nothing of it was run")
     transformers: InTransformers
     library: Library | None = Field(default=None, description="null where Transformers has all the code")
     hardware: Hardware
