@@ -83,6 +83,10 @@ def on_page_context(context, page, config, nav):
     return context
 
 
+def on_post_page(output, page, config):
+    return notebook_page.without_indentation(output)
+
+
 def on_post_build(config):
     traps.write_scripts(Path(config.site_dir) / "traps")
     for sentence in links.dead_links(Path(config.site_dir)):

@@ -7,6 +7,7 @@ already knows how to show: prose, highlighted code with its copy button, outputs
 from __future__ import annotations
 
 import posixpath
+import re
 from pathlib import Path
 
 from bs4 import BeautifulSoup, Tag
@@ -18,6 +19,7 @@ from guide.render import SiteLink, proof_box, repository_url
 from guide.script import Script, read_script
 
 STAGED = BUILD / "pages"
+INDENTED = re.compile(r"\s*\n\s*")
 
 
 def shown_file(script: Script) -> Path:
@@ -71,6 +73,13 @@ def lighten(html: str, name: str, link: SiteLink) -> str:
         raise GuideError(f"The notebook {name} has no title: start snippets/{name}.py with a Markdown cell '# Title'.")
     title.insert_after(BeautifulSoup(proof_box(read_script(name), link, with_measures=False), "html.parser"))
     return str(soup)
+
+
+def without_indentation(html: str) -> str:
+    """A finished page without the theme's own indentation, a fifth of a notebook page; the content is left as it is."""
+    before, article, rest = html.partition("<article")
+    content, end, after = rest.partition("</article>")
+    return "".join((INDENTED.sub("\n", before), article, content, end, INDENTED.sub("\n", after)))
 
 
 def prose(part: Tag, name: str, link: SiteLink) -> None:

@@ -11,6 +11,7 @@ from guide.method import read_methods
 from guide.notebook_page import site_path
 from guide.pages import fill
 from guide.project import DOCS, GuideError
+from guide.render import FACT_LABELS
 from guide.traps import all_traps
 
 
@@ -48,7 +49,8 @@ def test_a_table_of_one_cell_names_every_method_that_can_first(cell):
 
 
 def test_a_table_of_an_unknown_cell_is_named():
-    with pytest.raises(GuideError, match="docs/x.md: the mark .* cannot be filled: no cell 'tpu'; there are cpu, "):
+    known = ", ".join(FACT_LABELS)
+    with pytest.raises(GuideError, match=f"docs/x.md: the mark .* cannot be filled: no cell 'tpu'; there are {known}."):
         fill("<!-- guide: cells tpu -->", "docs/x.md", str)
 
 
