@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 from datetime import date
 from enum import StrEnum
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, HttpUrl, ValidationError, model_validator
 
-from guide.project import DOCS, GuideError, check_names, relative
+from guide.project import DOCS, GuideError, check_names, relative, stamp
 
 METHODS = DOCS / "methods"
 EVIDENCE = re.compile(r"proof|notebook \w+|[\w-]+ v?\d[\w.]*, .+|.+, read \d{4}-\d{2}-\d{2}")  # what a yes may rest on
@@ -112,6 +113,56 @@ class Library(_Strict):
     read: date = Field(description="the day it was looked up")
 
 
+class Stored(_Strict):
+    """One kind of thing that a variant stores of a linear layer: an entry for each tile of its weight matrix, or each run.
+
+    ``guide/memory.py`` has the formula.
+    """
+
+    what: str = Field(description="weights, scales, zero points, ...")
+    bytes: float = Field(gt=0, description="of one entry")
+    tile: tuple[int | None, int | None] = Field(
+        default=(1, 1), description="outputs × inputs that share one entry; null stands for all of them"
+    )
+    run: int | None = Field(default=None, gt=0, description="instead of a tile: weights that share one entry, counted on end")
+
+
+class Part(StrEnum):
+    """A part of a model that may be quantized."""
+
+    LINEAR = "linear"
+    EXPERTS = "experts"
+    HEAD = "head"
+    EMBEDDING = "embedding"
+
+
+class Variant(_Strict):
+    """One way to use the method: what the selector recommends, and what the memory calculator counts."""
+
+    id: Annotated[str, Field(pattern=r"^[a-z0-9-]+$")]
+    label: str = Field(description="as a reader knows it, without the method's name: int8 weight-only")
+    bits: int = Field(description="of a weight")
+    notebook: str | None = Field(default=None, description="the notebook that runs it, if any does")
+    section: str | None = Field(default=None, description="the section of that notebook's script that loads or makes it")
+    edits: dict[str, str] = Field(default={}, description="text of that section and what it becomes for this variant")
+    measured: str | None = Field(default=None, description="the row of that notebook's measures that is this variant")
+    product: Literal["16-bit", "8-bit", "4-bit"] = Field(
+        default="16-bit", description="in what the matrix product runs; 16-bit is weight-only"
+    )
+    calibration: Literal["none", "needed", "made elsewhere"] | None = Field(
+        default=None, description="where it differs from the method's"
+    )
+    hardware: dict[Literal["cpu", "nvidia", "amd", "intel_gpu", "apple"], NvidiaCell] = Field(
+        default={}, description="where it differs from the method's hardware"
+    )
+    features: dict[Literal["quantize_on_load", "save_and_reload", "peft", "torch_compile"], Cell] = Field(
+        default={}, description="where it differs from the method's features"
+    )
+    quantizes: list[Part] = Field(default=[Part.LINEAR], description="what of a model it quantizes; the rest stays in bf16")
+    storage: list[Stored] = Field(description="what it stores of each layer, while it runs on a GPU")
+    storage_source: str = Field(description="'proof', 'notebook NAME', or where it was read: library, version and name")
+
+
 class Trap(_Strict):
     """Something that goes wrong without an error; the notebook's cell tagged ``trap:<id>`` shows it happen."""
 
@@ -139,6 +190,7 @@ class Method(_Strict):
     features: Features
     pros: list[str]
     cons: list[str]
+    variants: list[Variant] = Field(default=[], description="the ways to use it, the one to take first at the head")
     traps: list[Trap] = []
     names: list[str] = Field(
         default=[], description="dotted names of the method's own library that the prose uses; a proof's environment has them"
@@ -167,6 +219,11 @@ def read_method(name: str) -> Method:
     path = METHODS / f"{name}.md"
     if not path.exists():
         raise GuideError(f"There is no method page {relative(path)}.")
+    return _read_method(path, stamp(path))
+
+
+@lru_cache(maxsize=256)
+def _read_method(path: Path, _stamp: tuple) -> Method:
     try:
         method = Method.model_validate(front_matter(path))
     except ValidationError as error:

@@ -40,6 +40,12 @@ def relative(path: Path) -> str:
     return path.resolve().relative_to(ROOT).as_posix() if path.resolve().is_relative_to(ROOT) else str(path)
 
 
+def stamp(*paths: Path) -> tuple:
+    """When files were last written, and their sizes: part of a cache's key, so that an edited file is read again."""
+    states = ((path, path.stat() if path.exists() else None) for path in paths)
+    return tuple((path, state and (state.st_mtime_ns, state.st_size)) for path, state in states)
+
+
 def described_transformers() -> str:
     """The release of Transformers that the guide describes and ``nox -s drift`` checks: its pin in pyproject.toml."""
     with (ROOT / "pyproject.toml").open("rb") as file:

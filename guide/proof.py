@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from enum import StrEnum
+from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
@@ -16,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from guide import standin
 from guide.notebooks import build
-from guide.project import PROOFS, GuideError, relative
+from guide.project import PROOFS, SNIPPETS, GuideError, relative, stamp
 from guide.script import Script
 
 MEASURES_MIME = "application/vnd.quantization-guide.measures+json"
@@ -149,6 +150,12 @@ def digest(script: Script, stand_in: bool) -> str:
 
     Prose does not count, so that mending a sentence costs no run.
     """
+    stood_in = [*standin.FILES, *map(standin.maker, script.head.guide.checkpoints.values())] if stand_in else []
+    return _digest(script, stand_in, stamp(script.path, *sorted((SNIPPETS / "shared").glob("*.py")), *stood_in))
+
+
+@lru_cache(maxsize=1024)
+def _digest(script: Script, stand_in: bool, _stamp: tuple) -> str:
     code = [cell.source for cell in build(script).cells if cell.cell_type == "code"]
     table = script.head.guide
     parts = [code, script.head.pins(cuda=True), table.unwanted, table.needs, table.control, table.swap]
@@ -171,6 +178,11 @@ def output_data(notebook: NotebookNode, mime: str) -> list:
 
 def read(path: Path) -> tuple[NotebookNode, Proof]:
     """Read a proof file; raises GuideError naming the file if it is damaged or its table and its record disagree."""
+    return _read(path, stamp(path))
+
+
+@lru_cache(maxsize=256)
+def _read(path: Path, _stamp: tuple) -> tuple[NotebookNode, Proof]:
     advice = f"Restore it, or run 'nox -s prove -- {path.stem} --force --keep' on such a machine again."
     try:
         notebook = nbformat.read(path, as_version=4)

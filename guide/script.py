@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import tomllib
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated
 
@@ -17,7 +18,7 @@ from nbformat import NotebookNode
 from packaging.requirements import InvalidRequirement, Requirement
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from guide.project import NOTEBOOKS, SNIPPETS, GuideError, relative
+from guide.project import NOTEBOOKS, SNIPPETS, GuideError, relative, stamp
 
 HEAD = re.compile(r"^# /// script\n(?P<body>(?:#(?: .*)?\n)+?)# ///\n", re.MULTILINE)
 SECTION_MARK = re.compile(r"^[ \t]*# --8<-- \[(?:start|end):[\w-]+\]\n?", re.MULTILINE)
@@ -76,7 +77,7 @@ class Head(BaseModel):
         return self.dependencies + (self.guide.cuda_dependencies if cuda else [])
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Script:
     name: str
     path: Path
@@ -95,6 +96,11 @@ class Script:
 def read_script(name: str) -> Script:
     """Read ``snippets/<name>.py``; raises GuideError with the file and the field that is wrong."""
     path = SNIPPETS / f"{name}.py"
+    return _read_script(name, path, stamp(path))
+
+
+@lru_cache(maxsize=256)
+def _read_script(name: str, path: Path, _stamp: tuple) -> Script:
     text = path.read_text(encoding="utf-8")
     found = HEAD.search(text)
     if not found:

@@ -20,6 +20,7 @@ CHECKPOINTS = ROOT / "guide" / "checkpoints"
 
 WEIGHTS = REFERENCE_MODEL / "model.safetensors"
 HELD_OUT = REFERENCE_MODEL / "heldout.txt"
+FILES = (WEIGHTS, REFERENCE_MODEL / "tokenizer.json", HELD_OUT)
 MODEL_FILES = ("config.json", "generation_config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json")
 
 # What stands in for each public data set: the file a notebook asks for, and the name of the text within it.
@@ -29,7 +30,7 @@ TEXTS = {"ggml-org/ci": ("wikitext-2-raw-v1.zip", "wikitext-2-raw/wiki.test.raw"
 def digest() -> str:
     """SHA-256 of the stand-in: weights, tokenizer and held-out text."""
     total = hashlib.sha256()
-    for path in (WEIGHTS, REFERENCE_MODEL / "tokenizer.json", HELD_OUT):
+    for path in FILES:
         if not path.exists():
             raise GuideError(f"The reference model has no {path.name}: check out models/reference, or run 'nox -s train'.")
         total.update(path.read_bytes())
