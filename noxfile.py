@@ -91,6 +91,20 @@ def wheels(session: nox.Session) -> None:
 
 
 @nox.session
+def architectures(session: nox.Session) -> None:
+    """Derive the calculator's architectures from Transformers' own models; with --check, fail if the stored ones differ."""
+    install(session, "architectures")
+    session.run("python", "-m", "guide.architectures", *session.posargs)
+
+
+@nox.session
+def weigh(session: nox.Session) -> None:
+    """Measure what each method stores of models with random weights, beside the calculator's prediction; see -- --help."""
+    install(session, "prove")
+    session.run("python", "-m", "guide.weigh", *session.posargs)
+
+
+@nox.session
 def train(session: nox.Session) -> None:
     """Train the reference model anew into models/reference/; resumes where it was stopped."""
     install(session, "train")
