@@ -48,7 +48,9 @@ def prepare_ahead(script: Script, cuda: bool) -> None:
 
 def _prepared(script: Script, cuda: bool) -> Path:
     pins, unwanted = [*script.head.pins(cuda), KERNEL], script.head.guide.unwanted
-    key = hashlib.sha256(json.dumps([pins, unwanted, platform.python_version()]).encode()).hexdigest()[:12]
+    steps = script.head.install_steps(cuda)
+    asked = [pins, unwanted, platform.python_version(), *([step.variables for step in steps] if len(steps) > 1 else [])]
+    key = hashlib.sha256(json.dumps(asked).encode()).hexdigest()[:12]
     environment = ENVIRONMENTS / f"{script.name}-{key}"
     complete = environment / "complete"
     if complete.exists():
@@ -57,11 +59,15 @@ def _prepared(script: Script, cuda: bool) -> Path:
         if older.name.rpartition("-")[0] == script.name:
             shutil.rmtree(older)
     python, pip = python_of(environment), ["-m", "pip", "--quiet", "--disable-pip-version-check"]
-    commands = [[sys.executable, "-m", "venv", environment], [python, *pip, "install", *pins]]
+    commands = [([sys.executable, "-m", "venv", environment], {})]
+    for number, step in enumerate(steps):
+        beside = [KERNEL] if number == 0 else pins  # named again, so that no later step moves them
+        commands.append(([python, *pip, "install", *step.options, *step.pins, *beside], step.variables))
     if unwanted:
-        commands.append([python, *pip, "uninstall", "--yes", *unwanted])
-    for command in commands:
-        done = subprocess.run([str(part) for part in command], capture_output=True, text=True, check=False)
+        commands.append(([python, *pip, "uninstall", "--yes", *unwanted], {}))
+    for command, variables in commands:
+        everything = {**os.environ, **variables}
+        done = subprocess.run([str(part) for part in command], capture_output=True, text=True, check=False, env=everything)
         if done.returncode:
             lines = (done.stderr or done.stdout).strip().splitlines() or ["no message"]
             errors = [line for line in lines if line.startswith("ERROR")] or lines[-1:]

@@ -29,11 +29,12 @@ def install_cell(script: Script) -> NotebookNode:
 
     torch is left out: whoever opens a notebook has one built for their GPU, and replacing it costs gigabytes.
     """
-    pins = script.head.pins(cuda=script.head.guide.colab_gpu is not None)
-    torch = [pin for pin in pins if Requirement(pin).name == "torch"]
-    others = [pin for pin in pins if pin not in torch]
-    note = f"# Keeps the torch that is installed; last pinned and proven with {torch[0]}.\n" if torch else ""
-    lines = [note + "%pip install -q " + " ".join(others)]
+    steps = script.head.install_steps(cuda=script.head.guide.colab_gpu is not None)
+    torch = [pin for step in steps for pin in step.pins if Requirement(pin).name == "torch"]
+    lines = [f"# Keeps the torch that is installed; last pinned and proven with {torch[0]}."] if torch else []
+    for step in steps:
+        lines += [f"%env {name}={value}" for name, value in step.variables.items()]
+        lines.append(" ".join(["%pip install -q", *step.options, *(pin for pin in step.pins if pin not in torch)]))
     if script.head.guide.unwanted:
         lines.append("%pip uninstall -q -y " + " ".join(script.head.guide.unwanted))
     cell = nbformat.v4.new_code_cell("\n".join(lines))

@@ -297,7 +297,10 @@ def proof_summary(method: Method) -> str:
 def install_block(method: Method) -> str:
     """Markdown: the packages of the method's main notebook, as pinned."""
     head = read_script(method.notebooks[0]).head
-    lines = [f"pip install {' '.join(head.dependencies)}"]
+    lines = []
+    for step in head.install_steps(cuda=False):
+        variables = [f"{name}={value}" for name, value in step.variables.items()]
+        lines.append(" ".join([*variables, "pip install", *step.options, *step.pins]))
     if head.guide.unwanted:
         lines.append(f"pip uninstall --yes {' '.join(head.guide.unwanted)}")
     return "```bash\n" + "\n".join(lines) + "\n```"

@@ -7,8 +7,9 @@ its dependencies and has a ``[tool.guide]`` table; below stand py:percent cells.
 from __future__ import annotations
 
 import re
+import textwrap
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated
@@ -38,6 +39,16 @@ def _exact(pin: str) -> str:
 Pin = Annotated[str, AfterValidator(_exact)]
 
 
+class SourceBuild(BaseModel):
+    """A package of which there is only source, to be built against the torch that is installed."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    package: str
+    requires: list[Pin] = Field(description="what its build imports, beside torch")
+    variables: dict[str, str] = Field(default={}, description="environment variables of the build")
+
+
 class GuideTable(BaseModel):
     """The ``[tool.guide]`` table of a script's head."""
 
@@ -57,10 +68,22 @@ class GuideTable(BaseModel):
     only_faults: bool = Field(default=False, description="it shows known faults of a method that cannot run, and measures "
                               "and checks nothing")  # fmt: skip
     unwanted: list[str] = Field(default=[], description="packages that a dependency pulls in and that break the others")
+    source_build: SourceBuild | None = Field(
+        default=None, description="the dependency to install last, without build isolation"
+    )
     control: str = Field(default="", description="Python that makes the method's own calls leave weights as they are, "
                          "for the control run; from_pretrained needs none")  # fmt: skip
     swap: dict[str, str] = Field(default={}, description="text in code cells and the same with another bit width: with all "
                                  "swapped, every check must fail too")  # fmt: skip
+
+
+@dataclass(frozen=True)
+class InstallStep:
+    """One call of ``pip install``."""
+
+    pins: list[str]
+    options: tuple[str, ...] = ()
+    variables: dict[str, str] = field(default_factory=dict)
 
 
 class Head(BaseModel):
@@ -76,6 +99,15 @@ class Head(BaseModel):
         """What to install, on a machine with an NVIDIA GPU or without."""
         return self.dependencies + (self.guide.cuda_dependencies if cuda else [])
 
+    def install_steps(self, cuda: bool) -> list[InstallStep]:
+        """The calls of pip that install the pins: one, or two where a package is built against the others."""
+        pins, build = self.pins(cuda), self.guide.source_build
+        if not build:
+            return [InstallStep(pins)]
+        last = [pin for pin in pins if Requirement(pin).name == build.package]
+        first = [pin for pin in pins if pin not in last]
+        return [InstallStep(first + build.requires), InstallStep(last, ("--no-build-isolation",), build.variables)]
+
 
 @dataclass(frozen=True, eq=False)
 class Script:
@@ -87,6 +119,14 @@ class Script:
     @property
     def notebook_path(self) -> Path:
         return NOTEBOOKS / f"{self.name}.ipynb"
+
+    def section(self, name: str) -> str:
+        """The code between a section's marks, as a page includes it; raises GuideError if there is no such section."""
+        start, end = (rf"^[ \t]*# --8<-- \[{word}:{re.escape(name)}\]\n" for word in ("start", "end"))
+        found = re.search(f"{start}(.*?){end}", self.body, re.DOTALL | re.MULTILINE)
+        if not found:
+            raise GuideError(f"{relative(self.path)} has no section '{name}'.")
+        return textwrap.dedent(SECTION_MARK.sub("", found[1])).rstrip()
 
     def cells(self) -> list[NotebookNode]:
         """The cells as written, before shared code is copied in; section markers are taken out."""
