@@ -144,10 +144,21 @@ class Variant(_Strict):
     bits: int = Field(description="of a weight")
     notebook: str | None = Field(default=None, description="the notebook that runs it, if any does")
     section: str | None = Field(default=None, description="the section of that notebook's script that loads or makes it")
+    ready: Annotated[str, Field(pattern=r"^\w+:[\w-]+$")] | None = Field(
+        default=None, description="NOTEBOOK:SECTION that loads a ready checkpoint, where that is other code"
+    )
     edits: dict[str, str] = Field(default={}, description="text of that section and what it becomes for this variant")
     measured: str | None = Field(default=None, description="the row of that notebook's measures that is this variant")
-    product: Literal["16-bit", "8-bit", "4-bit"] = Field(
+    product: Literal["16-bit", "int8", "fp8", "fp4"] = Field(
         default="16-bit", description="in what the matrix product runs; 16-bit is weight-only"
+    )
+    kernel: Literal["fused", "compiled", "none"] = Field(
+        description="what makes it fast on a GPU: a kernel that reads packed weights, torch.compile, or nothing"
+    )
+    kernel_capability: str | None = Field(default=None, description="the lowest compute capability of that kernel")
+    kernel_source: str = Field(description="where that was read: library, version and name")
+    runs: Literal["packed", "unpacked"] = Field(
+        default="packed", description="whether its weights stay as stored while Transformers runs it, or become bf16 before"
     )
     calibration: Literal["none", "needed", "made elsewhere"] | None = Field(
         default=None, description="where it differs from the method's"
@@ -161,6 +172,13 @@ class Variant(_Strict):
     quantizes: list[Part] = Field(default=[Part.LINEAR], description="what of a model it quantizes; the rest stays in bf16")
     storage: list[Stored] = Field(description="what it stores of each layer, while it runs on a GPU")
     storage_source: str = Field(description="'proof', 'notebook NAME', or where it was read: library, version and name")
+
+    @model_validator(mode="after")
+    def _has_evidence(self) -> Variant:
+        for field in ("kernel_source", "storage_source"):
+            if not EVIDENCE.fullmatch(getattr(self, field)):
+                raise ValueError(f"'{getattr(self, field)}' is no evidence for {field.removesuffix('_source')}")
+        return self
 
 
 class Trap(_Strict):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from guide import render
+from guide import render, storage_table
 from guide.method import Group, read_method, read_methods
 from guide.project import ROOT, GuideError
 from guide.render import SiteLink
@@ -60,6 +60,8 @@ def fill(markdown: str, page: str, link: SiteLink) -> str:
                     return render.evidence_table(int(bits), link)
                 case "claims", []:
                     return render.claims_table()
+                case "storage", []:
+                    return "\n\n".join(map(storage_table.storage_table, storage_table.read_records().values()))
                 case "widths", []:
                     return render.width_table()
         except ValueError as error:

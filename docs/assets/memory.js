@@ -1,0 +1,81 @@
+// What a model takes in memory. The same as guide/memory.py, which says more; tests/memory_vectors.json holds the two together.
+// Every size is in bytes. A tensor is {part, name, rows, columns, count}, rows × columns being outputs × inputs; a variant is
+// {quantizes, storage, product} of a method page's front matter, null for plain bf16.
+
+export const PARTS = ["embedding", "head", "linear", "experts", "router", "norm", "other"];
+export const BF16_BYTES = 2;
+export const FLOAT32_BYTES = 4;
+
+// An assumption, not a measurement: what a process takes of a GPU before the first tensor.
+export const CONTEXT_BYTES = 500_000_000;
+
+// Intermediate results that a forward pass holds at the same time, in rows of the hidden and of the widest size.
+export const HIDDEN_ROWS = 5;
+export const WIDEST_ROWS = 3;
+
+const sum = (numbers) => numbers.reduce((total, number) => total + number, 0);
+const largest = (numbers) => numbers.reduce((most, number) => Math.max(most, number), 0);
+const divideUp = (whole, part) => Math.ceil(whole / part);
+
+/** How many times a rows × columns layer stores `entry`. */
+function entries(rows, columns, entry) {
+  if (entry.run) return divideUp(rows * columns, entry.run);
+  const [high, wide] = entry.tile ?? [1, 1];
+  return (high === null ? 1 : divideUp(rows, high)) * (wide === null ? 1 : divideUp(columns, wide));
+}
+
+/** Bytes of one quantized rows × columns layer: each entry of `storage` once a tile, or once a run. */
+export function stored(rows, columns, storage) {
+  return sum(storage.map((entry) => Math.ceil(entry.bytes * entries(rows, columns, entry))));
+}
+
+/** Bytes of all weights: quantized, scales (zero points and tables too), each part that stays in bf16, and total. */
+export function weights(tensors, variant = null) {
+  const split = Object.fromEntries(["quantized", "scales", ...PARTS].map((name) => [name, 0]));
+  for (const { part, rows, columns, count } of tensors) {
+    if (variant && variant.quantizes.includes(part)) {
+      const [packed, ...others] = variant.storage;
+      split.quantized += count * stored(rows, columns, [packed]);
+      split.scales += count * stored(rows, columns, others);
+    } else {
+      split[part] += count * rows * columns * BF16_BYTES;
+    }
+  }
+  return { ...split, total: sum(Object.values(split)) };
+}
+
+/** Bytes beside weights and cache, an estimate; `tokens` is what one forward pass takes in, over the whole batch. */
+export function allowance(tensors, variant, batch, tokens) {
+  const embedding = tensors.filter(({ part }) => part === "embedding");
+  const hidden = largest(embedding.map(({ columns }) => columns));
+  const vocabulary = largest(embedding.map(({ rows }) => rows));
+  const layers = tensors.filter(({ part }) => part === "linear" || part === "experts");
+  const widest = largest(layers.map(({ rows }) => rows));
+  const unpacks = variant !== null && (variant.product ?? "16-bit") === "16-bit";
+  const unpacked = tensors.filter(({ part }) => unpacks && variant.quantizes.includes(part));
+  return {
+    activations:
+      tokens * (HIDDEN_ROWS * hidden + WIDEST_ROWS * widest) * BF16_BYTES +
+      batch * vocabulary * (BF16_BYTES + FLOAT32_BYTES),
+    unpacked: largest(unpacked.map(({ rows, columns }) => rows * columns)) * BF16_BYTES,
+    context: CONTEXT_BYTES,
+  };
+}
+
+/** All of it. `cacheElements` counts the numbers of the key-value cache for the whole batch. */
+export function estimate(
+  tensors,
+  variant = null,
+  { cacheElements = 0, cacheElementBytes = BF16_BYTES, batch = 1, tokens = 1 } = {},
+) {
+  const held = weights(tensors, variant);
+  const cache = Math.ceil(cacheElements * cacheElementBytes);
+  const beside = allowance(tensors, variant, batch, tokens);
+  return { weights: held, cache, allowance: beside, total: held.total + cache + sum(Object.values(beside)) };
+}
+
+/** Decimal: 10⁹ bytes, as files and GPUs are sold. */
+export const gigabytes = (size) => size / 1e9;
+
+/** Binary: 2³⁰ bytes, as nvidia-smi and PyTorch count. */
+export const gibibytes = (size) => size / 2 ** 30;
