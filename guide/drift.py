@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 
+from guide import method as method_models
 from guide import registry
 from guide.arguments import unknown_arguments
 from guide.method import METHODS, Answer, Cell, Method, read_methods
@@ -32,8 +33,8 @@ CODE = re.compile(r"`([^`\n]+)`")
 NAME = re.compile(r"[A-Za-z_][\w.]*")  # in code style: a name, perhaps dotted
 CALL = re.compile(r"([A-Za-z_][\w.]*)\(.*\)")
 ARGUMENT = re.compile(r"([A-Za-z_]\w*)=.+")
-CORE = ("modeling_utils.py", "configuration_utils.py", "core_model_loading.py", "quantizers", "generation", "integrations",
-        "utils/quantization_config.py", "utils/import_utils.py")  # fmt: skip
+CORE = ("modeling_utils.py", "configuration_utils.py", "cache_utils.py", "core_model_loading.py", "models/qwen3", "quantizers",
+        "generation", "integrations", "utils/quantization_config.py", "utils/import_utils.py")  # fmt: skip
 
 
 def check() -> list[str]:
@@ -160,7 +161,8 @@ def _keywords(source: str) -> Iterator[tuple[str, str]]:
 
 def unknown_names(methods: dict[str, Method], library: str) -> Iterator[str]:
     """Names in code style, in the pages' prose, that neither Transformers nor a script nor a recorded run has."""
-    known = library_names() | script_names() | {name.rsplit(".", 1)[-1] for m in methods.values() for name in m.names}
+    own = {name.rsplit(".", 1)[-1] for m in methods.values() for name in m.names}
+    known = library_names() | script_names() | front_matter_names() | own
     for path in sorted(DOCS.rglob("*.md")):
         text = ANY_FENCE.sub("", path.read_text(encoding="utf-8"))
         shown = known | printed_names(methods[path.stem].notebooks if path.parent == METHODS and path.stem in methods else [])
@@ -211,6 +213,12 @@ def library_names() -> set[str]:
 def script_names() -> set[str]:
     """Names in the code of the scripts, which ran wherever a notebook is proven."""
     return {name for path in SNIPPETS.rglob("*.py") for name in _names_in(ast.parse(path.read_text(encoding="utf-8")))}
+
+
+def front_matter_names() -> set[str]:
+    """The fields of a method's facts."""
+    models = [thing for thing in vars(method_models).values() if isinstance(thing, type) and hasattr(thing, "model_fields")]
+    return {field for model in models for field in model.model_fields}
 
 
 def printed_names(notebooks: list[str]) -> set[str]:

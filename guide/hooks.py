@@ -13,7 +13,7 @@ from mkdocs.utils import get_relative_url
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # mkdocs loads a hook by its path
 
-from guide import facts, links, notebook_page, pages, render, traps
+from guide import choices, facts, links, notebook_page, pages, render, traps
 from guide.project import GuideError, described_transformers, notebook_names
 
 log = get_plugin_logger("guide")
@@ -49,7 +49,9 @@ def on_files(files, config):
     try:
         for path in notebook_page.stage(notebook_names()):
             files.append(File(path, str(notebook_page.STAGED), config.site_dir, config.use_directory_urls))
-        for name, content in facts.files(described_transformers()).items():
+        transformers = described_transformers()
+        made = facts.files(transformers) | {"assets/choices.json": choices.file(transformers)}
+        for name, content in made.items():
             files.append(File.generated(config, name, content=content))
     except GuideError as error:
         raise PluginError(str(error)) from error

@@ -23,6 +23,14 @@ LINUX_FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", 
                "--disable-background-networking", "--disable-component-update", "--disable-sync"]  # fmt: skip
 
 
+def pytest_terminal_summary(terminalreporter) -> None:
+    """Print the figures that tests recorded with ``record_property("figure", ...)``, whichever process they ran in."""
+    for report in terminalreporter.getreports("passed") + terminalreporter.getreports("failed"):
+        for name, value in report.user_properties:
+            if name == "figure" and report.when == "call":
+                terminalreporter.write_line(value)
+
+
 class Tree:
     """A copy of the project in which a test may break something."""
 

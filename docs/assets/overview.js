@@ -65,12 +65,8 @@ const makeFilterable = (region, table) => {
   apply();
 };
 
-// The theme changes pages without reloading, so each page is looked at as it comes.
-document$.subscribe(() => {
-  const region = document.querySelector(".overview:not([data-ready])");
-  if (!region) return;
-  region.dataset.ready = "";
+export const mount = (region) => {
   const table = region.querySelector("table");
   makeSortable(table);
   makeFilterable(region, table);
-});
+};

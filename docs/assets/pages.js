@@ -1,0 +1,11 @@
+// Loads what a page asks for, and only there. The theme changes pages without reloading, so each is looked at as it comes.
+const MODULES = { "#selector": "./selector.js", "#memory-calculator": "./calculator.js", ".overview": "./overview.js" };
+
+document$.subscribe(() => {
+  for (const [place, module] of Object.entries(MODULES)) {
+    const found = document.querySelector(`${place}:not([data-ready])`);
+    if (!found) continue;
+    found.dataset.ready = "";
+    import(module).then(({ mount }) => mount(found));
+  }
+});
