@@ -1,0 +1,366 @@
+"""The memory calculator's page in a real Chromium: its figures, address, answers to bad input, weight and speed."""
+
+from __future__ import annotations
+
+import json
+import re
+from statistics import median
+
+import pytest
+
+from guide import architecture, memory
+from guide.choices import choices
+from guide.project import DOCS
+
+PHONE = {"width": 390, "height": 844}
+MOST_MILLISECONDS = 50
+MOST_BYTES = 40_000  # of the page's own JavaScript
+ARCHITECTURES = architecture.read_architectures()
+PRESETS = {preset["id"]: preset for preset in ARCHITECTURES["presets"]}
+VARIANTS = {variant["id"]: variant for variant in choices()}
+# One of each: a shared output head, a head of its own, experts, sliding windows, recurrent states, latent attention.
+KINDS = ("qwen3-0.6b", "qwen3-8b", "gpt-oss-20b", "gemma-3-1b", "qwen3-next-80b-a3b", "deepseek-v3")
+USE = {"context": 40_000, "batch": 3, "prompt": 1000, "memory": 24, "gpus": 2}
+
+
+def predicted(preset: str, variant: str, use: dict, cache_bits: int) -> int:
+    """Bytes on all GPUs together, by the Python that the page's JavaScript must agree with."""
+    read = architecture.read_config(json.dumps(PRESETS[preset]["config"]), ARCHITECTURES["families"])
+    tensors = architecture.tensors(read["family"], read["config"])
+    held = architecture.cache(read["family"], read["config"], use["context"], use["batch"])
+    counted = memory.estimate(
+        tensors,
+        VARIANTS.get(variant),
+        cache_elements=held["elements"],
+        cache_element_bytes=cache_bits / 8,
+        batch=use["batch"],
+        tokens=use["batch"] * min(use["prompt"], use["context"]),
+    )
+    others = use["gpus"] - 1  # each GPU has its own allowance
+    return counted["total"] + held["constant_bytes"] + others * sum(counted["allowance"].values())
+
+
+def address(url: str, **state) -> str:
+    return f"{url}memory/?" + "&".join(f"{name}={value}" for name, value in state.items())
+
+
+class Calculator:
+    """The page in a tab that notes what reaches the console and the network."""
+
+    def __init__(self, tab, url: str):
+        self.tab, self.url = tab, url
+        self.console, self.requests = [], []
+        tab.on("console", lambda message: self.console.append(message.text))
+        tab.on("pageerror", lambda error: self.console.append(str(error)))
+        tab.on("request", lambda request: self.requests.append(request.url))
+
+    def open(self, **state):
+        self.tab.goto(address(self.url, **state) if state else f"{self.url}memory/")
+        self.tab.wait_for_selector("#memory-calculator:not([hidden])")
+        return self
+
+    def field(self, name: str):
+        return self.tab.locator(f"#calculator-{name}")
+
+    def enter(self, name: str, value: str) -> None:
+        """Put a value there as it is, null bytes included, which a keyboard cannot."""
+        put = "(field, value) => { field.value = value; field.dispatchEvent(new Event('input', {bubbles: true})) }"
+        self.field(name).evaluate(put, value)
+
+    def error(self, name: str) -> str:
+        """What stands beside a field, as a screen reader is told of it."""
+        described = self.field(name).get_attribute("aria-describedby").split()
+        assert f"calculator-{name}-error" in described
+        return self.tab.locator(f"#calculator-{name}-error").inner_text()
+
+    @property
+    def answer(self) -> str:
+        return self.tab.get_by_role("status").inner_text()
+
+    @property
+    def bytes(self) -> int:
+        return int(self.tab.get_by_role("status").get_attribute("data-bytes"))
+
+    def parts(self) -> dict[str, int]:
+        rows = self.tab.locator("[data-part=split] tbody tr[data-kind]")
+        return dict(rows.evaluate_all("rows => rows.map(row => [row.dataset.kind, Number(row.dataset.bytes)])"))
+
+
+@pytest.fixture
+def calculator(site, chromium):
+    context = chromium.new_context(viewport=PHONE)
+    yield Calculator(context.new_page(), site[1])
+    context.close()
+
+
+@pytest.mark.parametrize("preset", KINDS)
+def test_the_page_gives_the_figures_of_the_python(calculator, preset):
+    """Every variant in the table of all of them, and the parts of one add up to its sum."""
+    for bits in (16, 8):
+        calculator.open(model=preset, variant="bf16", cache=bits, **USE)
+        rows = calculator.tab.locator("[data-part=compared] tbody tr")
+        found = dict(rows.evaluate_all("rows => rows.map(row => [row.dataset.variant, Number(row.dataset.bytes)])"))
+        assert found == {name: predicted(preset, name, USE, bits) for name in ["bf16", *VARIANTS]}
+        assert list(found.values()) == sorted(found.values())
+    for variant in ["bf16", "bitsandbytes/nf4-double", "torchao/int8-weight-only"]:
+        calculator.open(model=preset, variant=variant, **USE)
+        assert calculator.bytes == sum(calculator.parts().values()) == predicted(preset, variant, USE, 16)
+    assert calculator.console == []
+
+
+def test_the_largest_context_fits_and_one_token_more_does_not(calculator):
+    calculator.open(model="qwen3-8b", variant="torchao/int8-weight-only", memory=16)
+    most = int(calculator.tab.locator("[data-part=longest]").get_attribute("data-tokens"))
+    use = {"batch": 1, "prompt": 2048, "gpus": 1}
+    room = 16 * 2**30
+    assert predicted("qwen3-8b", "torchao/int8-weight-only", use | {"context": most}, 16) <= room
+    assert predicted("qwen3-8b", "torchao/int8-weight-only", use | {"context": most + 1}, 16) > room
+    calculator.field("context").fill(str(most))
+    assert "It fits into one GPU with 16 GiB" in calculator.answer
+    calculator.field("context").fill(str(most + 1))
+    assert "It does not fit into one GPU with 16 GiB" in calculator.answer
+    assert "2 such GPUs would do" in calculator.answer
+    limit = PRESETS["qwen3-8b"]["config"]["max_position_embeddings"]
+    assert f"made for {limit:,}" in calculator.tab.locator("[data-part=longest]").inner_text()
+
+
+def test_the_number_of_gpus_is_the_least_that_holds_it(calculator):
+    calculator.open(model="qwen3-8b", variant="bf16")
+    use = {"context": 8192, "batch": 1, "prompt": 2048}
+    rows = calculator.tab.locator("[data-part=gpus] tbody tr")
+    needed = dict(rows.evaluate_all("rows => rows.map(row => [Number(row.dataset.gib), Number(row.dataset.gpus)])"))
+    assert needed[8] > 1 and needed[80] == 1
+    for gib, gpus in needed.items():
+        assert predicted("qwen3-8b", "bf16", use | {"gpus": gpus}, 16) <= gpus * gib * 2**30
+        assert gpus == 1 or predicted("qwen3-8b", "bf16", use | {"gpus": gpus - 1}, 16) > (gpus - 1) * gib * 2**30
+
+
+def test_the_worked_example_is_what_the_formula_gives(calculator):
+    """The page's text without JavaScript: its bytes are those of the calculator."""
+    calculator.open(model="qwen3-8b", variant="bitsandbytes/nf4", context=8192, batch=1, prompt=2048, gpus=1)
+    text = (DOCS / "memory.md").read_text(encoding="utf-8")
+    example = text[text.index("### A worked example") :].split("### ", 2)[1]
+    written = [int(number.replace(",", "")) for number in re.findall(r"\| ([\d,]+) \|$", example, re.MULTILINE)]
+    assert written == [*calculator.parts().values(), calculator.bytes]
+    assert f"{calculator.bytes / 2**30:.1f} GiB" in example
+
+
+def test_the_address_holds_the_state(calculator, chromium):
+    """What is chosen is in the address; the address, opened elsewhere, gives the same answer."""
+    calculator.open()
+    assert "?" not in calculator.tab.url
+    calculator.field("model").select_option("llama-3.1-8b")
+    calculator.field("variant").select_option("bitsandbytes/nf4")
+    calculator.field("cache").select_option("8")
+    for name, value in {"context": "100,000", "batch": "2", "prompt": "4 096", "memory": "15.5", "gpus": "3"}.items():
+        calculator.field(name).fill(value)
+    calculator.tab.keyboard.press("Tab")  # leaving a field writes the address at once; typing does so after a while
+    answer = calculator.answer
+    assert answer.startswith("Llama-3.1-8B in bitsandbytes nf4, with 100,000 tokens × 2 sequences, needs ")
+    other = chromium.new_page()
+    other.goto(calculator.tab.url)
+    other.wait_for_selector("#memory-calculator:not([hidden])")
+    assert other.get_by_role("status").inner_text() == answer
+    assert other.locator("#calculator-memory").input_value() == "15.5"
+    other.close()
+    assert calculator.console == []
+
+
+def test_a_link_with_what_there_is_not_says_so(calculator):
+    calculator.open(model="no-such-model", variant="x/y", context="a lot", strange="1")
+    text = calculator.tab.locator("#memory-calculator").inner_text()
+    assert "The link's model “no-such-model” is no choice here." in text
+    assert "The link's variant “x/y” is no choice here." in text
+    assert calculator.error("context") == "Context, tokens: “a lot” is not a whole number from 1 to 10,000,000."
+    assert calculator.answer.startswith("Qwen3-8B in torchao int8 weight-only, with 8,192 tokens")
+    assert calculator.console == []
+
+
+NUMBERS = [
+    ("context", "-5", "Context, tokens: “-5” is not a whole number from 1 to 10,000,000."),
+    ("context", "many", "Context, tokens: “many” is not a whole number from 1 to 10,000,000."),
+    ("context", "", "Context, tokens: this field is empty; it needs a whole number from 1 to 10,000,000."),
+    ("context", "8\0", "Context, tokens: “8\0” is not a whole number from 1 to 10,000,000."),
+    ("context", "1" + 30 * "0", f"Context, tokens: “1{30 * '0'}” is not a whole number from 1 to 10,000,000."),
+    ("context", "1e3", "Context, tokens: “1e3” is not a whole number from 1 to 10,000,000."),
+    ("batch", "0", "Sequences at once: “0” is not a whole number from 1 to 100,000."),
+    ("batch", "1.5", "Sequences at once: “1.5” is not a whole number from 1 to 100,000."),
+    ("prompt", "١٢", "Tokens in one pass: “١٢” is not a whole number from 1 to 10,000,000."),
+    ("memory", "0", "Memory of one GPU, GiB: “0” is not a number from 0.1 to 100,000."),
+    ("memory", "Infinity", "Memory of one GPU, GiB: “Infinity” is not a number from 0.1 to 100,000."),
+    ("gpus", "10,001", "GPUs: “10,001” is not a whole number from 1 to 10,000."),
+]
+
+
+@pytest.mark.parametrize(("name", "value", "sentence"), NUMBERS, ids=[f"{name}-{value[:9]!a}" for name, value, _ in NUMBERS])
+def test_a_number_that_makes_no_sense(calculator, name, value, sentence):
+    calculator.open()
+    good, link = calculator.answer, calculator.tab.url
+    field = calculator.field(name)
+    calculator.enter(name, value)
+    assert calculator.error(name) == sentence
+    assert field.get_attribute("aria-invalid") == "true"
+    assert calculator.answer == good, "the last good answer is kept"
+    assert calculator.tab.get_by_text("Not recalculated: this is the last good answer.").is_visible()
+    calculator.tab.keyboard.press("Tab")
+    assert calculator.tab.url == link
+    field.fill("2")
+    assert calculator.error(name) == "" and field.get_attribute("aria-invalid") == "false"
+    assert calculator.answer != good
+    assert calculator.tab.get_by_text("Not recalculated").count() == 0
+    assert calculator.console == []
+
+
+QWEN = PRESETS["qwen3-0.6b"]["config"]
+CONFIGS = {
+    "not JSON": ("model_type: qwen3", "This is not JSON"),
+    "cut off": (json.dumps(QWEN)[:-20], "This is not JSON"),
+    "null bytes": ("{\0}", "This is not JSON"),
+    "a list": ("[1, 2]", "This is JSON, but no object"),
+    "null": ("null", "This is JSON, but no object"),
+    "no model_type": ("{}", "The config has no model_type"),
+    "a model_type that is a number": ('{"model_type": 3}', "The config has no model_type"),
+    "an unknown model_type": ('{"model_type": "qwen99"}', "The model_type qwen99 is not among the"),
+    "a name that every object has": ('{"model_type": "__proto__"}', "The model_type __proto__ is not among the"),
+    "markup": ('{"model_type": "<img src=x onerror=alert(1)>"}', "The model_type <img src=x onerror=alert(1)> is not"),
+    "a null byte in a name": ('{"model_type": "a\\u0000b"}', "is not among the"),
+    "layers left out": (json.dumps(QWEN | {"num_hidden_layers": None}), "num_hidden_layers"),
+    "a text where a number belongs": (json.dumps(QWEN | {"hidden_size": "1024"}), "hidden_size"),
+    "a negative number": (json.dumps(QWEN | {"vocab_size": -1}), "vocab_size"),
+    "an absurd number": (json.dumps(QWEN | {"num_hidden_layers": 10**12}), "num_hidden_layers"),
+    "far too long": (json.dumps(QWEN | {"x": "y" * 1_000_000}), "This is far longer than a config.json"),
+    "a very long name": (json.dumps({"model_type": "z" * 5000}), "The model_type zzz"),
+}
+
+
+@pytest.mark.parametrize("kind", CONFIGS)
+def test_a_config_that_is_none(calculator, kind):
+    pasted, words = CONFIGS[kind]
+    calculator.open()
+    calculator.field("model").select_option("config")
+    good = calculator.answer
+    assert calculator.error("config") == "Paste the whole of a model's config.json, from { to }."
+    calculator.enter("config", pasted)
+    sentence = calculator.error("config")
+    assert words in sentence.replace("\0", "")
+    assert len(sentence) < 1000 and sentence[-1] in ".…"
+    assert calculator.field("config").get_attribute("aria-invalid") == "true"
+    assert calculator.answer == good, "the last good answer is kept"
+    assert calculator.tab.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+    assert calculator.console == []
+
+
+def test_a_pasted_config_is_read_and_stays_on_the_page(calculator):
+    """The preset's own config gives the preset's answer; neither the address nor a request has anything of it."""
+    calculator.open(model="qwen3-0.6b", variant="bitsandbytes/nf4")
+    of_preset = calculator.bytes
+    calculator.tab.wait_for_load_state("networkidle")
+    calculator.requests.clear()
+    calculator.field("model").select_option("config")
+    calculator.field("config").fill(json.dumps(QWEN, indent=2))
+    assert calculator.bytes == of_preset
+    assert calculator.answer.startswith("The pasted qwen3 model in bitsandbytes nf4")
+    calculator.field("context").fill("81920")
+    calculator.field("config").fill(json.dumps({key: value for key, value in QWEN.items() if key != "head_dim"}))
+    remarks = calculator.tab.locator("[data-part=remarks]").inner_text()
+    assert "Not in the config, so Transformers' defaults: head_dim = " in remarks
+    calculator.tab.wait_for_url(re.compile("context=81920"))
+    assert "model=" not in calculator.tab.url and "hidden_size" not in calculator.tab.url
+    # A browser may ask for the site's icon again when the address changes; nothing else is asked, and nothing is told.
+    assert {request.removeprefix(calculator.url) for request in calculator.requests} <= {"assets/images/favicon.png"}
+    assert calculator.console == []
+
+
+def test_everything_has_a_name_and_is_reached_by_keyboard(calculator):
+    calculator.open()
+    labels = ["Model", "Method and variant", "Context, tokens", "Sequences at once", "Tokens in one pass", "Key-value cache",
+              "Memory of one GPU, GiB", "GPUs"]  # fmt: skip
+    calculator.tab.get_by_label(labels[0], exact=True).focus()
+    for label in labels:
+        field = calculator.tab.get_by_label(label, exact=True)
+        assert field.evaluate("field => field === document.activeElement"), label
+        box = field.bounding_box()
+        assert box["width"] >= 24 and box["height"] >= 24, label
+        calculator.tab.keyboard.press("Tab")
+    heard = calculator.tab.locator("[data-part=bar]").get_attribute("aria-label")
+    assert "Quantized weights 6" in heard and "Key-value cache 1" in heard
+
+
+def test_leaving_and_coming_back_mounts_it_once(site, chromium):
+    """Without a reload, as the theme navigates."""
+    _, url = site
+    context = chromium.new_context(viewport={"width": 1280, "height": 900})
+    tab = context.new_page()
+    console = []
+    tab.on("console", lambda message: console.append(message.text))
+    tab.on("pageerror", lambda error: console.append(str(error)))
+    with tab.expect_response(lambda response: response.url.endswith("sitemap.xml")):
+        tab.goto(url + "works-where/")
+    tab.wait_for_timeout(1500)
+    tab.evaluate("window.notReloaded = true")
+    link = tab.locator(".md-nav").get_by_role("link", name="Memory calculator")
+    for _ in range(2):
+        link.first.click()
+        tab.wait_for_selector("#memory-calculator:not([hidden])")
+        assert tab.evaluate("window.notReloaded") is True
+        assert tab.locator("#calculator-model optgroup").count() == len({p["model"].split("/")[0] for p in PRESETS.values()})
+        assert tab.locator("[data-part=compared] tbody tr").count() == 1 + len(VARIANTS)
+        tab.locator("#calculator-context").fill("4096")
+        assert "4,096 tokens" in tab.get_by_role("status").inner_text()
+        tab.locator(".md-nav").get_by_role("link", name="What works where").first.click()
+        tab.wait_for_selector("h1:has-text('What works where')")
+        assert tab.locator("#memory-calculator").count() == 0
+    tab.go_back()
+    tab.wait_for_selector("#memory-calculator:not([hidden])")
+    assert tab.evaluate("window.notReloaded") is True
+    assert tab.locator("#calculator-context").input_value() == "4096"
+    assert console == []
+    context.close()
+
+
+def test_without_javascript_the_formula_stands_there(site, chromium):
+    _, url = site
+    context = chromium.new_context(viewport=PHONE, java_script_enabled=False)
+    tab = context.new_page()
+    tab.goto(url + "memory/")
+    assert not tab.locator("#memory-calculator").is_visible()
+    assert tab.get_by_text("The calculator needs JavaScript.").is_visible()
+    assert tab.get_by_role("heading", name="A worked example").is_visible()
+    context.close()
+
+
+def test_recalculation_on_a_slow_phone(calculator, record_property):
+    """A sixfold slower processor, from the input event until what is shown is laid out: the median of 20, at its best of 5
+    rounds, since other work on this machine slows the others.
+    """
+    calculator.open()
+    session = calculator.tab.context.new_cdp_session(calculator.tab)
+    session.send("Emulation.setCPUThrottlingRate", {"rate": 6})
+    measure = """() => {
+      const field = document.getElementById("calculator-context");
+      return Array.from({length: 20}, (_, turn) => {
+        field.value = String(5000 + 1000 * turn);
+        const start = performance.now();
+        field.dispatchEvent(new Event("input", {bubbles: true}));
+        document.body.offsetHeight;
+        return performance.now() - start;
+      });
+    }"""
+    medians = sorted(median(calculator.tab.evaluate(measure)) for _ in range(5))
+    figure = f"recalculation, processor slowed 6 times: median {medians[0]:.1f} ms, {medians[-1]:.1f} in the worst round"
+    record_property("figure", figure)
+    assert "24,000 tokens" in calculator.answer
+    assert medians[0] < MOST_MILLISECONDS
+
+
+def test_the_page_loads_little_javascript_of_its_own(site, calculator, record_property):
+    folder, url = site
+    calculator.open()
+    calculator.tab.wait_for_load_state("networkidle")
+    own = sorted({r.removeprefix(url).split("?")[0] for r in calculator.requests if re.search(r"/assets/[a-z]+\.js$", r)})
+    sizes = {name: (folder / name).stat().st_size for name in own}
+    figure = f"own JavaScript of the memory calculator: {sum(sizes.values()):,} bytes ({', '.join(own)})"
+    record_property("figure", figure)
+    assert {"assets/calculator.js", "assets/architecture.js", "assets/memory.js"} <= set(own)
+    assert sum(sizes.values()) <= MOST_BYTES
+    assert [request for request in calculator.requests if not request.startswith(url)] == []
