@@ -167,7 +167,7 @@ def execute(notebook: NotebookNode, folder: Path, python: Path, variables: dict[
     quiet["PYTHONWARNINGS"] = "ignore:IProgress not found"  # tqdm asks for ipywidgets, which a proof has no use for
     everything = {**os.environ, **quiet, **variables, "JUPYTER_PATH": str(folder / "jupyter")}
     everything.pop("PYTHONPATH", None)
-    everything["PATH"] = f"{python.parent}{os.pathsep}{everything.get('PATH', '')}"  # programs that packages bring, ninja for one
+    everything["PATH"] = f"{python.parent}{os.pathsep}{everything.get('PATH', '')}"  # what packages bring, such as ninja
     code_cells = [i for i, cell in enumerate(notebook.cells, start=1) if cell.cell_type == "code"]
     code_cells = [i for i in code_cells if "skip-execution" not in notebook.cells[i - 1].metadata.get("tags", [])]
 
