@@ -75,8 +75,9 @@ function snippet(v, answers) {
       status.textContent = " Your browser does not let this page copy: select the code.";
     }
   });
-  const block = element("pre", { tabIndex: 0, data: { "aria-label": `Code for ${v.title} ${v.label}`, role: "region" } }, element("code", { textContent: code }));
-  return element("div", {}, block, button, status);
+  const label = `Code for ${v.title} ${v.label}`; // the theme lets the code scroll, not the block around it
+  const block = element("code", { textContent: code, tabIndex: 0, data: { "aria-label": label, role: "region" } });
+  return element("div", {}, element("pre", {}, block), button, status);
 }
 
 function proofLine(v) {
