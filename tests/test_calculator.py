@@ -330,8 +330,9 @@ def test_without_javascript_the_formula_stands_there(site, chromium):
 
 
 def test_recalculation_on_a_slow_phone(calculator, record_property):
-    """A processor four times slower, as in Lighthouse's mobile profile, from the input event until what is shown is laid out: the median of 20, at its best of 5
-    rounds, since other work on this machine slows the others.
+    """A processor four times slower, as in Lighthouse's mobile profile, from the input event until the answer is laid out.
+
+    The median of 20, at its best of 5 rounds, since other work on this machine slows the others.
     """
     calculator.open()
     session = calculator.tab.context.new_cdp_session(calculator.tab)
