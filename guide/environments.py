@@ -25,13 +25,14 @@ def python_of(environment: Path) -> Path:
     return environment / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 
 
-def prepare(script: Script, cuda: bool) -> Path:
+def prepare(script: Script, cuda: bool, background: bool = False) -> Path:
     """The interpreter of the notebook's own environment, made if its pins are new; raises GuideError if pip fails.
 
-    An older environment of the same notebook is deleted, so that they do not pile up.
+    An older environment of the same notebook is deleted, so that they do not pile up. In the ``background`` it takes only
+    the time that nothing else wants.
     """
     with ONE_AT_A_TIME:
-        return _prepared(script, cuda)
+        return _prepared(script, cuda, ["nice", "-n", "19"] if background and os.name == "posix" else [])
 
 
 def prepare_ahead(script: Script, cuda: bool) -> None:
@@ -39,14 +40,14 @@ def prepare_ahead(script: Script, cuda: bool) -> None:
 
     def attempt() -> None:
         try:
-            prepare(script, cuda)
+            prepare(script, cuda, background=True)
         except GuideError:
             pass
 
     Thread(target=attempt, daemon=True).start()
 
 
-def _prepared(script: Script, cuda: bool) -> Path:
+def _prepared(script: Script, cuda: bool, prefix: list[str]) -> Path:
     pins, unwanted = [*script.head.pins(cuda), KERNEL], script.head.guide.unwanted
     steps = script.head.install_steps(cuda)
     asked = [pins, unwanted, platform.python_version(), *([step.variables for step in steps] if len(steps) > 1 else [])]
@@ -62,12 +63,13 @@ def _prepared(script: Script, cuda: bool) -> Path:
     commands = [([sys.executable, "-m", "venv", environment], {})]
     for number, step in enumerate(steps):
         beside = [KERNEL] if number == 0 else pins  # named again, so that no later step moves them
-        commands.append(([python, *pip, "install", *step.options, *step.pins, *beside], step.variables))
+        # Without compiling: a notebook imports a small part of what is installed, and compiles that as it does.
+        commands.append(([python, *pip, "install", "--no-compile", *step.options, *step.pins, *beside], step.variables))
     if unwanted:
         commands.append(([python, *pip, "uninstall", "--yes", *unwanted], {}))
     for command, variables in commands:
         everything = {**os.environ, **variables}
-        done = subprocess.run([str(part) for part in command], capture_output=True, text=True, check=False, env=everything)
+        done = subprocess.run([*prefix, *map(str, command)], capture_output=True, text=True, check=False, env=everything)
         if done.returncode:
             lines = (done.stderr or done.stdout).strip().splitlines() or ["no message"]
             errors = [line for line in lines if line.startswith("ERROR")] or lines[-1:]

@@ -281,7 +281,7 @@ def run_notebook(script: Script, machine: Machine, options: Options, reporter: R
                  following: Script | None) -> tuple[NotebookNode, Proof]:  # fmt: skip
     """Run one notebook and its controls; returns what to store, whether it passed or failed.
 
-    The environment of the ``following`` one is made beside the controls, which measure nothing that this could disturb.
+    The environment of the ``following`` one is made meanwhile, in time that nothing else wants.
     """
     notebook = build(script)
     folder = RUNS / script.name
@@ -309,12 +309,12 @@ def run_notebook(script: Script, machine: Machine, options: Options, reporter: R
         method = read_method(script.head.guide.method)
         names = method.names if method.notebooks[0] == script.name else []
         failure = unknown_argument(notebook, folder, python, names)
+    if following and options.install:
+        environments.prepare_ahead(following, cuda)
     started = time.monotonic()
     if failure is None:
         executed, failure = execute(notebook, folder, python, variables, limit, tick("running"))
     seconds = time.monotonic() - started
-    if following and options.install:
-        environments.prepare_ahead(following, cuda)
     if failure is None and not table.only_faults:
         failure, control_cells = run_controls(script, notebook, machine, lambda control, number, threads: execute(
             control, RUNS / f"{script.name}-control-{number}", python, variables | threads, limit,

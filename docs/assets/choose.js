@@ -236,9 +236,15 @@ export const PREFERENCES = [
 /** Bytes that a variant of `model` ({tensors, work}) takes for the purpose at hand; null where the model is open. */
 export function needs(v, a, model) {
   if (!model) return null;
-  const { batch, elements, constant_bytes } = model.work[a.purpose || "single"];
-  return estimate(model.tensors, v, { cacheElements: elements, batch }).total + constant_bytes;
+  if (!counted.has(model)) counted.set(model, new Map());
+  const known = counted.get(model), purpose = a.purpose || "single", key = `${purpose} ${v.id}`;
+  if (!known.has(key)) {
+    const { batch, elements, constant_bytes } = model.work[purpose];
+    known.set(key, estimate(model.tensors, v, { cacheElements: elements, batch }).total + constant_bytes);
+  }
+  return known.get(key);
 }
+const counted = new WeakMap(); // by model, what was counted before
 
 /** What no rule excludes, the first to take at the head; with what was excluded. */
 function sorted(variants, a, model) {
