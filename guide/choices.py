@@ -20,6 +20,7 @@ from guide.script import read_script
 
 WORK = {"single": (8192, 1), "throughput": (8192, 16), "finetune": (2048, 1), "smallest": (8192, 1)}  # tokens, sequences
 YEAR = timedelta(days=365)
+IN_ONE_PASS = 2048  # tokens of each sequence at most, as the calculator starts with
 HARDWARE = ("cpu", "nvidia", "amd", "intel_gpu", "apple")
 
 
@@ -152,12 +153,17 @@ def models() -> list[dict]:
     for preset in sorted(known["presets"], key=lambda preset: preset["parameters"]):
         read = architecture.read_config(json.dumps(preset["config"]), known["families"])
         work = {
-            purpose: {"batch": batch} | architecture.cache(read["family"], read["config"], tokens, batch)
+            purpose: passes(tokens, batch) | architecture.cache(read["family"], read["config"], tokens, batch)
             for purpose, (tokens, batch) in WORK.items()
         }
         tensors = merged(architecture.tensors(read["family"], read["config"]))
         found.append({"id": preset["id"], "name": preset["name"], "tensors": tensors, "work": work})
     return found
+
+
+def passes(tokens: int, batch: int) -> dict:
+    """Sequences at once, and the tokens that one forward pass takes in over all of them."""
+    return {"batch": batch, "tokens": batch * min(tokens, IN_ONE_PASS)}
 
 
 def merged(tensors: list[dict]) -> list[dict]:
@@ -172,4 +178,11 @@ def merged(tensors: list[dict]) -> list[dict]:
 
 def file(transformers: str) -> str:
     """The text of ``assets/choices.json``."""
-    return json.dumps({"transformers": transformers, "work": WORK, "variants": choices(), "models": models()}) + "\n"
+    content = {
+        "transformers": transformers,
+        "work": WORK,
+        "passes": {purpose: passes(*work) for purpose, work in WORK.items()},
+        "variants": choices(),
+        "models": models(),
+    }
+    return json.dumps(content) + "\n"

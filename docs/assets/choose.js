@@ -239,8 +239,8 @@ export function needs(v, a, model) {
   if (!counted.has(model)) counted.set(model, new Map());
   const known = counted.get(model), purpose = a.purpose || "single", key = `${purpose} ${v.id}`;
   if (!known.has(key)) {
-    const { batch, elements, constant_bytes } = model.work[purpose];
-    known.set(key, estimate(model.tensors, v, { cacheElements: elements, batch }).total + constant_bytes);
+    const { batch, tokens, elements, constant_bytes } = model.work[purpose];
+    known.set(key, estimate(model.tensors, v, { cacheElements: elements, batch, tokens }).total + constant_bytes);
   }
   return known.get(key);
 }

@@ -50,12 +50,12 @@ function number(field) {
 }
 
 /** The model to count; where only its number of parameters is known, square matrices of as many weights and no cache. */
-function modelOf({ model, parameters }, { models, work }) {
+function modelOf({ model, parameters }, { models, passes }) {
   if (model !== "count") return models.find(({ id }) => id === model) ?? null;
   if (!parameters) return null;
   const count = Math.round((parameters * 1e9) / SIDE ** 2);
-  const without = ([name, [, batch]]) => [name, { batch, elements: 0, constant_bytes: 0 }];
-  return { tensors: [{ part: "linear", rows: SIDE, columns: SIDE, count }], work: Object.fromEntries(Object.entries(work).map(without)) };
+  const without = ([name, pass]) => [name, { ...pass, elements: 0, constant_bytes: 0 }];
+  return { tensors: [{ part: "linear", rows: SIDE, columns: SIDE, count }], work: Object.fromEntries(Object.entries(passes).map(without)) };
 }
 
 const sentence = (text) => `${text[0].toUpperCase()}${text.slice(1)}.`;
