@@ -34,7 +34,8 @@ NAME = re.compile(r"[A-Za-z_][\w.]*")  # in code style: a name, perhaps dotted
 CALL = re.compile(r"([A-Za-z_][\w.]*)\(.*\)")
 ARGUMENT = re.compile(r"([A-Za-z_]\w*)=.+")
 CORE = ("modeling_utils.py", "configuration_utils.py", "cache_utils.py", "core_model_loading.py", "generation", "integrations",
-        "models/deepseek_v3", "models/qwen3", "quantizers", "utils/quantization_config.py", "utils/import_utils.py")  # fmt: skip
+        "models/deepseek_v3", "models/qwen3", "quantizers", "utils/quantization_config.py",
+        "utils/import_utils.py")  # fmt: skip
 
 
 def check() -> list[str]:
