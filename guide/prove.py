@@ -148,11 +148,12 @@ def swapped_copy(notebook: NotebookNode, machine: Machine, swap: dict[str, str])
 
 
 def execute(notebook: NotebookNode, folder: Path, python: Path, variables: dict[str, str], limit: float,
-            tick: Callable[[int], None]) -> tuple[NotebookNode | None, Failure | None]:  # fmt: skip
+            tick: Callable[[int], None], starts: int = 3) -> tuple[NotebookNode | None, Failure | None]:  # fmt: skip
     """Run a notebook with nbmake in ``folder``: the executed notebook, if the kernel lived to the end, and the failure.
 
     ``limit`` in seconds holds for each cell and for the whole; ``tick`` is called about once a second with the number
-    of the cell that is running.
+    of the cell that is running. A kernel that dies before its first cell is started anew, ``starts`` times in all: two that
+    start at once may choose the same port.
     """
     shutil.rmtree(folder, ignore_errors=True)
     work = folder / "work"
@@ -194,6 +195,8 @@ def execute(notebook: NotebookNode, folder: Path, python: Path, variables: dict[
     if timed_out or "CellTimeoutError" in printed or "A cell timed out" in printed:
         return None, Failure(kind="timeout", message=f"Still running after {limit / 60:.0f} minutes", cell=cell_now())
     if "DeadKernelError" in printed or "Kernel died" in printed or "Kernel is dead" in printed:
+        if starts > 1 and "Executing cell:" not in (log.read_text(encoding="utf-8", errors="replace") if log.exists() else ""):
+            return execute(notebook, folder, python, variables, limit, tick, starts - 1)
         return None, Failure(kind="dead kernel", message="The kernel died while this cell ran", cell=cell_now())
     executed = nbformat.read(path, as_version=4)
     failure = from_notebook(executed)
