@@ -12,7 +12,7 @@ from datetime import timedelta
 
 from guide import architecture
 from guide import proof as proofs
-from guide.method import Cell, Method, Stored, Variant, read_methods
+from guide.method import Cell, Hardware, Method, Stored, Variant, read_methods
 from guide.project import GuideError
 from guide.proof import Measure, State
 from guide.render import FACT_LABELS, colab_url
@@ -21,7 +21,6 @@ from guide.script import read_script
 WORK = {"single": (8192, 1), "throughput": (8192, 16), "finetune": (2048, 1), "smallest": (8192, 1)}  # tokens, sequences
 YEAR = timedelta(days=365)
 IN_ONE_PASS = 2048  # tokens of each sequence at most, as the calculator starts with
-HARDWARE = ("cpu", "nvidia", "amd", "intel_gpu", "apple")
 
 
 def code(variant: Variant, page: str) -> str | None:
@@ -100,7 +99,7 @@ def entry(name: str, method: Method, number: int, variant: Variant) -> dict:
     hardware, features = dict(method.hardware), dict(method.features)
     joined = {}
     for label in FACT_LABELS:
-        kind = "hardware" if label in HARDWARE else "features"
+        kind = "hardware" if label in Hardware.model_fields else "features"
         overriding = getattr(variant, kind).get(label)
         path = f"{own}.{kind}.{label}" if overriding else f"{name}.facts.{kind}.{label}"
         joined[label] = cell(overriding or (hardware | features)[label], path)

@@ -112,11 +112,6 @@ def gigabytes(size: float) -> float:
     return size / 1e9
 
 
-def gibibytes(size: float) -> float:
-    """Binary: 2³⁰ bytes, as nvidia-smi and PyTorch count (nvidia-smi in MiB)."""
-    return size / 2**30
-
-
 # Layers of a model, layers that no group size divides, and the smallest there is.
 VECTOR_SHAPES = [
     (1, 1), (1, 129), (7, 3), (48, 40), (130, 257), (777, 1000), (1024, 1024), (3072, 1024), (1024, 3072), (896, 4864),

@@ -217,6 +217,17 @@ def test_answers_are_kept_in_the_address(site, tab):
     assert field(tab, "Its memory in GiB").input_value() == "16"
 
 
+def test_without_its_facts_the_selector_says_so(site, chromium):
+    _, url = site
+    tab = chromium.new_page()
+    tab.route("**/choices.json", lambda route: route.abort())
+    tab.goto(url)
+    sentence = tab.get_by_text("The selector could not load its facts; the table below answers the common cases.")
+    sentence.wait_for(state="visible")
+    assert tab.locator(".choose form").count() == 0
+    tab.close()
+
+
 def test_an_unknown_answer_in_a_link_counts_as_open(site, tab):
     _, url = site
     tab.goto(f"{url}?hardware=abacus&nonsense=1&memory=")

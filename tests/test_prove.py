@@ -58,6 +58,24 @@ def test_a_dead_kernel_is_told_with_its_cell(tmp_path):
     assert (failure.kind, failure.cell) == ("dead kernel", 2)
 
 
+@pytest.mark.parametrize(("failing", "dies"), [(1, False), (2, False), (9, True)])
+def test_a_kernel_that_dies_before_its_first_cell_is_started_anew(tmp_path, failing, dies):
+    """An interpreter that gives up the first times it is started, as one does whose port another kernel took."""
+    starts = tmp_path / "starts"
+    python = tmp_path / "python"
+    python.write_text(
+        f'#!/bin/sh\necho start >> {starts}\n[ $(wc -l < {starts}) -gt {failing} ] && exec {sys.executable} "$@"\nexit 1\n'
+    )
+    python.chmod(0o755)
+    notebook = new_notebook(cells=[new_code_cell("print(6 * 7)")])
+    executed, failure = prove.execute(notebook, tmp_path / "run", python, {}, 60, lambda cell: None)
+    assert starts.read_text().count("start") == (3 if dies else failing + 1)
+    if dies:
+        assert failure.kind == "dead kernel"
+    else:
+        assert failure is None and executed.cells[0].outputs[0].text == "42\n"
+
+
 def test_a_hung_cell_is_told_with_its_cell(tmp_path):
     executed, failure = run(tmp_path, "a = 1", "import time\ntime.sleep(600)", limit=8)
     assert executed is None

@@ -1,5 +1,6 @@
 // The page of the memory calculator; architecture.js and memory.js count. What is typed or pasted is shown as text alone.
 import { cache, parameterCount, readConfig, tensors } from "./architecture.js";
+import { element } from "./element.js";
 import { allowance, weights } from "./memory.js";
 
 const GIB = 2 ** 30;
@@ -103,16 +104,6 @@ function parts(model, variant, use, found) {
     ["runtime", "Runtime", `context and libraries${each}; an assumption`, use.gpus * beside.context],
   ].filter(([, , , bytes]) => bytes > 0);
 }
-
-const element = (tag, properties = {}, ...children) => {
-  const made = document.createElement(tag);
-  for (const [name, value] of Object.entries(properties)) {
-    if (name in made) made[name] = value;
-    else made.setAttribute(name, value);
-  }
-  made.append(...children);
-  return made;
-};
 
 /** A row of a table; the first cell heads it. */
 function makeRow(cells, properties) {

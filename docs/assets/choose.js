@@ -155,9 +155,9 @@ export const PREFERENCES = [
     source: "decode speed over bf16's, in the proofs",
     when: (a) => speed(a) && a.hardware === "cpu",
     score: (v, a) => (measured(v) && measured(v).speed_high >= 1 && !(measured(v).compiled && a.compile === "no") ? 1 : 0),
-    why: (v) => reason(`decoded at ${measured(v).speed.toFixed(2)} of bf16's speed on our CPU${measured(v).compiled ? ", both compiled" : ""}`, figures(v)),
+    why: (v) => reason(`decoded the small reference model at ${measured(v).speed.toFixed(2)} of bf16's speed on our CPU${measured(v).compiled ? ", both compiled" : ""}`, figures(v)),
     less: (v) => measured(v)
-      ? reason(`decoded at ${measured(v).speed.toFixed(2)} of bf16's speed on our CPU`, figures(v))
+      ? reason(`decoded the small reference model at ${measured(v).speed.toFixed(2)} of bf16's speed on our CPU`, figures(v))
       : reason("was not measured on a CPU", `${v.facts.self}.notebook`),
   },
   {
@@ -228,7 +228,7 @@ export const PREFERENCES = [
     when: () => true,
     score: (v, a) => (ready(v, a) ? 0 : measured(v) ? -Math.round(1000 * measured(v).kl) / 1000 : -Infinity),
     less: (v) => measured(v)
-      ? reason(`measured further from bf16: KL ${measured(v).kl.toFixed(4)} ± ${measured(v).kl_error.toFixed(4)}`, figures(v))
+      ? reason(`measured further from bf16 on the reference model: KL ${measured(v).kl.toFixed(4)} ± ${measured(v).kl_error.toFixed(4)}`, figures(v))
       : reason("was not measured on the reference model", `${v.facts.self}.measured`),
   },
 ];

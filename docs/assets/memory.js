@@ -73,9 +73,3 @@ export function estimate(
   const beside = allowance(tensors, variant, batch, tokens);
   return { weights: held, cache, allowance: beside, total: held.total + cache + sum(Object.values(beside)) };
 }
-
-/** Decimal: 10⁹ bytes, as files and GPUs are sold. */
-export const gigabytes = (size) => size / 1e9;
-
-/** Binary: 2³⁰ bytes, as nvidia-smi and PyTorch count. */
-export const gibibytes = (size) => size / 2 ** 30;

@@ -1,4 +1,6 @@
 // Sorting and filtering of the overview. Without it the table stands as it is.
+import { element } from "./element.js";
+
 const CHOICES = [
   ["cpu", "CPU"],
   ["nvidia", "NVIDIA GPU"],
@@ -10,12 +12,6 @@ const CHOICES = [
   ["peft", "PEFT"],
   ["torch_compile", "torch.compile"],
 ];
-
-const element = (tag, properties = {}, ...children) => {
-  const made = Object.assign(document.createElement(tag), properties);
-  made.append(...children);
-  return made;
-};
 
 const makeSortable = (table) => {
   const rows = table.tBodies[0];

@@ -1,18 +1,12 @@
 // The selector's form and its answer: reads choices.json and the form, calls choose(), and shows what it says.
 import { DEVICES, EXCLUSIONS, NVIDIA, PREFERENCES, PURPOSES, choose } from "./choose.js";
+import { element } from "./element.js";
 
 const SHOWN = 3; // in full; the others fold away
 const LIMITS = { memory: [1, 20000, "GiB"], parameters: [0.05, 5000, "billions of parameters"] };
 const SIDE = 4096; // of the matrices that stand for a model whose shape is not known
 const MEMORY = [8, 12, 16, 24, 32, 48, 80, 141, 192];
 
-const element = (tag, properties = {}, ...children) => {
-  const { data, ...own } = properties;
-  const made = Object.assign(document.createElement(tag), own);
-  for (const [name, value] of Object.entries(data ?? {})) made.setAttribute(name, value);
-  made.append(...children.filter((child) => child !== null));
-  return made;
-};
 const site = (path) => new URL(`../${path}`, import.meta.url).href;
 
 /** The questions: [name, label, options as [value, text]]; a number field has none. */
@@ -32,7 +26,7 @@ function control([name, label, options]) {
   const id = `choose-${name}`;
   const field = options
     ? element("select", { id, name }, ...options.map(([value, text]) => element("option", { value, textContent: text })))
-    : element("input", { id, name, inputMode: "decimal", autocomplete: "off", data: { list: `${id}-list`, "aria-describedby": `${id}-problem` } });
+    : element("input", { id, name, inputMode: "decimal", autocomplete: "off", list: `${id}-list`, "aria-describedby": `${id}-problem` });
   const suggestions = name === "memory" ? element("datalist", { id: `${id}-list` }, ...MEMORY.map((value) => element("option", { value }))) : null;
   const problem = options ? null : element("span", { id: `${id}-problem`, className: "problem" });
   return element("div", { className: "question" }, element("label", { htmlFor: id, textContent: label }), field, suggestions, problem);
@@ -59,13 +53,13 @@ function modelOf({ model, parameters }, { models, passes }) {
 }
 
 const sentence = (text) => `${text[0].toUpperCase()}${text.slice(1)}.`;
-const reasonItem = ({ text, facts }) => element("li", { textContent: sentence(text), data: { "data-facts": facts.join(" ") } });
+const reasonItem = ({ text, facts }) => element("li", { textContent: sentence(text), "data-facts": facts.join(" ") });
 const methodLink = (v) => element("a", { href: site(v.page), textContent: `${v.title} ${v.label}` });
 
 function snippet(v, answers) {
   const code = v.keys.includes(answers.checkpoint) && v.ready_code ? v.ready_code : v.code;
   if (!code) return element("p", { textContent: "No code of ours loads this variant; its page says what is known." });
-  const status = element("span", { data: { role: "status" } });
+  const status = element("span", { role: "status" });
   const button = element("button", { type: "button", className: "md-button", textContent: "Copy the code" });
   button.addEventListener("click", async () => {
     try {
@@ -76,7 +70,7 @@ function snippet(v, answers) {
     }
   });
   const label = `Code for ${v.title} ${v.label}`; // the theme lets the code scroll, not the block around it
-  const block = element("code", { textContent: code, tabIndex: 0, data: { "aria-label": label, role: "region" } });
+  const block = element("code", { textContent: code, tabIndex: 0, "aria-label": label, role: "region" });
   return element("div", {}, element("pre", {}, block), button, status);
 }
 
@@ -89,9 +83,9 @@ function proofLine(v) {
 }
 
 function answerItem({ variant: v, reasons, behind }, answers, first) {
-  return element("li", { data: { "data-variant": v.id } },
+  return element("li", { "data-variant": v.id },
     element("h3", {}, methodLink(v)),
-    behind && element("p", { className: "behind", data: { "data-facts": behind.facts.join(" ") }, textContent: `Not before it because it ${behind.text}.` }),
+    behind && element("p", { className: "behind", "data-facts": behind.facts.join(" "), textContent: `Not before it because it ${behind.text}.` }),
     reasons.length ? element("ul", {}, ...reasons.map(reasonItem)) : null,
     proofLine(v),
     element("details", { open: first }, element("summary", { textContent: `Code: ${v.title} ${v.label}` }), snippet(v, answers)));
@@ -108,7 +102,7 @@ function folded(title, entries, line) {
 function show(result, answers, model, work) {
   const [top] = result.ranked;
   const summary = top ? `Take ${top.variant.title} ${top.variant.label}. ${result.ranked.length} fit, ${result.out.length} are ruled out.` : `Nothing fits; all ${result.out.length} are ruled out.`;
-  const parts = [element("p", { data: { role: "status" }, className: "verdict", textContent: summary })];
+  const parts = [element("p", { role: "status", className: "verdict", textContent: summary })];
   if (!top) parts.push(element("p", { textContent: "What would have to change:" }), element("ul", { className: "changes" }, ...result.changes.map((text) => element("li", { textContent: text }))));
   parts.push(element("ol", { className: "ranked" }, ...result.ranked.slice(0, SHOWN).map((entry, i) => answerItem(entry, answers, i === 0))));
   if (result.ranked.length > SHOWN) parts.push(folded(`${result.ranked.length - SHOWN} more that fit`, result.ranked.slice(SHOWN), ({ behind }) => behind.text));
@@ -142,11 +136,12 @@ export async function mount(place) {
     choices = await (await fetch(new URL("choices.json", import.meta.url))).json();
   } catch {
     place.append(element("p", { textContent: "The selector could not load its facts; the table below answers the common cases." }));
+    place.hidden = false;
     return;
   }
-  const form = element("form", { className: "selector", data: { "aria-label": "Selector" } }, element("fieldset", {}, element("legend", { textContent: "What you have and want; leave open what you like" }),
+  const form = element("form", { className: "selector", "aria-label": "Selector" }, element("fieldset", {}, element("legend", { textContent: "What you have and want; leave open what you like" }),
     ...questions(choices).map(control)));
-  const answer = element("section", { className: "answer", data: { "aria-label": "Answer" } });
+  const answer = element("section", { className: "answer", "aria-label": "Answer" });
   const given = new URLSearchParams(location.search);
   for (const [name, value] of given) if (form.elements[name]) form.elements[name].value = value;
   for (const field of form.querySelectorAll("select")) if (field.selectedIndex < 0) field.value = ""; // a link with an unknown answer
