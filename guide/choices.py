@@ -23,16 +23,9 @@ YEAR = timedelta(days=365)
 IN_ONE_PASS = 2048  # tokens of each sequence at most, as the calculator starts with
 
 
-def code(variant: Variant, page: str) -> str | None:
-    """The snippet that makes or loads the variant; raises GuideError if its script lacks the section or an edited text."""
-    if not variant.section:
-        return None
-    text = read_script(variant.notebook).section(variant.section)
-    for old, new in variant.edits.items():
-        if old not in text:
-            raise GuideError(f"{page}: variants.{variant.id}.edits names '{old}', which the section does not hold.")
-        text = text.replace(old, new)
-    return text
+def code(variant: Variant) -> str | None:
+    """The snippet that makes or loads the variant."""
+    return read_script(variant.notebook).section(variant.section, variant.edits) if variant.section else None
 
 
 def ready_code(variant: Variant) -> str | None:
@@ -130,7 +123,7 @@ def entry(name: str, method: Method, number: int, variant: Variant) -> dict:
             "keys": f"{name}.facts.transformers.keys",
         },
         "cells": joined,
-        "code": code(variant, page),
+        "code": code(variant),
         "ready_code": ready_code(variant),
         "notebook": notebook(variant, page),
     }

@@ -120,13 +120,21 @@ class Script:
     def notebook_path(self) -> Path:
         return NOTEBOOKS / f"{self.name}.ipynb"
 
-    def section(self, name: str) -> str:
-        """The code between a section's marks, as a page includes it; raises GuideError if there is no such section."""
+    def section(self, name: str, edits: dict[str, str] | None = None) -> str:
+        """The code between a section's marks, as a page includes it, with some of its text replaced.
+
+        Raises GuideError if there is no such section, or if it does not hold a text to replace.
+        """
         start, end = (rf"^[ \t]*# --8<-- \[{word}:{re.escape(name)}\]\n" for word in ("start", "end"))
         found = re.search(f"{start}(.*?){end}", self.body, re.DOTALL | re.MULTILINE)
         if not found:
             raise GuideError(f"{relative(self.path)} has no section '{name}'.")
-        return textwrap.dedent(SECTION_MARK.sub("", found[1])).rstrip()
+        text = textwrap.dedent(SECTION_MARK.sub("", found[1])).rstrip()
+        for old, new in (edits or {}).items():
+            if old not in text:
+                raise GuideError(f"The section '{name}' of {relative(self.path)} holds no '{old}', which a variant replaces.")
+            text = text.replace(old, new)
+        return text
 
     def cells(self) -> list[NotebookNode]:
         """The cells as written, before shared code is copied in; section markers are taken out."""

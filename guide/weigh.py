@@ -126,11 +126,7 @@ RECIPES = {
     "gguf": Recipe(shapes=("reference", "Qwen3-0.6B, 1 layer"), proven=True),
 }
 
-# What a variant's section of the notebook leaves open.
-VARIANT_EDITS = {
-    ("gemma", "4-bit"): {"rounded-8-bit": "rounded-4-bit"},
-    ("gemma", "2-bit"): {"rounded-8-bit": "rounded-2-bit"},
-}
+# What loads the result, where it differs by variant.
 VARIANT_LOADS = {
     ("autoround", "4-bit"): _FINDS.format("4") + _LOADS.format("folder").replace('"folder"', "folder"),
     ("autoround", "2-bit"): _FINDS.format("2") + _LOADS.format("folder").replace('"folder"', "folder"),
@@ -188,19 +184,10 @@ def defining_cells(script: Script, functions: tuple[str, ...]) -> list[str]:
     return [source for source in sources if any(f"def {name}(" in source for name in functions)]
 
 
-def replaced(text: str, edits: dict[str, str], where: str) -> str:
-    for old, new in edits.items():
-        if old not in text:
-            raise GuideError(f"{where}: there is no '{old}' to replace.")
-        text = text.replace(old, new)
-    return text
-
-
 def code_of(method: str, variant: Variant, script: Script) -> list[str]:
     """The pieces of code that make a variant: imports and inputs, the notebook's section, what loads the result."""
     recipe, key = RECIPES[method], (method, variant.id)
-    edits = recipe.edits | (VARIANT_EDITS.get(key) or variant.edits)
-    own = replaced(script.section(variant.section), edits, f"{method} {variant.id}")
+    own = script.section(variant.section, recipe.edits | variant.edits)
     first = f"HELD_OUT = {str(REFERENCE_MODEL / 'heldout.txt')!r}\n" + PRELUDE + imports(script, variant.section)
     pieces = [first, recipe.before, *defining_cells(script, recipe.cells), own, VARIANT_LOADS.get(key, recipe.after)]
     return [piece for piece in pieces if piece]
