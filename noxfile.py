@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
+import os
 import sys
+import time
 
 import nox
 
@@ -13,18 +16,27 @@ nox.options.sessions = ["lint", "drift", "tests", "docs"]
 
 GROUPS = nox.project.load_toml("pyproject.toml")
 QUIET = {"NO_MKDOCS_2_WARNING": "1", "DISABLE_MKDOCS_2_WARNING": "true"}  # banners of MkDocs plugins, not warnings
+STARTED = time.monotonic()
+
+
+@atexit.register
+def print_time() -> None:
+    """What all sessions took together: minutes on the clock, and of processors."""
+    used = os.times()
+    processors = used.children_user + used.children_system + used.user + used.system
+    print(f"nox > {(time.monotonic() - STARTED) / 60:.1f} minutes, {processors / 60:.1f} CPU minutes.")
 
 
 def install(session: nox.Session, group: str) -> None:
     """Install one dependency group of pyproject.toml."""
-    session.install(*nox.project.dependency_groups(GROUPS, group))
+    session.install("--quiet", *nox.project.dependency_groups(GROUPS, group))
 
 
 @nox.session
 def serve(session: nox.Session) -> None:
-    """Read the guide at http://127.0.0.1:8000/, rebuilt as you edit."""
+    """Read the guide at http://127.0.0.1:8000/; what you edit is shown as you save."""
     install(session, "docs")
-    session.run("mkdocs", "serve", *session.posargs, env=QUIET)
+    session.run("mkdocs", "serve", "--dirty", *session.posargs, env=QUIET)
 
 
 @nox.session
@@ -42,28 +54,47 @@ def notebooks(session: nox.Session) -> None:
 
 
 @nox.session
+def new(session: nox.Session) -> None:
+    """Make the two files of a new method: nox -s new -- method NAME."""
+    install(session, "docs")
+    session.run("python", "-m", "guide.contribute", *session.posargs)
+
+
+@nox.session
 def lint(session: nox.Session) -> None:
-    """Ruff over Python, notebooks and the traps' scripts; is each notebook what its script builds; -- --fix mends style."""
+    """Style and types of Python, style of JavaScript, is each notebook what its script builds; -- --fix mends style."""
     install(session, "lint")
+    check = [] if "--fix" in session.posargs else ["--check"]
     session.run("ruff", "check", *session.posargs, ".")
-    session.run("ruff", "format", *([] if "--fix" in session.posargs else ["--check"]), ".")
+    session.run("ruff", "format", *check, ".")
+    session.run("mypy")
+    session.run("oxlint", "--deny-warnings", "docs/assets")
+    session.run("oxfmt", *check, "docs/assets/*.js")
     session.run("python", "-m", "guide.notebooks", "--check")
-    session.run("python", "-m", "guide.traps")
-    session.run("ruff", "check", "--isolated", "--no-respect-gitignore", "--select", "F", "build/traps")
+    session.run("python", "-m", "guide.site")
+    # A trap's script stands alone: a name from another cell would not be there for who gets it.
+    session.run("ruff", "check", "--isolated", "--no-respect-gitignore", "--select", "F", "build/site/traps")
 
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """Unit tests, and browser tests of the built site in a real Chromium."""
+    """Unit tests, and browser tests of the built site in a real Chromium; -- -m full for the whole sweep of the selector."""
     install(session, "tests")
     session.run("pytest", *session.posargs, env=QUIET)
+
+
+@nox.session
+def timings(session: nox.Session) -> None:
+    """How long selector and calculator take on a slow phone; alone on the machine, or the figures are noise."""
+    install(session, "tests")
+    session.run("pytest", "-n0", "-m", "timing", "tests/timings", *session.posargs, env=QUIET)
 
 
 @nox.session
 def drift(session: nox.Session) -> None:
     """Does the guide still say what Transformers says; -- --latest reports what changed since the pins."""
     install(session, "drift")
-    session.run("python", "-m", "guide.drift", *session.posargs, env={"TRANSFORMERS_VERBOSITY": "error"})
+    session.run("python", "-m", "guide.library", *session.posargs, env={"TRANSFORMERS_VERBOSITY": "error"})
 
 
 @nox.session
@@ -86,26 +117,26 @@ def prove(session: nox.Session) -> None:
 @nox.session
 def wheels(session: nox.Session) -> None:
     """Gather the wheels that a machine without network lacks to prove notebooks; see nox -s wheels -- --help."""
-    install(session, "prove")
-    session.run("python", "-m", "guide.wheels", *session.posargs)
+    install(session, "wheels")
+    session.run("python", "-m", "guide.offline", *session.posargs)
 
 
 @nox.session
 def architectures(session: nox.Session) -> None:
     """Derive the calculator's architectures from Transformers' own models; with --check, fail if the stored ones differ."""
     install(session, "architectures")
-    session.run("python", "-m", "guide.architectures", *session.posargs)
+    session.run("python", "-m", "guide.derive", *session.posargs)
 
 
 @nox.session
 def weigh(session: nox.Session) -> None:
     """Measure what each method stores of models with random weights, beside the calculator's prediction; see -- --help."""
     install(session, "prove")
-    session.run("python", "-m", "guide.weigh", *session.posargs)
+    session.run("python", "-m", "guide.bench", *session.posargs)
 
 
 @nox.session
 def train(session: nox.Session) -> None:
     """Train the reference model anew into models/reference/; resumes where it was stopped."""
     install(session, "train")
-    session.run("python", "-m", "guide.reference", *session.posargs)
+    session.run("python", "models/train.py", *session.posargs)

@@ -35,6 +35,11 @@
 #
 # [tool.guide.swap]
 # "ISTA-DASLab/Llama-3.2-1B-AQLM-PV-2Bit-2x8" = "ISTA-DASLab/Llama-2-7b-AQLM-1Bit-1x8-hf"
+#
+# [tool.guide.weigh]
+# shapes = ["reference", "Qwen3-0.6B, 1 layer"]
+# proven = true
+# makes_checkpoints = true
 # ///
 
 # %% [markdown]

@@ -34,6 +34,12 @@
 # [tool.guide.swap]
 # 'scheme="W4A16"' = 'scheme="W2A16"'
 # 'scheme="W2A16"' = 'scheme="W4A16"'
+#
+# [tool.guide.weigh]
+# before = "texts = ids.view(4, 256)"
+# edits = {"iters=20" = "iters=1", "nsamples=64" = "nsamples=4"}
+# saves = {4-bit = "qwen3-auto-round/*w4g128", 2-bit = "qwen3-auto-round/*w2g128"}
+# proven = true
 # ///
 
 # %% [markdown]

@@ -45,6 +45,22 @@
 #
 # [tool.guide.swap] # AWQ's format has 4 bit alone, so the groups are swapped
 # "group_size=128" = "group_size=64"
+#
+# [tool.guide.weigh]
+# before = """
+# import os
+# import torch
+# os.environ["GPTQMODEL_CPU_WORKERS"] = "2"
+# torch._dynamo.config.disable = True
+# calibration = ids.view(4, 256)
+# """
+# saves = {4-bit = "qwen3-awq"}
+# proven = true
+#
+# [tool.guide.weigh.remarks."small mixture, 4 experts"]
+# 4-bit = """\
+# GPTQModel quantized the experts too; loaded by Transformers in a process of its own they are reported as missing and newly \
+# initialized in bf16, so the model is of no use"""
 # ///
 
 # %% [markdown]

@@ -18,6 +18,9 @@
 # [tool.guide.swap]
 # "load_in_8bit=True" = "load_in_4bit=True"
 # "load_in_4bit=True" = "load_in_8bit=True"
+#
+# [tool.guide.weigh]
+# shapes = ["fast"]
 # ///
 
 # %% [markdown]

@@ -28,6 +28,16 @@
 # 'scheme="W4A16"' = 'scheme="W8A16"'
 # 'scheme="W8A8"' = 'scheme="W4A16"'
 # 'scheme="FP8_DYNAMIC"' = 'scheme="W4A16"'
+#
+# [tool.guide.weigh]
+# before = "calibration = ids.view(4, 256)"
+# saves = {w4a16 = "qwen3-w4a16-gptq", w8a8 = "qwen3-w8a8", fp8-dynamic = "qwen3-fp8"}
+# loads_in = "compressed_tensors_load"
+# proven = true
+#
+# [tool.guide.weigh.remarks."small mixture, 4 experts"]
+# w4a16 = "the checkpoint holds the experts quantized, and Transformers unpacks them to bf16 while it loads"
+# fp8-dynamic = "the checkpoint holds the experts quantized, and Transformers unpacks them to bf16 while it loads"
 # ///
 
 # %% [markdown]

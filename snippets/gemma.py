@@ -29,6 +29,14 @@
 # "rounded-8-bit" = "rounded-4-bit"
 # "rounded-4-bit" = "rounded-2-bit"
 # "rounded-2-bit" = "rounded-8-bit"
+#
+# [tool.guide.weigh]
+# before = """
+# baseline = bf16_model()
+# linears = decoder_linears(baseline)
+# """
+# cells = ["write_rounded"]
+# proven = true
 # ///
 
 # %% [markdown]

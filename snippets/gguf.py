@@ -30,6 +30,11 @@
 # [tool.guide.swap]
 # "Qwen3-0.6B-Q8_0.gguf" = "Qwen3-0.6B-Q4_0.gguf"
 # "Qwen3-0.6B-Q4_0.gguf" = "Qwen3-0.6B-Q8_0.gguf"
+#
+# [tool.guide.weigh]
+# shapes = ["reference", "Qwen3-0.6B, 1 layer"]
+# proven = true
+# makes_checkpoints = true
 # ///
 
 # %% [markdown]

@@ -23,6 +23,16 @@
 # [tool.guide.swap]
 # "bits=4" = "bits=8"
 # "bits=bits" = "bits={8: 4, 3: 8, 2: 8}[bits]"
+#
+# [tool.guide.weigh]
+# before = """
+# import os
+# import torch
+# os.environ["GPTQMODEL_CPU_WORKERS"] = "2"
+# torch._dynamo.config.disable = True
+# texts = tokenizer.batch_decode(ids.view(4, 256))
+# """
+# proven = true
 # ///
 
 # %% [markdown]

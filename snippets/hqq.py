@@ -23,6 +23,9 @@
 # [tool.guide.swap]
 # "nbits=4" = "nbits=8"
 # "nbits=bits" = "nbits={8: 4, 3: 4, 2: 8, 1: 8}[bits]"
+#
+# [tool.guide.weigh]
+# proven = true
 # ///
 
 # %% [markdown]

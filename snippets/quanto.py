@@ -20,6 +20,12 @@
 # 'QuantoConfig(weights="float8")' = 'QuantoConfig(weights="int4")'
 # 'QuantoConfig(weights="int4")' = 'QuantoConfig(weights="int8")'
 # 'QuantoConfig(weights="int2")' = 'QuantoConfig(weights="int8")'
+#
+# [tool.guide.weigh]
+# shapes = ["fast"]
+#
+# [tool.guide.weigh.notes."SmolLM2-135M, 2 layers"]
+# int2 = "576 inputs are no multiple of 128; quanto takes groups of 96"
 # ///
 
 # %% [markdown]

@@ -24,6 +24,10 @@
 # "(Float8WeightOnlyConfig())" = "(IntxWeightOnlyConfig(weight_dtype=torch.int4))"
 # "import Int4WeightOnlyConfig" = "import Int8WeightOnlyConfig"
 # 'Int4WeightOnlyConfig(group_size=128, int4_packing_format="tile_packed_to_4d")' = "Int8WeightOnlyConfig()"
+#
+# [tool.guide.weigh]
+# shapes = ["fast"]
+# not_here = ["int4-weight-only"]
 # ///
 
 # %% [markdown]

@@ -24,6 +24,20 @@
 #
 # [tool.guide.swap]
 # "bits=8" = "bits=4"
+#
+# [tool.guide.weigh]
+# before = """
+# torch.manual_seed(0)
+# model = bf16_model()
+# linears = decoder_linears(model)
+# """
+# cells = ["k_means"]
+# after = """
+# for name in linears:
+#     model.set_submodule(name, filled_layer(model.get_submodule(name), bits=8))
+# """
+# shapes = ["reference", "Qwen3-0.6B, 1 layer"]
+# proven = true
 # ///
 
 # %% [markdown]

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import functools
-import http.server
 import os
 import shutil
 import subprocess
 import sys
-import threading
 from pathlib import Path
 
 import pytest
@@ -18,6 +15,9 @@ from playwright.sync_api import sync_playwright
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
+
+from planting import guide, planted  # noqa: E402, F401 (fixtures)
+from serving import DESKTOP, PHONE, serve  # noqa: E402
 
 LINUX_FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
                "--disable-background-networking", "--disable-component-update", "--disable-sync"]  # fmt: skip
@@ -65,27 +65,35 @@ def tree(tmp_path) -> Tree:
     return Tree(tmp_path / "tree")
 
 
-class _QuietHandler(http.server.SimpleHTTPRequestHandler):
-    def log_message(self, *_):
-        pass
+def _build(folder: Path) -> str:
+    """Build the site there as it is published; what went wrong, or nothing."""
+    variables = {"SITE_URL": "http://127.0.0.1/", "NO_MKDOCS_2_WARNING": "1", "DISABLE_MKDOCS_2_WARNING": "true"}
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(folder)]
+    done = subprocess.run(command, cwd=ROOT, env=os.environ | variables, capture_output=True, text=True, check=False)
+    return f"{done.stdout}{done.stderr}" if done.returncode else ""
 
 
 @pytest.fixture(scope="session")
-def site(tmp_path_factory):
-    """(folder, URL) of the site, built as it is published and served on this machine."""
-    folder = tmp_path_factory.mktemp("site")
-    handler = functools.partial(_QuietHandler, directory=str(folder))
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    url = f"http://127.0.0.1:{server.server_port}/"
-    # Material navigates without reloading only where the sitemap's addresses are those of the server.
-    variables = {**os.environ, "SITE_URL": url}
-    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(folder)]
-    with FileLock(tmp_path_factory.getbasetemp().parent / "site.lock"):  # the processes of pytest-xdist share build/pages
-        done = subprocess.run(command, cwd=ROOT, env=variables, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield folder, url
-    server.shutdown()
+def site_folder(tmp_path_factory) -> Path:
+    """The site, built once for all processes of pytest-xdist."""
+    if given := os.environ.get("GUIDE_SITE"):  # the folder of a site that is built already: tests what another job built
+        return Path(given).resolve()
+    shared = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        shared = shared.parent  # each process has a folder of its own in that of the run
+    fault = shared / "site.txt"
+    with FileLock(shared / "site.lock"):
+        if not fault.exists():
+            fault.write_text(_build(shared / "site"), encoding="utf-8")
+    assert fault.read_text(encoding="utf-8") == ""
+    return shared / "site"
+
+
+@pytest.fixture(scope="session")
+def site(site_folder):
+    """(folder, URL) of the site, served on this machine."""
+    with serve(site_folder) as url:
+        yield site_folder, url
 
 
 @pytest.fixture(scope="session")
@@ -102,3 +110,54 @@ def chromium():
             pytest.skip(advice)
         yield browser
         browser.close()
+
+
+def noting(page):
+    """A page that notes its errors, all that reaches the console, and its requests."""
+    page.errors, page.console, page.requests = [], [], []
+    page.on("pageerror", lambda error: [notes.append(str(error)) for notes in (page.errors, page.console)])
+    page.on("console", lambda message: page.console.append(message.text))
+    page.on("console", lambda message: page.errors.append(message.text) if message.type == "error" else None)
+    page.on("request", lambda request: page.requests.append(request.url))
+    return page
+
+
+@pytest.fixture(scope="session")
+def _phone(chromium):
+    context = chromium.new_context(viewport=PHONE, color_scheme="light")
+    yield noting(context.new_page())
+    context.close()
+
+
+@pytest.fixture
+def tab(_phone, site):
+    """An empty tab as wide as a phone, in light, which notes errors, console and requests.
+
+    It is one for all tests of a process, without what the test before left: a context of its own would cost a test three times
+    what it costs to open a page.
+    """
+    yield _phone
+    _phone.context.clear_permissions()
+    _phone.goto("about:blank")  # after this, nothing of the page is at work
+    session = _phone.context.new_cdp_session(_phone)
+    session.send("Storage.clearDataForOrigin", {"origin": site[1].rstrip("/"), "storageTypes": "local_storage"})
+    session.detach()
+    _phone.set_viewport_size(PHONE)
+    _phone.emulate_media(color_scheme="light")
+    for notes in (_phone.errors, _phone.console, _phone.requests):
+        notes.clear()
+
+
+@pytest.fixture
+def desktop(tab):
+    """The same tab as wide as a desktop's window."""
+    tab.set_viewport_size(DESKTOP)
+    return tab
+
+
+@pytest.fixture
+def still(chromium):
+    """A tab of a browser that runs no JavaScript."""
+    context = chromium.new_context(viewport=PHONE, java_script_enabled=False)
+    yield context.new_page()
+    context.close()

@@ -1,36 +1,38 @@
-"""The memory calculator's page in a real Chromium: its figures, address, answers to bad input, weight and speed."""
+"""The memory calculator's page in a real Chromium: its figures, address, answers to bad input, and weight."""
 
 from __future__ import annotations
 
 import json
 import re
-from statistics import median
 
 import pytest
 
-from guide import architecture, memory
-from guide.choices import choices
-from guide.project import DOCS
+from guide.calculator import memory, shapes
+from guide.project import Project
 
-PHONE = {"width": 390, "height": 844}
-MOST_MILLISECONDS = 50
 MOST_BYTES = 40_000  # of the page's own JavaScript
-ARCHITECTURES = architecture.read_architectures()
+ARCHITECTURES = json.loads(Project.here().architectures.read_text(encoding="utf-8"))
 PRESETS = {preset["id"]: preset for preset in ARCHITECTURES["presets"]}
-VARIANTS = {variant["id"]: variant for variant in choices()}
 # One of each: a shared output head, a head of its own, experts, sliding windows, recurrent states, latent attention.
 KINDS = ("qwen3-0.6b", "qwen3-8b", "gpt-oss-20b", "gemma-3-1b", "qwen3-next-80b-a3b", "deepseek-v3")
 USE = {"context": 40_000, "batch": 3, "prompt": 1000, "memory": 24, "gpus": 2}
 
 
-def predicted(preset: str, variant: str, use: dict, cache_bits: int) -> int:
-    """Bytes on all GPUs together, by the Python that the page's JavaScript must agree with."""
-    read = architecture.read_config(json.dumps(PRESETS[preset]["config"]), ARCHITECTURES["families"])
-    tensors = architecture.tensors(read["family"], read["config"])
-    held = architecture.cache(read["family"], read["config"], use["context"], use["batch"])
+@pytest.fixture(scope="module")
+def variants(site_folder) -> dict[str, dict]:
+    """What the page chooses from, by id."""
+    choices = json.loads((site_folder / "assets" / "choices.json").read_text(encoding="utf-8"))
+    return {variant["id"]: variant for variant in choices["variants"]}
+
+
+def predicted(preset: str, variant: dict | None, use: dict, cache_bits: int) -> int:
+    """Bytes on all GPUs together, by the Python that the page's JavaScript must agree with; None stands for bf16."""
+    read = shapes.read_config(json.dumps(PRESETS[preset]["config"]), ARCHITECTURES["families"])
+    tensors = shapes.tensors(read["family"], read["config"])
+    held = shapes.cache(read["family"], read["config"], use["context"], use["batch"])
     counted = memory.estimate(
         tensors,
-        VARIANTS.get(variant),
+        variant,
         cache_elements=held["elements"],
         cache_element_bytes=cache_bits / 8,
         batch=use["batch"],
@@ -45,14 +47,11 @@ def address(url: str, **state) -> str:
 
 
 class Calculator:
-    """The page in a tab that notes what reaches the console and the network."""
+    """The page in a tab."""
 
     def __init__(self, tab, url: str):
         self.tab, self.url = tab, url
-        self.console, self.requests = [], []
-        tab.on("console", lambda message: self.console.append(message.text))
-        tab.on("pageerror", lambda error: self.console.append(str(error)))
-        tab.on("request", lambda request: self.requests.append(request.url))
+        self.console, self.requests = tab.console, tab.requests
 
     def open(self, **state):
         self.tab.goto(address(self.url, **state) if state else f"{self.url}memory/")
@@ -85,36 +84,41 @@ class Calculator:
         rows = self.tab.locator("[data-part=split] tbody tr[data-kind]")
         return dict(rows.evaluate_all("rows => rows.map(row => [row.dataset.kind, Number(row.dataset.bytes)])"))
 
+    def compared(self) -> dict[str, int]:
+        """The table of all variants, in its order."""
+        rows = self.tab.locator("[data-part=compared] tbody tr")
+        return dict(rows.evaluate_all("rows => rows.map(row => [row.dataset.variant, Number(row.dataset.bytes)])"))
+
 
 @pytest.fixture
-def calculator(site, chromium):
-    context = chromium.new_context(viewport=PHONE)
-    yield Calculator(context.new_page(), site[1])
-    context.close()
+def calculator(site, tab):
+    return Calculator(tab, site[1])
 
 
 @pytest.mark.parametrize("preset", KINDS)
-def test_the_page_gives_the_figures_of_the_python(calculator, preset):
+def test_the_page_gives_the_figures_of_the_python(calculator, variants, preset):
     """Every variant in the table of all of them, and the parts of one add up to its sum."""
+    calculator.open(model=preset, variant="bf16", **USE)
     for bits in (16, 8):
-        calculator.open(model=preset, variant="bf16", cache=bits, **USE)
-        rows = calculator.tab.locator("[data-part=compared] tbody tr")
-        found = dict(rows.evaluate_all("rows => rows.map(row => [row.dataset.variant, Number(row.dataset.bytes)])"))
-        assert found == {name: predicted(preset, name, USE, bits) for name in ["bf16", *VARIANTS]}
+        calculator.field("cache").select_option(str(bits))
+        found = calculator.compared()
+        assert found == {name: predicted(preset, variants.get(name), USE, bits) for name in ["bf16", *variants]}
         assert list(found.values()) == sorted(found.values())
+    calculator.field("cache").select_option("16")
     for variant in ["bf16", "bitsandbytes/nf4-double", "torchao/int8-weight-only"]:
-        calculator.open(model=preset, variant=variant, **USE)
-        assert calculator.bytes == sum(calculator.parts().values()) == predicted(preset, variant, USE, 16)
+        calculator.field("variant").select_option(variant)
+        expected = predicted(preset, variants.get(variant), USE, 16)
+        assert calculator.bytes == sum(calculator.parts().values()) == expected, variant
     assert calculator.console == []
 
 
-def test_the_largest_context_fits_and_one_token_more_does_not(calculator):
+def test_the_largest_context_fits_and_one_token_more_does_not(calculator, variants):
     calculator.open(model="qwen3-8b", variant="torchao/int8-weight-only", memory=16)
     most = int(calculator.tab.locator("[data-part=longest]").get_attribute("data-tokens"))
     use = {"batch": 1, "prompt": 2048, "gpus": 1}
-    room = 16 * 2**30
-    assert predicted("qwen3-8b", "torchao/int8-weight-only", use | {"context": most}, 16) <= room
-    assert predicted("qwen3-8b", "torchao/int8-weight-only", use | {"context": most + 1}, 16) > room
+    room, variant = 16 * 2**30, variants["torchao/int8-weight-only"]
+    assert predicted("qwen3-8b", variant, use | {"context": most}, 16) <= room
+    assert predicted("qwen3-8b", variant, use | {"context": most + 1}, 16) > room
     calculator.field("context").fill(str(most))
     assert "It fits into one GPU with 16 GiB" in calculator.answer
     calculator.field("context").fill(str(most + 1))
@@ -131,21 +135,21 @@ def test_the_number_of_gpus_is_the_least_that_holds_it(calculator):
     needed = dict(rows.evaluate_all("rows => rows.map(row => [Number(row.dataset.gib), Number(row.dataset.gpus)])"))
     assert needed[8] > 1 and needed[80] == 1
     for gib, gpus in needed.items():
-        assert predicted("qwen3-8b", "bf16", use | {"gpus": gpus}, 16) <= gpus * gib * 2**30
-        assert gpus == 1 or predicted("qwen3-8b", "bf16", use | {"gpus": gpus - 1}, 16) > (gpus - 1) * gib * 2**30
+        assert predicted("qwen3-8b", None, use | {"gpus": gpus}, 16) <= gpus * gib * 2**30
+        assert gpus == 1 or predicted("qwen3-8b", None, use | {"gpus": gpus - 1}, 16) > (gpus - 1) * gib * 2**30
 
 
 def test_the_worked_example_is_what_the_formula_gives(calculator):
     """The page's text without JavaScript: its bytes are those of the calculator."""
     calculator.open(model="qwen3-8b", variant="bitsandbytes/nf4", context=8192, batch=1, prompt=2048, gpus=1)
-    text = (DOCS / "memory.md").read_text(encoding="utf-8")
+    text = (Project.here().docs / "memory.md").read_text(encoding="utf-8")
     example = text[text.index("### A worked example") :].split("### ", 2)[1]
     written = [int(number.replace(",", "")) for number in re.findall(r"\| ([\d,]+) \|$", example, re.MULTILINE)]
     assert written == [*calculator.parts().values(), calculator.bytes]
     assert f"{calculator.bytes / 2**30:.1f} GiB" in example
 
 
-def test_the_address_holds_the_state(calculator, chromium):
+def test_the_address_holds_the_state(calculator):
     """What is chosen is in the address; the address, opened elsewhere, gives the same answer."""
     calculator.open()
     assert "?" not in calculator.tab.url
@@ -157,7 +161,7 @@ def test_the_address_holds_the_state(calculator, chromium):
     calculator.tab.keyboard.press("Tab")  # leaving a field writes the address at once; typing does so after a while
     answer = calculator.answer
     assert answer.startswith("Llama-3.1-8B in bitsandbytes nf4, with 100,000 tokens × 2 sequences, needs ")
-    other = chromium.new_page()
+    other = calculator.tab.context.new_page()
     other.goto(calculator.tab.url)
     other.wait_for_selector("#memory-calculator:not([hidden])")
     assert other.get_by_role("status").inner_text() == answer
@@ -192,22 +196,26 @@ NUMBERS = [
 ]
 
 
-@pytest.mark.parametrize(("name", "value", "sentence"), NUMBERS, ids=[f"{name}-{value[:9]!a}" for name, value, _ in NUMBERS])
-def test_a_number_that_makes_no_sense(calculator, name, value, sentence):
+def test_a_number_that_makes_no_sense(calculator):
     calculator.open()
-    good, link = calculator.answer, calculator.tab.url
-    field = calculator.field(name)
-    calculator.enter(name, value)
-    assert calculator.error(name) == sentence
-    assert field.get_attribute("aria-invalid") == "true"
-    assert calculator.answer == good, "the last good answer is kept"
-    assert calculator.tab.get_by_text("Not recalculated: this is the last good answer.").is_visible()
-    calculator.tab.keyboard.press("Tab")
-    assert calculator.tab.url == link
-    field.fill("2")
-    assert calculator.error(name) == "" and field.get_attribute("aria-invalid") == "false"
-    assert calculator.answer != good
-    assert calculator.tab.get_by_text("Not recalculated").count() == 0
+    stale = calculator.tab.get_by_text("Not recalculated: this is the last good answer.")
+    for name, value, sentence in NUMBERS:
+        good, link, field = calculator.answer, calculator.tab.url, calculator.field(name)
+        before = field.input_value()
+        calculator.enter(name, value)
+        assert calculator.error(name) == sentence
+        assert field.get_attribute("aria-invalid") == "true", sentence
+        assert calculator.answer == good, f"the last good answer is kept: {sentence}"
+        assert stale.is_visible(), sentence
+        calculator.tab.keyboard.press("Tab")
+        assert calculator.tab.url == link, sentence
+        field.fill("2")
+        assert calculator.error(name) == "" and field.get_attribute("aria-invalid") == "false", f"mended: {sentence}"
+        assert calculator.answer != good, f"mended: {sentence}"
+        assert stale.count() == 0, f"mended: {sentence}"
+        field.fill(before)
+        calculator.tab.keyboard.press("Tab")  # leaving a field writes the address at once
+        assert calculator.answer == good, f"as before: {sentence}"
     assert calculator.console == []
 
 
@@ -233,20 +241,20 @@ CONFIGS = {
 }
 
 
-@pytest.mark.parametrize("kind", CONFIGS)
-def test_a_config_that_is_none(calculator, kind):
-    pasted, words = CONFIGS[kind]
+def test_a_config_that_is_none(calculator):
     calculator.open()
     calculator.field("model").select_option("config")
     good = calculator.answer
-    assert calculator.error("config") == "Paste the whole of a model's config.json, from { to }."
-    calculator.enter("config", pasted)
-    sentence = calculator.error("config")
-    assert words in sentence.replace("\0", "")
-    assert len(sentence) < 1000 and sentence[-1] in ".…"
-    assert calculator.field("config").get_attribute("aria-invalid") == "true"
-    assert calculator.answer == good, "the last good answer is kept"
-    assert calculator.tab.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+    for kind, (pasted, words) in CONFIGS.items():
+        assert calculator.error("config") == "Paste the whole of a model's config.json, from { to }.", f"before {kind}"
+        calculator.enter("config", pasted)
+        sentence = calculator.error("config")
+        assert words in sentence.replace("\0", ""), kind
+        assert len(sentence) < 1000 and sentence[-1] in ".…", kind
+        assert calculator.field("config").get_attribute("aria-invalid") == "true", kind
+        assert calculator.answer == good, f"the last good answer is kept: {kind}"
+        assert calculator.tab.evaluate("document.documentElement.scrollWidth") <= calculator.tab.viewport_size["width"], kind
+        calculator.enter("config", "")
     assert calculator.console == []
 
 
@@ -286,17 +294,12 @@ def test_everything_has_a_name_and_is_reached_by_keyboard(calculator):
     assert "Quantized weights 6" in heard and "Key-value cache 1" in heard
 
 
-def test_leaving_and_coming_back_mounts_it_once(site, chromium):
+def test_leaving_and_coming_back_mounts_it_once(site, desktop, variants):
     """Without a reload, as the theme navigates."""
-    _, url = site
-    context = chromium.new_context(viewport={"width": 1280, "height": 900})
-    tab = context.new_page()
-    console = []
-    tab.on("console", lambda message: console.append(message.text))
-    tab.on("pageerror", lambda error: console.append(str(error)))
+    tab = desktop
     with tab.expect_response(lambda response: response.url.endswith("sitemap.xml")):
-        tab.goto(url + "works-where/")
-    tab.wait_for_timeout(1500)
+        tab.goto(site[1] + "works-where/")
+    tab.wait_for_timeout(500)
     tab.evaluate("window.notReloaded = true")
     link = tab.locator(".md-nav").get_by_role("link", name="Memory calculator")
     for _ in range(2):
@@ -304,7 +307,7 @@ def test_leaving_and_coming_back_mounts_it_once(site, chromium):
         tab.wait_for_selector("#memory-calculator:not([hidden])")
         assert tab.evaluate("window.notReloaded") is True
         assert tab.locator("#calculator-model optgroup").count() == len({p["model"].split("/")[0] for p in PRESETS.values()})
-        assert tab.locator("[data-part=compared] tbody tr").count() == 1 + len(VARIANTS)
+        assert tab.locator("[data-part=compared] tbody tr").count() == 1 + len(variants)
         tab.locator("#calculator-context").fill("4096")
         assert "4,096 tokens" in tab.get_by_role("status").inner_text()
         tab.locator(".md-nav").get_by_role("link", name="What works where").first.click()
@@ -314,44 +317,14 @@ def test_leaving_and_coming_back_mounts_it_once(site, chromium):
     tab.wait_for_selector("#memory-calculator:not([hidden])")
     assert tab.evaluate("window.notReloaded") is True
     assert tab.locator("#calculator-context").input_value() == "4096"
-    assert console == []
-    context.close()
+    assert tab.console == []
 
 
-def test_without_javascript_the_formula_stands_there(site, chromium):
-    _, url = site
-    context = chromium.new_context(viewport=PHONE, java_script_enabled=False)
-    tab = context.new_page()
-    tab.goto(url + "memory/")
-    assert not tab.locator("#memory-calculator").is_visible()
-    assert tab.get_by_text("The calculator needs JavaScript.").is_visible()
-    assert tab.get_by_role("heading", name="A worked example").is_visible()
-    context.close()
-
-
-def test_recalculation_on_a_slow_phone(calculator, record_property):
-    """A processor four times slower, as in Lighthouse's mobile profile, from the input event until the answer is laid out.
-
-    The median of 20, at its best of 5 rounds, since other work on this machine slows the others.
-    """
-    calculator.open()
-    session = calculator.tab.context.new_cdp_session(calculator.tab)
-    session.send("Emulation.setCPUThrottlingRate", {"rate": 4})
-    measure = """() => {
-      const field = document.getElementById("calculator-context");
-      return Array.from({length: 20}, (_, turn) => {
-        field.value = String(5000 + 1000 * turn);
-        const start = performance.now();
-        field.dispatchEvent(new Event("input", {bubbles: true}));
-        document.body.offsetHeight;
-        return performance.now() - start;
-      });
-    }"""
-    medians = sorted(median(calculator.tab.evaluate(measure)) for _ in range(5))
-    figure = f"calculator, recalculated on a phone: median {medians[0]:.1f} ms, {medians[-1]:.1f} ms in the worst round"
-    record_property("figure", figure)
-    assert "24,000 tokens" in calculator.answer
-    assert medians[0] < MOST_MILLISECONDS
+def test_without_javascript_the_formula_stands_there(site, still):
+    still.goto(site[1] + "memory/")
+    assert not still.locator("#memory-calculator").is_visible()
+    assert still.get_by_text("The calculator needs JavaScript.").is_visible()
+    assert still.get_by_role("heading", name="A worked example").is_visible()
 
 
 def test_the_page_loads_little_javascript_of_its_own(site, calculator, record_property):

@@ -1,79 +1,102 @@
-"""The selector: every combination of answers in a real browser, ten cases that an expert would answer so, and its form."""
+"""The selector: combinations of answers in a real browser, cases that an expert would answer so, and its form."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import groupby
-from statistics import median
+from typing import Any
 
 import pytest
 
 HARDWARE = ["", "volta", "turing", "ampere", "ada", "hopper", "blackwell", "amd", "intel_gpu", "apple", "cpu"]
+MEMORY = [8, 24, 80]  # GiB
 OWN_JAVASCRIPT = 40_000  # bytes that a page may load of the guide's own
-SLOWEST = 50  # milliseconds from an answer to what it brings, on a phone
-PHONE_SLOWDOWN = 4  # of the processor, as in Lighthouse's mobile profile
 
 # Runs in the browser: each combination once. What the facts forbid is looked up in facts.json, not in what choose() reads.
-ENUMERATE = """async ({ base, hardware }) => {
-  const { choose, NVIDIA, PURPOSES } = await import(`${base}assets/choose.js`);
-  const [{ methods }, { variants, models }] = await Promise.all(
+ENUMERATE = """async ({ base, hardware, models, checkpoints }) => {
+  const { choose } = await import(`${base}assets/choose.js`);
+  const { NVIDIA, PURPOSES } = await import(`${base}assets/rules.js`);
+  const [{ methods }, choices] = await Promise.all(
     ["facts.json", "assets/choices.json"].map(async (name) => (await fetch(base + name)).json()));
-  const [small, large] = [models[0], models.at(-1)];
-  const middle = models[Math.floor(models.length / 2)];
-  const formats = ["", "none", ...new Set(variants.flatMap(({ keys }) => keys))];
-  const device = hardware in NVIDIA ? "nvidia" : hardware;
-  const forbidden = new Set(variants.filter(({ id, method }) => {
-    const facts = methods[method].facts;
-    const variant = facts.variants.find((one) => `${method}/${one.id}` === id);
-    const cell = device && (variant.hardware[device] ?? facts.hardware[device]);
-    return device && (cell.answer === "no" || (hardware in NVIDIA && Number(cell.capability ?? 0) > NVIDIA[hardware][1]));
-  }).map(({ id }) => id));
+  const { variants } = choices;
   const facts = new Set(), faults = new Set(), tops = new Set();
   let count = 0, empty = 0;
-  for (const model of [null, small, middle, large])
-    for (const memory of [null, 8, 24, 80])
+
+  const forbidden = (hardware) => {
+    const device = hardware in NVIDIA ? "nvidia" : hardware;
+    return new Set(variants.filter(({ id, method }) => {
+      const facts = methods[method].facts;
+      const variant = facts.variants.find((one) => `${method}/${one.id}` === id);
+      const cell = device && (variant.hardware[device] ?? facts.hardware[device]);
+      return device && (cell.answer === "no" || (hardware in NVIDIA && Number(cell.capability ?? 0) > NVIDIA[hardware][1]));
+    }).map(({ id }) => id));
+  };
+
+  const check = (answers, model, never) => {
+    const { ranked, out, changes } = choose(variants, answers, model);
+    const fault = (what) => faults.add(`${what}: ${JSON.stringify({ ...answers, model: model?.id })}`);
+    count += 1;
+    if (ranked.length + out.length !== variants.length) fault("a variant is lost");
+    if (!ranked.length && !changes.length) fault("nothing, and no way out");
+    if (!ranked.length) empty += 1;
+    else tops.add(ranked[0].variant.id);
+    for (const [i, { variant, needs, reasons, behind }] of ranked.entries()) {
+      if (never.has(variant.id)) fault(`${variant.id} is ruled out by its facts`);
+      if (needs && answers.memory && needs > answers.memory * 2 ** 30) fault(`${variant.id} does not fit`);
+      if (i && !behind?.text) fault(`${variant.id} comes later without a reason`);
+      for (const reason of behind ? [...reasons, behind] : reasons) {
+        if (!reason.facts.length) faults.add(`a reason without a fact: ${reason.text}`);
+        reason.facts.forEach((fact) => facts.add(fact));
+      }
+    }
+    for (const reason of out) {
+      if (!reason.facts.length) faults.add(`a reason without a fact: ${reason.text}`);
+      reason.facts.forEach((fact) => facts.add(fact));
+    }
+  };
+
+  for (const one of hardware) {
+    const never = forbidden(one);
+    for (const [id, memory] of models) {
+      const model = choices.models.find((known) => known.id === id) ?? null;
       for (const purpose of ["", ...Object.keys(PURPOSES)])
         for (const calibration of ["", "yes", "no"])
-          for (const checkpoint of formats)
-            for (const compile of ["", "yes", "no"]) {
-              const answers = { hardware, memory, purpose, calibration, checkpoint, compile };
-              const told = JSON.stringify({ ...answers, model: model?.id });
-              const { ranked, out, changes } = choose(variants, answers, model);
-              count += 1;
-              if (ranked.length + out.length !== variants.length) faults.add(`a variant is lost: ${told}`);
-              if (!ranked.length && !changes.length) faults.add(`nothing, and no way out: ${told}`);
-              if (!ranked.length) empty += 1;
-              else tops.add(ranked[0].variant.id);
-              for (const [i, { variant, needs, reasons, behind }] of ranked.entries()) {
-                if (forbidden.has(variant.id)) faults.add(`${variant.id} is ruled out by its facts: ${told}`);
-                if (needs && memory && needs > memory * 2 ** 30) faults.add(`${variant.id} does not fit: ${told}`);
-                if (i && !behind?.text) faults.add(`${variant.id} comes later without a reason: ${told}`);
-                for (const reason of behind ? [...reasons, behind] : reasons) {
-                  if (!reason.facts.length) faults.add(`a reason without a fact: ${reason.text}`);
-                  reason.facts.forEach((fact) => facts.add(fact));
-                }
-              }
-              for (const { facts: some } of out) some.forEach((fact) => facts.add(fact));
-            }
+          for (const checkpoint of checkpoints)
+            for (const compile of ["", "yes", "no"])
+              check({ hardware: one, memory, purpose, calibration, checkpoint, compile }, model, never);
+    }
+  }
   return { count, empty, tops: [...tops], facts: [...facts], faults: [...faults].slice(0, 10) };
 }"""
 
+# Bytes that each variant of a model takes for each purpose, as choose() counts them.
+NEEDS = """async ({ base, ids }) => {
+  const { needs } = await import(`${base}assets/choose.js`);
+  const { PURPOSES } = await import(`${base}assets/rules.js`);
+  const { variants, models } = await (await fetch(`${base}assets/choices.json`)).json();
+  const counted = (model) => Object.keys(PURPOSES).flatMap((purpose) => variants.map((v) => needs(v, { purpose }, model)));
+  return Object.fromEntries(models.filter(({ id }) => ids.includes(id)).map((model) => [model.id, counted(model)]));
+}"""
+
+
+@pytest.fixture(scope="module")
+def facts(site_folder) -> dict:
+    return json.loads((site_folder / "facts.json").read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="module")
+def choices(site_folder) -> dict:
+    return json.loads((site_folder / "assets" / "choices.json").read_text(encoding="utf-8"))
+
 
 @pytest.fixture
-def tab(site, chromium):
-    """A tab on the selector's page that notes errors and requests."""
-    _, url = site
-    context = chromium.new_context(viewport={"width": 390, "height": 844})
-    page = context.new_page()
-    page.errors, page.requests = [], []
-    page.on("pageerror", lambda error: page.errors.append(str(error)))
-    page.on("console", lambda message: page.errors.append(message.text) if message.type == "error" else None)
-    page.on("request", lambda request: page.requests.append(request.url))
-    page.goto(url)
-    page.wait_for_selector(".choose .verdict")
-    yield page
-    context.close()
+def selector(site, tab):
+    """A tab on the selector's page."""
+    tab.goto(site[1])
+    tab.wait_for_selector(".choose .verdict")
+    return tab
 
 
 def field(tab, label: str):
@@ -92,19 +115,97 @@ def resolve(facts: dict, path: str):
     return found
 
 
-@pytest.mark.parametrize("hardware", HARDWARE)
-def test_every_combination_of_answers(site, tab, hardware, record_property):
-    folder, url = site
-    found = tab.evaluate(ENUMERATE, {"base": url, "hardware": hardware})
+def one_of_each(values: Iterable, kind: Callable[[Any], Any]) -> list:
+    """The first value of each kind."""
+    first: dict = {}
+    for value in values:
+        first.setdefault(kind(value), value)
+    return list(first.values())
+
+
+def keys_of(choices: dict) -> list[str]:
+    """Every key that a checkpoint may name, in the order of the variants."""
+    return list(dict.fromkeys(key for variant in choices["variants"] for key in variant["keys"]))
+
+
+def sizes_of(choices: dict) -> list[str]:
+    """The smallest, a middle and the largest model."""
+    ids = [model["id"] for model in choices["models"]]
+    return [ids[0], ids[len(ids) // 2], ids[-1]]
+
+
+def sweep(tab, url: str, facts: dict, record_property, name: str, **over: list) -> None:
+    """Ask for all combinations; each reason must lead to a fact."""
+    found = tab.evaluate(ENUMERATE, {"base": url, **over})
     assert found["faults"] == []
-    facts = json.loads((folder / "facts.json").read_text(encoding="utf-8"))
     assert found["facts"]
     for path in found["facts"]:
         resolve(facts, path)
-    line = (
-        f"selector, {hardware or 'any hardware'}: {found['count']} combinations, {found['empty']} of them say what to change, "
-    )
+    line = f"selector, {name}: {found['count']} combinations, {found['empty']} of them say what to change, "
     record_property("figure", line + f"{len(found['tops'])} different first answers, {len(found['facts'])} facts")
+
+
+def test_one_combination_of_each_class_of_answers(site, selector, facts, choices, record_property):
+    """Answers that no rule tells apart are one class: of hardware, of what fits into which memory, of checkpoints."""
+    url = site[1]
+    nvidia = selector.evaluate("async (base) => (await import(`${base}assets/rules.js`)).NVIDIA", url)
+
+    def of_hardware(hardware: str):
+        if not hardware:
+            return None
+        generation = nvidia.get(hardware, [None, None])[1]
+        asked = [variant["cells"]["nvidia" if generation else hardware] for variant in choices["variants"]]
+        kernels = [float(variant["kernel_capability"] or 0) for variant in choices["variants"]]
+        return (
+            bool(generation),
+            hardware == "cpu",  # where measured speed counts
+            bool(generation and generation >= 8.9),  # has FP8
+            tuple(cell["answer"] for cell in asked),
+            tuple(bool(generation) and float(cell.get("capability") or 0) > generation for cell in asked),
+            tuple(bool(generation) and kernel > generation for kernel in kernels),
+        )
+
+    needs = selector.evaluate(NEEDS, {"base": url, "ids": sizes_of(choices)})
+
+    def of_model(asked: tuple):
+        model, memory = asked
+        return model is not None, model and memory and tuple(size <= memory * 2**30 for size in needs[model])
+
+    def of_checkpoint(key: str):
+        ready = [variant for variant in choices["variants"] if key in variant["keys"]]
+        return key == "none", frozenset((variant["calibration"], variant["runs"], variant["product"]) for variant in ready)
+
+    sweep(
+        selector,
+        url,
+        facts,
+        record_property,
+        "a combination of each class",
+        hardware=one_of_each(HARDWARE, of_hardware),
+        models=one_of_each([(model, memory) for model in [None, *sizes_of(choices)] for memory in [None, *MEMORY]], of_model),
+        checkpoints=one_of_each(["", "none", *keys_of(choices)], of_checkpoint),
+    )
+
+
+def test_every_answer_of_hardware_is_swept(site, selector):
+    """The list that the sweeps take is the form's."""
+    options = field(selector, "Hardware").locator("option").evaluate_all("options => options.map(({ value }) => value)")
+    assert options == HARDWARE
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("hardware", HARDWARE)
+def test_every_combination_of_answers(site, selector, facts, choices, hardware, record_property):
+    sweep(
+        selector,
+        site[1],
+        facts,
+        record_property,
+        hardware or "any hardware",
+        hardware=[hardware],
+        models=[(model, memory) for model in [None, *sizes_of(choices)] for memory in [None, *MEMORY]],
+        checkpoints=["", "none", *keys_of(choices)],
+    )
 
 
 @dataclass(frozen=True)
@@ -189,8 +290,7 @@ CASES = [
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_a_case_of_an_expert(site, tab, case):
-    _, url = site
-    tab.goto(f"{url}?{'&'.join(f'{name}={value}' for name, value in case.answers.items())}")
+    tab.goto(f"{site[1]}?{'&'.join(f'{name}={value}' for name, value in case.answers.items())}")
     first = tab.locator(".ranked > li").first
     first.wait_for()
     assert first.get_attribute("data-variant") in case.first, case.source
@@ -198,145 +298,111 @@ def test_a_case_of_an_expert(site, tab, case):
 
 
 def test_where_nothing_fits_the_page_says_what_would_have_to_change(site, tab):
-    _, url = site
-    tab.goto(f"{url}?hardware=ada&memory=8&model=count&parameters=671")
+    tab.goto(f"{site[1]}?hardware=ada&memory=8&model=count&parameters=671")
     tab.wait_for_selector(".changes")
     assert "Nothing fits" in tab.locator(".verdict").inner_text()
     assert "GiB of memory" in tab.locator(".changes").inner_text()
 
 
-def test_answers_are_kept_in_the_address(site, tab):
-    field(tab, "Hardware").select_option("turing")
-    field(tab, "What for").select_option("finetune")
-    field(tab, "Its memory in GiB").fill("16")
-    verdict = tab.locator(".verdict").inner_text()
-    tab.wait_for_url(lambda address: "hardware=turing" in address and "memory=16" in address)
-    tab.reload()
-    tab.wait_for_selector(".verdict")
-    assert tab.locator(".verdict").inner_text() == verdict
-    assert field(tab, "Its memory in GiB").input_value() == "16"
+def test_answers_are_kept_in_the_address(selector):
+    field(selector, "Hardware").select_option("turing")
+    field(selector, "What for").select_option("finetune")
+    field(selector, "Its memory in GiB").fill("16")
+    verdict = selector.locator(".verdict").inner_text()
+    selector.wait_for_url(lambda address: "hardware=turing" in address and "memory=16" in address)
+    selector.reload()
+    selector.wait_for_selector(".verdict")
+    assert selector.locator(".verdict").inner_text() == verdict
+    assert field(selector, "Its memory in GiB").input_value() == "16"
 
 
-def test_without_its_facts_the_selector_says_so(site, chromium):
-    _, url = site
-    tab = chromium.new_page()
+def test_without_its_facts_the_selector_says_so(site, tab):
     tab.route("**/choices.json", lambda route: route.abort())
-    tab.goto(url)
+    tab.goto(site[1])
     sentence = tab.get_by_text("The selector could not load its facts; the table below answers the common cases.")
     sentence.wait_for(state="visible")
     assert tab.locator(".choose form").count() == 0
-    tab.close()
+    tab.unroute("**/choices.json")
 
 
 def test_an_unknown_answer_in_a_link_counts_as_open(site, tab):
-    _, url = site
-    tab.goto(f"{url}?hardware=abacus&nonsense=1&memory=")
+    tab.goto(f"{site[1]}?hardware=abacus&nonsense=1&memory=")
     tab.wait_for_selector(".verdict")
     assert field(tab, "Hardware").input_value() == ""
     assert tab.errors == []
 
 
-@pytest.mark.parametrize("text", ["-3", "0", "much", "1e9", "NaN", "24 GB", "٣"])
-def test_a_number_that_is_none_gets_a_sentence_and_the_last_answer_stays(tab, text):
-    field(tab, "Hardware").select_option("ada")
-    before = tab.locator(".answer").inner_text()
-    memory = field(tab, "Its memory in GiB")
-    memory.fill(text)
-    assert memory.get_attribute("aria-invalid") == "true"
-    problem = tab.locator(f"#{memory.get_attribute('aria-describedby')}")
-    assert problem.inner_text() == "Give a number from 1 to 20000 (GiB), or nothing."
-    assert tab.locator(".answer").inner_text() == before
-    assert tab.errors == []
+def test_a_number_that_is_none_gets_a_sentence_and_the_last_answer_stays(selector):
+    field(selector, "Hardware").select_option("ada")
+    before = selector.locator(".answer").inner_text()
+    memory = field(selector, "Its memory in GiB")
+    problem = selector.locator(f"#{memory.get_attribute('aria-describedby')}")
+    for text in ["-3", "0", "much", "1e9", "NaN", "24 GB", "٣"]:
+        memory.fill(text)
+        assert memory.get_attribute("aria-invalid") == "true", text
+        assert problem.inner_text() == "Give a number from 1 to 20000 (GiB), or nothing.", text
+        assert selector.locator(".answer").inner_text() == before, text
+        memory.fill("")
+        assert memory.get_attribute("aria-invalid") == "false" and problem.inner_text() == "", f"nothing, after {text}"
+    assert selector.errors == []
 
 
-def test_the_selector_is_worked_by_keyboard(tab):
-    hardware = field(tab, "Hardware")
+def test_the_selector_is_worked_by_keyboard(selector):
+    hardware = field(selector, "Hardware")
     hardware.focus()
-    tab.keyboard.press("ArrowDown")
+    selector.keyboard.press("ArrowDown")
     assert hardware.input_value() == "volta"
     for label in ("Its memory in GiB", "What for", "Model", "Calibration with texts of yours", "A ready quantized checkpoint"):
-        tab.keyboard.press("Tab")
-        assert tab.evaluate("document.activeElement.labels[0].textContent") == label
-    summary = tab.locator("summary", has_text="The rules")
+        selector.keyboard.press("Tab")
+        assert selector.evaluate("document.activeElement.labels[0].textContent") == label
+    summary = selector.locator("summary", has_text="The rules")
     summary.focus()
-    tab.keyboard.press("Enter")
-    assert tab.locator(".rules li").count() > 15
-    assert tab.locator(".verdict").get_attribute("role") == "status"
+    selector.keyboard.press("Enter")
+    assert selector.locator(".rules li").count() > 15
+    assert selector.locator(".verdict").get_attribute("role") == "status"
 
 
-def test_the_code_can_be_copied_and_stands_in_a_script(site, chromium):
-    _, url = site
-    context = chromium.new_context()
-    context.grant_permissions(["clipboard-read", "clipboard-write"], origin=url)
-    tab = context.new_page()
-    tab.goto(f"{url}?checkpoint=gptq")
+def test_the_code_can_be_copied_and_stands_in_a_script(site, tab):
+    tab.context.grant_permissions(["clipboard-read", "clipboard-write"], origin=site[1])
+    tab.goto(f"{site[1]}?checkpoint=gptq")
     tab.get_by_role("button", name="Copy the code").first.click()
     tab.get_by_text("Copied.").first.wait_for()
     copied = tab.evaluate("navigator.clipboard.readText()")
     assert "from_pretrained" in copied and "-GPTQ" in copied
-    context.close()
 
 
-def test_the_selector_outlives_navigation_without_reload(site, chromium):
-    _, url = site
-    context = chromium.new_context(viewport={"width": 1280, "height": 900})
-    tab = context.new_page()
-    with tab.expect_response(lambda response: response.url.endswith("sitemap.xml")):
-        tab.goto(f"{url}overview/")
-    tab.wait_for_timeout(500)
-    tab.evaluate("window.notReloaded = true")
+def test_the_selector_outlives_navigation_without_reload(site, desktop):
+    with desktop.expect_response(lambda response: response.url.endswith("sitemap.xml")):
+        desktop.goto(f"{site[1]}overview/")
+    desktop.wait_for_timeout(500)
+    desktop.evaluate("window.notReloaded = true")
     for _ in range(2):
-        tab.locator(".md-nav--primary").get_by_role("link", name="Selecting a method").first.click()
-        tab.wait_for_selector(".choose .verdict")
-        assert tab.locator(".choose form").count() == 1
-        tab.locator(".md-nav--primary").get_by_role("link", name="Overview").first.click()
-        tab.wait_for_selector(".overview")
-    assert tab.evaluate("window.notReloaded") is True
-    context.close()
+        desktop.locator(".md-nav--primary").get_by_role("link", name="Selecting a method").first.click()
+        desktop.wait_for_selector(".choose .verdict")
+        assert desktop.locator(".choose form").count() == 1
+        desktop.locator(".md-nav--primary").get_by_role("link", name="Overview").first.click()
+        desktop.wait_for_selector(".overview")
+    assert desktop.evaluate("window.notReloaded") is True
 
 
-def test_without_javascript_the_table_of_common_cases_stands(site, chromium):
-    _, url = site
-    context = chromium.new_context(java_script_enabled=False)
-    tab = context.new_page()
-    tab.goto(url)
-    assert not tab.locator("#selector").is_visible()
-    assert tab.get_by_role("row").filter(has_text="QLoRA").first.is_visible()
-    context.close()
+def test_without_javascript_the_table_of_common_cases_stands(site, still):
+    still.goto(site[1])
+    assert not still.locator("#selector").is_visible()
+    assert still.get_by_role("row").filter(has_text="QLoRA").first.is_visible()
 
 
-def test_the_page_is_light_and_quick(site, tab, record_property):
-    _, url = site
-    scripts = sorted({request.split("?")[0] for request in tab.requests if request.endswith(".js")})
+def test_the_page_loads_little_javascript_of_its_own(site, site_folder, selector, record_property):
+    url = site[1]
+    scripts = sorted({request.split("?")[0] for request in selector.requests if request.split("?")[0].endswith(".js")})
     own = [script for script in scripts if script.startswith(f"{url}assets/") and "/assets/javascripts/" not in script]
-    sizes = {script.rsplit("/", 1)[-1]: len(tab.request.get(script).body()) for script in own}
-    assert "choose.js" in sizes
+    sizes = {script.rsplit("/", 1)[-1]: (site_folder / script.removeprefix(url)).stat().st_size for script in own}
+    assert {"choose.js", "rules.js", "selector.js"} <= set(sizes)
     record_property("figure", f"selector's page: {sum(sizes.values())} bytes of own JavaScript in {len(sizes)} files")
     assert sum(sizes.values()) <= OWN_JAVASCRIPT
-    tab.context.new_cdp_session(tab).send("Emulation.setCPUThrottlingRate", {"rate": PHONE_SLOWDOWN})
-    times = tab.evaluate("""() => {
-      const form = document.querySelector(".choose form");
-      const model = form.elements.model, hardware = form.elements.hardware;
-      return Array.from({ length: 50 }, (_, i) => {
-        model.selectedIndex = 2 + (i % (model.options.length - 2));
-        hardware.selectedIndex = i % hardware.options.length;
-        const start = performance.now();
-        form.dispatchEvent(new Event("input", { bubbles: true }));
-        document.body.offsetHeight; // lay out what was changed
-        return performance.now() - start;
-      });
-    }""")
-    medians = [median(times[i : i + 10]) for i in range(0, len(times), 10)]  # what else the machine does only adds to a time
-    record_property("figure", f"selector, recalculated on a phone: median {min(medians):.1f} ms in the best of {len(medians)} "
-                              f"series of 10, {max(medians):.1f} ms in the worst")  # fmt: skip
-    assert min(medians) < SLOWEST
-    assert tab.errors == []
+    assert selector.errors == []
 
 
-def test_the_selector_has_every_variant_of_the_facts(site):
-    folder, _ = site
-    facts = json.loads((folder / "facts.json").read_text(encoding="utf-8"))
-    choices = json.loads((folder / "assets" / "choices.json").read_text(encoding="utf-8"))
+def test_the_selector_has_every_variant_of_the_facts(facts, choices):
     counted = {name: len(list(group)) for name, group in groupby(choices["variants"], key=lambda variant: variant["method"])}
     assert counted == {name: n for name, method in facts["methods"].items() if (n := len(method["facts"]["variants"]))}
     for name, method in facts["methods"].items():

@@ -6,162 +6,232 @@ from pathlib import Path
 
 import axe_playwright_python
 import pytest
+from bs4 import BeautifulSoup
+from serving import DESKTOP, serve
 
-from guide.method import read_methods
-from guide.project import DOCS, notebook_names
-from guide.script import read_script
+from guide.project import Project
 
 AXE = (Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text(encoding="utf-8")
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22a", "wcag22aa", "best-practice"]
-NOTEBOOK_PAGES = [f"notebooks/{name}/" for name in notebook_names()]
+PROJECT = Project.here()
+NOTEBOOK_PAGES = [f"notebooks/{path.stem}/" for path in sorted(PROJECT.notebooks.glob("*.ipynb"))]
 PAGES = NOTEBOOK_PAGES + [
-    "" if path.stem == "index" else f"{path.relative_to(DOCS).with_suffix('').as_posix()}/"
-    for path in sorted(DOCS.rglob("*.md"))
+    "" if path.stem == "index" else f"{path.relative_to(PROJECT.docs).with_suffix('').as_posix()}/"
+    for path in sorted(PROJECT.docs.rglob("*.md"))
 ]
-PHONE, DESKTOP = {"width": 390, "height": 844}, {"width": 1280, "height": 900}
 HEAVIEST_NOTEBOOK_PAGE = 60_000  # bytes of HTML
+LONGEST_LINE = 127  # of a script, as in pyproject.toml; the formatter leaves long texts as they are
+FOCUSED = 40  # controls of an article whose focus is looked at
+ALIKE = 3  # texts of one look whose contrast is measured
+
+# Mark all but the first few texts of the same colour, size and ground in the same place, and have axe pass over them: it takes
+# about a millisecond a text, and a page of code has thousands of a dozen looks.
+MARK_ALIKE = """(most) => {
+  const times = new Map(), grounds = new Map([[null, ""]]);
+  const ground = (element) => {
+    if (!grounds.has(element)) {
+      const { backgroundColor, backgroundImage, opacity } = getComputedStyle(element);
+      const own = [backgroundColor, backgroundImage, opacity].join();
+      grounds.set(element, ground(element.parentElement) + (own === "rgba(0, 0, 0, 0),none,1" ? "" : `/${own}`));
+    }
+    return grounds.get(element);
+  };
+  const isText = (node) => node.nodeType === Node.TEXT_NODE && node.data.trim();
+  for (const element of document.body.querySelectorAll("*")) {
+    element.removeAttribute("data-alike");
+    if (!element.checkVisibility() || ![...element.childNodes].some(isText)) continue;
+    const { color, fontSize, fontWeight, textShadow } = getComputedStyle(element);
+    const place = element.closest("[data-md-component], header, nav, footer, article").className;
+    const look = [color, fontSize, fontWeight, textShadow, ground(element), place].join();
+    times.set(look, (times.get(look) ?? 0) + 1);
+    element.toggleAttribute("data-alike", times.get(look) > most);
+  }
+  axe.configure({ rules: [{ id: "color-contrast", selector: ":not([data-alike])" }] });
+}"""
+
+# The first controls of the article whose focus, come by keyboard, nobody sees.
+UNSEEN_FOCUS = """(most) => {
+  const controls = document.querySelectorAll(
+    ".md-content :is(a[href], button, input, select, textarea, summary, [tabindex='0'])");
+  return [...controls].filter((control) => control.checkVisibility()).slice(0, most).filter((control) => {
+    control.focus();
+    const { outlineStyle, outlineWidth, boxShadow } = getComputedStyle(control);
+    return (outlineStyle === "none" || parseFloat(outlineWidth) === 0) && boxShadow === "none";
+  }).map((control) => control.outerHTML.slice(0, 120));
+}"""
 
 
-@pytest.fixture(params=[PHONE, DESKTOP], ids=["phone", "desktop"])
-def viewport(request):
-    return request.param
+def violations(tab, run_only) -> list[str]:
+    """What axe has against the page."""
+    if not tab.evaluate("'axe' in window"):
+        tab.evaluate(AXE)
+    tab.evaluate(MARK_ALIKE, ALIKE)
+    options = {"runOnly": run_only, "resultTypes": ["violations"], "iframes": False}
+    found = tab.evaluate("async (options) => (await axe.run(document, options)).violations", options)
+    return [f"{v['id']}: {node['target']} {node['failureSummary']}" for v in found for node in v["nodes"]]
 
 
-@pytest.fixture(params=["light", "dark"])
-def scheme(request):
-    return request.param
+def scheme(tab) -> str:
+    return tab.locator("body").get_attribute("data-md-color-scheme")
 
 
-@pytest.fixture
-def tab(chromium, viewport, scheme):
-    """A fresh tab that notes page errors, console errors and requests."""
-    context = chromium.new_context(viewport=viewport, color_scheme=scheme)
-    page = context.new_page()
-    page.errors, page.requests = [], []
-    page.on("pageerror", lambda error: page.errors.append(str(error)))
-    page.on("console", lambda message: page.errors.append(message.text) if message.type == "error" else None)
-    page.on("request", lambda request: page.requests.append(request.url))
-    yield page
-    context.close()
+def scrolls_sideways(tab) -> bool:
+    return tab.evaluate("document.documentElement.scrollWidth") > tab.viewport_size["width"]
 
 
-def test_all_built_pages_are_tested(site):
-    folder, _ = site
-    built = {path.parent.relative_to(folder).as_posix() for path in folder.rglob("index.html")}
+def turn_dark(tab) -> None:
+    """Choose the scheme that Material takes at the start where a reader prefers dark."""
+    tab.emulate_media(color_scheme="dark")
+    tab.evaluate("""() => [...document.querySelectorAll("input[data-md-color-media]")]
+      .find((input) => matchMedia(input.dataset.mdColorMedia).matches).click()""")
+
+
+def unseen_focus(tab) -> list[str]:
+    """Controls of the article whose focus is not seen; the key makes a browser show it at all."""
+    tab.keyboard.press("Tab")
+    return tab.evaluate(UNSEEN_FOCUS, FOCUSED)
+
+
+def test_all_built_pages_are_tested(site_folder):
+    built = {path.parent.relative_to(site_folder).as_posix() for path in site_folder.rglob("index.html")}
     assert built == {page.rstrip("/") or "." for page in PAGES}
 
 
+@pytest.mark.parametrize("page", PAGES)
+def test_a_page_in_the_browser(site, tab, page):
+    """Opened once: on a phone in light, where axe looks at everything, then in dark, then on a desktop by keyboard."""
+    _, url = site
+    tab.goto(url + page)
+    tab.wait_for_load_state("networkidle")
+    assert scheme(tab) == "default"
+    assert not scrolls_sideways(tab), "scrolls sideways on a phone"
+    assert violations(tab, RULES) == []
+
+    tab.add_style_tag(content="*, ::before, ::after { transition: none !important; }")  # change at once
+    turn_dark(tab)
+    assert scheme(tab) == "slate"
+    assert not scrolls_sideways(tab), "scrolls sideways on a phone in dark"
+    assert violations(tab, {"type": "rule", "values": ["color-contrast"]}) == []
+
+    tab.set_viewport_size(DESKTOP)
+    assert not scrolls_sideways(tab), "scrolls sideways on a desktop"
+    assert unseen_focus(tab) == []
+
+    assert [request for request in tab.requests if not request.startswith((url, "data:"))] == []
+    assert tab.errors == []
+
+
+@pytest.mark.parametrize("page", [NOTEBOOK_PAGES[0], ""])
+def test_a_page_opens_dark_for_who_prefers_that(site, tab, page):
+    tab.emulate_media(color_scheme="dark")
+    tab.goto(site[1] + page)
+    assert scheme(tab) == "slate"
+
+
+def test_what_is_wrong_with_a_page_is_found(site, tab):
+    """A field without a name, a text that can hardly be told from its ground, a link whose focus is hidden."""
+    tab.goto(site[1] + "proofs/")
+    tab.locator("article p").last.evaluate("text => { text.style.color = '#ddd'; text.style.background = '#fff'; }")
+    tab.locator("article p").last.evaluate("text => text.after(document.createElement('input'))")
+    tab.locator("article a").last.evaluate("link => { link.id = 'hidden-focus'; link.style.outline = 'none'; }")
+    assert {found.split(":")[0] for found in violations(tab, RULES)} == {"color-contrast", "label"}
+    assert any("hidden-focus" in html for html in unseen_focus(tab))
+
+
 @pytest.mark.parametrize("page", NOTEBOOK_PAGES)
-def test_a_notebook_page_is_light(site, page):
-    folder, _ = site
-    html = (folder / page / "index.html").read_text(encoding="utf-8")
+def test_a_notebook_page_is_light(site_folder, page):
+    html = (site_folder / page / "index.html").read_text(encoding="utf-8")
     assert len(html.encode()) <= HEAVIEST_NOTEBOOK_PAGE
     assert "jp-Notebook" not in html
     assert "<style" not in html
 
 
-@pytest.mark.parametrize("page", PAGES)
-def test_a_page_in_the_browser(site, tab, scheme, page):
-    _, url = site
-    tab.goto(url + page)
-    tab.wait_for_load_state("networkidle")
-    assert tab.locator("body").get_attribute("data-md-color-scheme") == {"light": "default", "dark": "slate"}[scheme]
-    assert tab.evaluate("document.documentElement.scrollWidth") <= tab.viewport_size["width"], "scrolls sideways"
-    tab.evaluate(AXE)
-    found = tab.evaluate("tags => axe.run(document, {runOnly: tags})", RULES)
-    violations = [f"{v['id']}: {node['target']} {node['failureSummary']}" for v in found["violations"] for node in v["nodes"]]
-    assert violations == []
-    assert found["passes"], "axe looked at nothing"
-    assert [request for request in tab.requests if not request.startswith((url, "data:"))] == []
-    assert tab.errors == []
-
-
 @pytest.mark.parametrize("page", NOTEBOOK_PAGES)
-def test_a_notebook_page_links_to_colab_and_its_proof(site, chromium, page):
-    _, url = site
-    tab = chromium.new_page()
-    tab.goto(url + page)
+def test_a_notebook_page_links_to_colab_and_its_proof(site_folder, guide, page):
     name = page.split("/")[1]
-    colab = tab.get_by_role("link", name="Open in Colab").get_attribute("href")
+    html = BeautifulSoup((site_folder / page / "index.html").read_text(encoding="utf-8"), "html.parser")
+    colab = html.find("a", string=lambda text: text and text.strip() == "Open in Colab")["href"]
     assert colab.startswith("https://colab.research.google.com/github/")
     assert colab.endswith(f"/blob/main/notebooks/{name}.ipynb")
-    assert tab.locator(".proof").count() == 1
-    head = read_script(name).head.guide
-    state = tab.locator(".proof").get_attribute("data-state")
+    (proof,) = html.select(".proof")
+    head = guide.scripts[name].head.guide
+    state = proof["data-state"]
     assert state == "proven" or (state == "not proven yet" and head.needs != "cpu")
-    tables = tab.locator(".guide-output table").count()
+    tables = html.select(".guide-output table")
     assert tables or head.only_faults or state == "not proven yet", "the table of measures is shown"
-    assert tab.get_by_title("Edit this page").get_attribute("href").endswith(f"/edit/main/snippets/{name}.py")
-    tab.close()
+    assert html.find(title="Edit this page")["href"].endswith(f"/edit/main/snippets/{name}.py")
 
 
-def test_the_readers_choice_of_dark_holds_on_notebook_pages(site, chromium):
+def test_the_readers_choice_of_dark_holds_on_notebook_pages(site, desktop):
     """Chosen on one page, kept by a click to a notebook (without a reload) and by opening it anew."""
     _, url = site
-    context = chromium.new_context(viewport=DESKTOP, color_scheme="light")
-    tab = context.new_page()
-    with tab.expect_response(lambda response: response.url.endswith("sitemap.xml")):
-        tab.goto(url + "methods/bitsandbytes/")
-    tab.wait_for_timeout(500)
-    tab.locator("label[title='Switch to dark mode']").click()
-    tab.evaluate("window.notReloaded = true")
-    tab.get_by_role("link", name="notebook bitsandbytes").first.click()
-    tab.wait_for_selector("h1:has-text('8 and 4 bit while loading')")
-    assert tab.evaluate("window.notReloaded") is True
-    body = tab.locator("body")
-    assert body.get_attribute("data-md-color-scheme") == "slate"
-    dark = tab.locator("pre code").first.evaluate("code => getComputedStyle(code).backgroundColor")
-    tab.reload()
-    assert body.get_attribute("data-md-color-scheme") == "slate"
-    assert tab.locator("pre code").first.evaluate("code => getComputedStyle(code).backgroundColor") == dark
-    context.close()
+    with desktop.expect_response(lambda response: response.url.endswith("sitemap.xml")):
+        desktop.goto(url + "methods/bitsandbytes/")
+    desktop.wait_for_timeout(500)
+    desktop.locator("label[title='Switch to dark mode']").click()
+    desktop.evaluate("window.notReloaded = true")
+    desktop.get_by_role("link", name="notebook bitsandbytes").first.click()
+    desktop.wait_for_selector("h1:has-text('8 and 4 bit while loading')")
+    assert desktop.evaluate("window.notReloaded") is True
+    assert scheme(desktop) == "slate"
+    dark = desktop.locator("pre code").first.evaluate("code => getComputedStyle(code).backgroundColor")
+    desktop.reload()
+    assert scheme(desktop) == "slate"
+    assert desktop.locator("pre code").first.evaluate("code => getComputedStyle(code).backgroundColor") == dark
 
 
-def test_code_of_a_notebook_can_be_copied(site, chromium):
+def test_code_of_a_notebook_can_be_copied(site, desktop):
     _, url = site
-    context = chromium.new_context(viewport=DESKTOP)
-    context.grant_permissions(["clipboard-read", "clipboard-write"], origin=url)
-    tab = context.new_page()
-    tab.goto(url + "notebooks/bitsandbytes/")
-    block = tab.locator(".highlight", has_text="load_in_8bit=True").first
+    desktop.context.grant_permissions(["clipboard-read", "clipboard-write"], origin=url)
+    desktop.goto(url + "notebooks/bitsandbytes/")
+    block = desktop.locator(".highlight", has_text="load_in_8bit=True").first
     block.locator("button[title='Copy to clipboard']").click()
-    copied = tab.evaluate("navigator.clipboard.readText()")
+    copied = desktop.evaluate("navigator.clipboard.readText()")
     assert "BitsAndBytesConfig(load_in_8bit=True)" in copied
     assert copied.strip() == block.locator("code").inner_text().strip()
-    context.close()
 
 
-def test_the_overview_is_filtered_and_sorted_by_keyboard(site, chromium):
-    _, url = site
-    context = chromium.new_context(viewport=DESKTOP)
-    tab = context.new_page()
-    tab.goto(url + "overview/")
-    rows, status = tab.locator(".overview tbody tr"), tab.get_by_role("status")
+def test_search_finds_a_page(site_folder, desktop):
+    with serve(site_folder, searched=True) as url:
+        desktop.goto(url)
+        desktop.get_by_role("textbox", name="Search").first.click()
+        desktop.keyboard.type("double quantization nf4")
+        found = desktop.locator(".md-search-result__link", has_text="bitsandbytes").first
+        found.wait_for()
+        assert "bitsandbytes" in found.get_attribute("href")
+        assert desktop.errors == []
+        desktop.goto("about:blank")  # before its server ends
+
+
+def test_the_overview_is_filtered_and_sorted_by_keyboard(site, desktop):
+    desktop.goto(site[1] + "overview/")
+    rows, status = desktop.locator(".overview tbody tr"), desktop.get_by_role("status")
     total = rows.count()
     assert status.inner_text() == f"{total} of {total} keys shown"
-    tab.get_by_label("CPU").focus()
-    tab.keyboard.press("Space")
-    tab.get_by_label("“not verified” counts as fitting").uncheck()
-    answers = tab.locator(".overview tbody tr:not([hidden]) [data-fact=cpu]").all_inner_texts()
+    desktop.get_by_label("CPU").focus()
+    desktop.keyboard.press("Space")
+    desktop.get_by_label("“not verified” counts as fitting").uncheck()
+    answers = desktop.locator(".overview tbody tr:not([hidden]) [data-fact=cpu]").all_inner_texts()
     assert answers and {answer.split()[-1] for answer in answers} == {"yes"}
     assert status.inner_text() == f"{len(answers)} of {total} keys shown"
-    tab.get_by_label("Text").fill("no such method")
+    desktop.get_by_label("Text").fill("no such method")
     assert "No key fits" in status.inner_text()
-    tab.reload()
-    tab.get_by_role("button", name="bits").press("Enter")
-    head = tab.locator(".overview th", has_text="bits").first
+    desktop.reload()
+    desktop.get_by_role("button", name="bits").press("Enter")
+    head = desktop.locator(".overview th", has_text="bits").first
     assert head.get_attribute("aria-sort") == "ascending"
-    bits = [int(text.split(",")[0]) for text in tab.locator(".overview tbody td[data-sort]").all_inner_texts()]
+    bits = [int(text.split(",")[0]) for text in desktop.locator(".overview tbody td[data-sort]").all_inner_texts()]
     assert bits == sorted(bits) and len(set(bits)) > 1
-    context.close()
 
 
-def test_the_overview_stands_without_javascript(site, chromium):
-    _, url = site
-    context = chromium.new_context(viewport=DESKTOP, java_script_enabled=False)
-    tab = context.new_page()
-    tab.goto(url + "overview/")
-    keys = [key for method in read_methods().values() for key in method.transformers.keys]
-    assert tab.locator(".overview tbody tr").count() == len(keys)
-    assert tab.locator(".overview-filter").count() == 0
-    context.close()
+def test_the_overview_stands_without_javascript(site, still, guide):
+    still.goto(site[1] + "overview/")
+    keys = [key for method in guide.methods.values() for key in method.transformers.keys]
+    assert still.locator(".overview tbody tr").count() == len(keys)
+    assert still.locator(".overview-filter").count() == 0
+
+
+@pytest.mark.parametrize("script", sorted(PROJECT.assets.glob("*.js")), ids=lambda path: path.name)
+def test_a_line_of_a_script_is_as_short_as_one_of_python(script):
+    lines = script.read_text(encoding="utf-8").splitlines()
+    assert [f"{script.name}:{number}" for number, line in enumerate(lines, 1) if len(line) > LONGEST_LINE] == []

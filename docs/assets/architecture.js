@@ -1,5 +1,5 @@
-// What a config.json says of a model's tensors and its cache, from architectures.json. guide/architecture.py is the same in
-// Python, and tests/test_architecture.py holds both to the same figures. Nothing here knows any architecture by name.
+// What a config.json says of a model's tensors and its cache, from architectures.json. The same as guide/calculator/shapes.py;
+// tests hold both to the same figures. Nothing here knows any architecture by name.
 
 const LARGEST = 10000000;
 const MOST_LAYERS = 10000;
@@ -18,14 +18,22 @@ export function value(expression, config) {
 function holds(rule, layer, config) {
   const [kind, first, second] = rule;
   switch (kind) {
-    case "all": return true;
-    case "is": return config[first][layer] === second;
-    case "in": return (config[first] || []).includes(layer);
-    case "below": return layer < value(first, config);
-    case "every": return layer % value(first, config) === value(second, config);
-    case "set": return Boolean(config[first]);
-    case "not": return !holds(first, layer, config);
-    case "and": return rule.slice(1).every((one) => holds(one, layer, config));
+    case "all":
+      return true;
+    case "is":
+      return config[first][layer] === second;
+    case "in":
+      return (config[first] || []).includes(layer);
+    case "below":
+      return layer < value(first, config);
+    case "every":
+      return layer % value(first, config) === value(second, config);
+    case "set":
+      return Boolean(config[first]);
+    case "not":
+      return !holds(first, layer, config);
+    case "and":
+      return rule.slice(1).every((one) => holds(one, layer, config));
   }
   throw new Error(`unknown rule ${JSON.stringify(rule)}`);
 }
@@ -33,7 +41,10 @@ function holds(rule, layer, config) {
 /** A default: a constant, "=field", "=field/field", or for a list by layer [[rule, value], ...]. */
 function defaultOf(rule, config) {
   if (Array.isArray(rule) && Array.isArray(rule[0])) {
-    return Array.from({ length: config.num_hidden_layers }, (_, layer) => rule.find(([when]) => holds(when, layer, config))[1]);
+    return Array.from(
+      { length: config.num_hidden_layers },
+      (_, layer) => rule.find(([when]) => holds(when, layer, config))[1],
+    );
   }
   if (typeof rule === "string" && rule.startsWith("=")) {
     const [above, below] = rule.slice(1).split("/");
@@ -43,106 +54,158 @@ function defaultOf(rule, config) {
   return rule;
 }
 
-/** {model_type, family, config, notes} of a config.json's text, or {problem}: one sentence saying what is wrong. */
-export function readConfig(text, families, refused = {}) {
+/** What is wrong with a config, in one sentence. */
+class Problem extends Error {}
+
+const PASTE_ALL = "paste the whole of a model's config.json, from { to }";
+
+function parsed(text) {
   let raw;
   try {
     raw = JSON.parse(text);
   } catch {
-    return { problem: "This is not JSON: paste the whole of a model's config.json, from { to }." };
+    throw new Problem(`This is not JSON: ${PASTE_ALL}.`);
   }
-  if (!isObject(raw)) {
-    return { problem: "This is JSON, but no object: paste the whole of a model's config.json, from { to }." };
+  if (!isObject(raw)) throw new Problem(`This is JSON, but no object: ${PASTE_ALL}.`);
+  return raw;
+}
+
+/** The config itself, or its text_config if it has one; tied embeddings may be told above it. */
+function languagePart(raw) {
+  const inner = raw.text_config;
+  if (!isObject(inner)) return raw;
+  return { ...(has(raw, "tie_word_embeddings") ? { tie_word_embeddings: raw.tie_word_embeddings } : {}), ...inner };
+}
+
+function familyOf(name, families, refused) {
+  if (typeof name !== "string") {
+    throw new Problem("The config has no model_type, which names the architecture: paste a config.json as it is published.");
   }
+  if (has(families, name)) return families[name];
+  if (has(refused, name)) {
+    throw new Problem(`The shapes of ${name} could not be derived, so there are no figures for it: ${refused[name]}.`);
+  }
+  const known = Object.keys(families).sort();
+  const names = known.join(", ");
+  throw new Problem(`The model_type ${name} is not among the ${known.length} architectures this page knows: ${names}.`);
+}
+
+/** The config under the names that the family knows its fields by. */
+function renamed(raw, family) {
+  const found = { ...raw };
+  for (const [other, field] of Object.entries(family.names)) {
+    if (has(found, other) && !has(found, field)) found[field] = found[other];
+  }
+  return found;
+}
+
+/** Throws where the config is incomplete, or of a kind whose shapes are not known. */
+function check(raw, name, family) {
+  const missing = REQUIRED.find((field) => absent(raw[field]));
+  if (missing) throw new Problem(`The config lacks ${missing}: paste a complete config.json of a ${name} model.`);
+  for (const [field, wanted] of Object.entries(family.fixed)) {
+    if (!has(raw, field) || raw[field] === null || wanted.includes(raw[field])) continue;
+    const known = wanted.map((one) => JSON.stringify(one)).join(" and ");
+    const given = JSON.stringify(raw[field]);
+    throw new Problem(`The config sets ${field} to ${given}; the shapes of ${name} are known only for ${known}.`);
+  }
+}
+
+/** The field's number from the config, else Transformers' default, which is noted in `defaults`. */
+function numberOf(field, raw, family, config, defaults) {
+  const nullable = family.nullable.includes(field);
+  const lowest = family.from_zero.includes(field) ? 0 : 1;
+  let given = has(raw, field) ? raw[field] : null;
+  if (given === null && !(nullable && has(raw, field))) {
+    given = defaultOf(family.fields[field], config);
+    if (!has(raw, field)) defaults.push(field);
+    if (given === "required" || (given === 0 && lowest === 1)) {
+      throw new Problem(`The config lacks ${field} and it cannot be computed from the others: add it.`);
+    }
+  }
+  const highest = field === "num_hidden_layers" ? MOST_LAYERS : LARGEST;
+  const whole = Number.isInteger(given) && lowest <= given && given <= highest;
+  if (!whole && !(given === null && nullable)) {
+    const shown = JSON.stringify(given);
+    throw new Problem(`The config's ${field} is ${shown}; it must be a whole number from ${lowest} to ${highest}.`);
+  }
+  return given;
+}
+
+function switchOf(field, raw, family) {
+  const given = has(raw, field) && raw[field] !== null ? raw[field] : family.switches[field];
+  if (typeof given !== "boolean") {
+    throw new Problem(`The config's ${field} is ${JSON.stringify(given)}; it must be true or false.`);
+  }
+  return given;
+}
+
+/** A list by layer, which some configs write as letters. */
+function listOf(field, raw, name, family, config) {
+  const known = family.lists[field];
+  const letters = known.letters || {};
+  let given = has(raw, field) ? raw[field] : null;
+  if (given === null && typeof raw[letters.field] === "string") {
+    given = Array.from(raw[letters.field], (one) => (has(letters.kinds, one) ? letters.kinds[one] : one));
+  }
+  if (given === null && known.default === "required") {
+    throw new Problem(`The config lacks ${field}, from which follows which layer is what: add it.`);
+  }
+  if (given === null) {
+    given = defaultOf(known.default, config);
+  } else if (!Array.isArray(given) || (known.values.length && given.length !== config.num_hidden_layers)) {
+    throw new Problem(`The config's ${field} must be a list with one entry for each of its num_hidden_layers.`);
+  }
+  const strange = known.values.length ? (given || []).findIndex((one) => !known.values.includes(one)) : -1;
+  if (strange >= 0) {
+    const values = known.values.map((one) => JSON.stringify(one)).join(", ");
+    throw new Problem(`The config's ${field} has ${JSON.stringify(given[strange])}; known for ${name} are ${values}.`);
+  }
+  return given;
+}
+
+/** Every field that the family's shapes ask for, and which of them are defaults. */
+function fieldsOf(raw, name, family) {
+  const [config, defaults] = [{}, []];
+  const listed = Object.keys(family.lists).every((field) => !absent(raw[field]));
+  for (const field of Object.keys(family.fields)) {
+    // Some fields only say what the lists by layer are, and don't matter where those are given.
+    if (listed && family.for_lists.includes(field)) continue;
+    config[field] = numberOf(field, raw, family, config, defaults);
+  }
+  for (const field of Object.keys(family.switches)) config[field] = switchOf(field, raw, family);
+  for (const field of Object.keys(family.lists)) config[field] = listOf(field, raw, name, family, config);
+  return { config, defaults };
+}
+
+function read(text, families, refused) {
+  const whole = parsed(text);
+  const part = languagePart(whole);
+  const name = part.model_type;
+  const family = familyOf(name, families, refused);
+  const raw = renamed(part, family);
+  check(raw, name, family);
+  const { config, defaults } = fieldsOf(raw, name, family);
   const notes = [];
-  if (has(raw, "quantization_config")) {
+  if (has(whole, "quantization_config")) {
     notes.push("The config has a quantization_config; sizes are computed from the shapes before quantization.");
   }
-  const inner = raw.text_config;
-  if (isObject(inner)) {
-    if (has(families, inner.model_type)) {
-      notes.push(`Only the language model (text_config, ${inner.model_type}) is counted, no image or audio part.`);
-    }
-    raw = { ...(has(raw, "tie_word_embeddings") ? { tie_word_embeddings: raw.tie_word_embeddings } : {}), ...inner };
-  }
-  const name = raw.model_type;
-  if (typeof name !== "string") {
-    return { problem: "The config has no model_type, which names the architecture: paste a config.json as it is published." };
-  }
-  if (!has(families, name) && has(refused, name)) {
-    return { problem: `The shapes of ${name} could not be derived, so there are no figures for it: ${refused[name]}.` };
-  }
-  if (!has(families, name)) {
-    const known = Object.keys(families).sort();
-    return { problem: `The model_type ${name} is not among the ${known.length} architectures this page knows: ${known.join(", ")}.` };
-  }
-  const family = families[name];
-  for (const [other, field] of Object.entries(family.names)) {
-    if (has(raw, other) && !has(raw, field)) raw = { ...raw, [field]: raw[other] };
-  }
-  const missing = REQUIRED.find((field) => absent(raw[field]));
-  if (missing) return { problem: `The config lacks ${missing}: paste a complete config.json of a ${name} model.` };
-  for (const [field, wanted] of Object.entries(family.fixed)) {
-    if (has(raw, field) && raw[field] !== null && !wanted.includes(raw[field])) {
-      const known = wanted.map((one) => JSON.stringify(one)).join(" and ");
-      return { problem: `The config sets ${field} to ${JSON.stringify(raw[field])}; the shapes of ${name} are known only for ${known}.` };
-    }
-  }
-  const config = {};
-  const defaults = [];
-  for (const [field, rule] of Object.entries(family.fields)) {
-    // Some fields only say what the lists by layer are, and don't matter where those are given.
-    if (family.for_lists.includes(field) && Object.keys(family.lists).every((one) => !absent(raw[one]))) continue;
-    const nullable = family.nullable.includes(field);
-    const lowest = family.from_zero.includes(field) ? 0 : 1;
-    let given = has(raw, field) ? raw[field] : null;
-    if (given === null && !(nullable && has(raw, field))) {
-      given = defaultOf(rule, config);
-      if (!has(raw, field)) defaults.push(field);
-      if (given === "required" || (given === 0 && lowest === 1)) {
-        return { problem: `The config lacks ${field} and it cannot be computed from the others: add it.` };
-      }
-    }
-    const highest = field === "num_hidden_layers" ? MOST_LAYERS : LARGEST;
-    const whole = Number.isInteger(given) && lowest <= given && given <= highest;
-    if (!(given === null && nullable) && !whole) {
-      const shown = JSON.stringify(given);
-      return { problem: `The config's ${field} is ${shown}; it must be a whole number from ${lowest} to ${highest}.` };
-    }
-    config[field] = given;
-  }
-  for (const [field, rule] of Object.entries(family.switches)) {
-    config[field] = has(raw, field) && raw[field] !== null ? raw[field] : rule;
-    if (typeof config[field] !== "boolean") {
-      return { problem: `The config's ${field} is ${JSON.stringify(config[field])}; it must be true or false.` };
-    }
-  }
-  for (const [field, known] of Object.entries(family.lists)) {
-    let given = has(raw, field) ? raw[field] : null;
-    const letters = known.letters || {};
-    if (given === null && typeof raw[letters.field] === "string") {
-      given = Array.from(raw[letters.field], (letter) => (has(letters.kinds, letter) ? letters.kinds[letter] : letter));
-    }
-    if (given === null && known.default === "required") {
-      return { problem: `The config lacks ${field}, from which follows which layer is what: add it.` };
-    }
-    if (given === null) {
-      given = defaultOf(known.default, config);
-    } else if (!Array.isArray(given) || (known.values.length && given.length !== config.num_hidden_layers)) {
-      return { problem: `The config's ${field} must be a list with one entry for each of its num_hidden_layers.` };
-    }
-    const strange = known.values.length ? (given || []).findIndex((one) => !known.values.includes(one)) : -1;
-    if (strange >= 0) {
-      const values = known.values.map((one) => JSON.stringify(one)).join(", ");
-      return { problem: `The config's ${field} has ${JSON.stringify(given[strange])}; known for ${name} are ${values}.` };
-    }
-    config[field] = given;
-  }
+  if (part !== whole) notes.push(`Only the language model (text_config, ${name}) is counted, no image or audio part.`);
   if (defaults.length) {
     const shown = defaults.map((field) => `${field} = ${config[field]}`).join(", ");
     notes.push(`Not in the config, so Transformers' defaults: ${shown}.`);
   }
   return { model_type: name, family, config, notes };
+}
+
+/** {model_type, family, config, notes} of a config.json's text, or {problem}: one sentence saying what is wrong. */
+export function readConfig(text, families, refused = {}) {
+  try {
+    return read(text, families, refused);
+  } catch (error) {
+    if (error instanceof Problem) return { problem: error.message };
+    throw error;
+  }
 }
 
 function layersOf(rule, config) {

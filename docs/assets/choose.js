@@ -1,259 +1,42 @@
-// Which method to take: a pure function over the facts in choices.json. Answers are texts, "" where a question is left open.
-// A rule that rules out gives a sentence; a rule that prefers gives a number, the higher the better, and is asked only if the
-// rules before it do not decide. `fact` is a path below `methods` in facts.json, the one place where facts stand.
+// Which method to take: a pure function over the facts in choices.json and the rules; `a` has a reader's answers.
 import { estimate } from "./memory.js";
+import { EXCLUSIONS, PREFERENCES, gib, made, reason } from "./rules.js";
 
-export const NVIDIA = {
-  volta: ["Volta (V100)", 7.0],
-  turing: ["Turing (T4, RTX 20)", 7.5],
-  ampere: ["Ampere (A100, A10, RTX 30)", 8.0],
-  ada: ["Ada (L4, L40S, RTX 40)", 8.9],
-  hopper: ["Hopper (H100, H200)", 9.0],
-  blackwell: ["Blackwell (B200, RTX 50)", 10.0],
-};
-export const DEVICES = { amd: "AMD GPU", intel_gpu: "Intel GPU", apple: "Apple GPU", cpu: "CPU" };
-export const PURPOSES = { single: "inference for one user", throughput: "serving many at once", finetune: "fine-tuning", smallest: "the smallest model" };
-export const LEAST_AGREEMENT = 0.5; // of likeliest tokens with bf16's on the reference model: a line that this guide draws
-
-const single = (a) => (a.purpose || "single") === "single"; // an open purpose counts as one user
-const speed = (a) => single(a) || a.purpose === "throughput";
-const device = (a) => (a.hardware in NVIDIA ? "nvidia" : a.hardware);
 const named = (v) => `${v.title} ${v.label}`;
-const gib = (bytes) => `${(bytes / 2 ** 30).toFixed(1)} GiB`;
-const ready = (v, a) => v.keys.includes(a.checkpoint);
-const made = (v) => v.calibration !== "made elsewhere";
-const hardware = (v, a) => v.cells[device(a)];
-const words = (cell) => (cell.note ? `: ${cell.note}` : "");
-const reason = (text, ...facts) => ({ text, facts });
-const measured = (v) => v.notebook?.measured;
-const figures = (v) => `proof:${v.notebook.name}`;
-
-// What rules a variant out, in this order; the first that says something counts.
-export const EXCLUSIONS = [
-  {
-    id: "hardware", says: "It must run on the hardware.",
-    source: "the hardware cells of its page",
-    test: (v, a) => a.hardware && hardware(v, a).answer === "no" &&
-      reason(`does not run on ${device(a) === "nvidia" ? "an NVIDIA GPU" : `this hardware (${DEVICES[a.hardware]})`}${words(hardware(v, a))}`, hardware(v, a).fact),
-  },
-  {
-    id: "capability", says: "An NVIDIA GPU must have the compute capability that it asks for.",
-    source: "the check in the library, named on its page",
-    test: (v, a) => a.hardware in NVIDIA && Number(hardware(v, a).capability ?? 0) > NVIDIA[a.hardware][1] &&
-      reason(`asks for compute capability ${hardware(v, a).capability}; ${NVIDIA[a.hardware][0]} begins at ${NVIDIA[a.hardware][1].toFixed(1)}`, hardware(v, a).fact),
-  },
-  {
-    id: "made-elsewhere", says: "What only loads ready checkpoints needs one.",
-    source: "calibration, on its page",
-    test: (v, a) => a.checkpoint && !made(v) && !ready(v, a) &&
-      reason(`only loads checkpoints in its own format${a.checkpoint === "none" ? ", and there is none" : `; yours is ${a.checkpoint}`}`, v.facts.calibration, v.facts.keys),
-  },
-  {
-    id: "calibration", says: "Without calibration, no calibrated method, unless its checkpoint is ready.",
-    source: "calibration, on its page",
-    test: (v, a) => a.calibration === "no" && v.calibration === "needed" && !ready(v, a) &&
-      reason("needs texts to calibrate with", v.facts.calibration),
-  },
-  {
-    id: "peft", says: "To fine-tune, PEFT must take its layers.",
-    source: "the notebook qlora, where each was tried",
-    test: (v, a) => a.purpose === "finetune" && v.cells.peft.answer === "no" &&
-      reason(`cannot be fine-tuned with PEFT${words(v.cells.peft)}`, v.cells.peft.fact),
-  },
-  {
-    id: "unpacked", says: "It must save memory, unless a checkpoint in its format is at hand.",
-    source: "the memory calculator's formula",
-    test: (v, a) => v.runs === "unpacked" && !ready(v, a) &&
-      reason("is unpacked to bf16 before it runs in Transformers, which saves no memory", `${v.facts.self}.runs`),
-  },
-  {
-    id: "usable", says: `It must agree with bf16 on at least ${100 * LEAST_AGREEMENT} % of the likeliest tokens of the reference model, unless a checkpoint in its format is at hand.`,
-    source: "measured; the line at one half is this guide's judgement",
-    test: (v, a) => measured(v)?.top1 < LEAST_AGREEMENT && !ready(v, a) &&
-      reason(`agreed with bf16 on only ${(100 * measured(v).top1).toFixed(0)} % of tokens of the reference model`, figures(v)),
-  },
-  {
-    id: "memory", says: "It must fit.",
-    source: "the memory calculator",
-    test: (v, a, needs) => needs && a.memory && needs > a.memory * 2 ** 30 &&
-      reason(`needs about ${gib(needs)}, more than ${a.memory} GiB`, `${v.facts.self}.storage`),
-  },
-];
-
-// What is preferred, the most important first. `when` says for which answers a rule is asked.
-export const PREFERENCES = [
-  {
-    id: "ready", says: "A method that loads the checkpoint you have, before those that start from bf16 weights.",
-    source: "keys of Transformers' registry, which a checkpoint names as its quant_method",
-    when: (a) => a.checkpoint && a.checkpoint !== "none",
-    score: (v, a) => (ready(v, a) ? 1 : 0),
-    why: (v, a) => reason(`loads your ${a.checkpoint} checkpoint as it is`, v.facts.keys),
-    less: (v) => reason("would start from bf16 weights, not from the checkpoint you have", v.facts.keys),
-  },
-  {
-    id: "makes", says: "What you can make yourself, before what needs a checkpoint that somebody else made.",
-    source: "calibration, on its page",
-    when: (a) => !a.checkpoint,
-    score: (v) => (made(v) ? 1 : 0),
-    less: (v) => reason("needs a checkpoint that was made elsewhere", v.facts.calibration),
-  },
-  {
-    id: "verified", says: "Hardware on which a run or the library's own text answers for it, before hardware of which nothing is known.",
-    source: "the hardware cells of its page",
-    when: (a) => a.hardware,
-    score: (v, a) => (hardware(v, a).answer === "yes" ? 1 : 0),
-    why: (v, a) => reason("runs on this hardware", hardware(v, a).fact),
-    less: (v, a) => reason(`is not verified on this hardware${words(hardware(v, a))}`, hardware(v, a).fact),
-  },
-  {
-    id: "trains", says: "For fine-tuning: LoRA above it was tried, and then the narrowest weights of at least 4 bits.",
-    source: "the notebook qlora; QLoRA (Dettmers et al., 2023) freezes 4-bit weights under adapters",
-    when: (a) => a.purpose === "finetune",
-    score: (v) => (v.cells.peft.answer === "yes" ? 100 - Math.abs(v.bits - 4) : 0),
-    why: (v) => reason(`LoRA trains above its ${v.bits}-bit weights${words(v.cells.peft)}`, v.cells.peft.fact, `${v.facts.self}.bits`),
-    less: (v) => v.cells.peft.answer === "yes"
-      ? reason(`holds ${v.bits} bits a weight: more memory, or less precision, than 4`, `${v.facts.self}.bits`)
-      : reason("fine-tuning was not verified", v.cells.peft.fact),
-  },
-  {
-    id: "regime", says: "Many requests at once: the product itself in 8 or 4 bits, in FP8 where the GPU has it. One user: weight-only.",
-    source: "NVIDIA ModelOpt, best practices to choose, commit 7eecd11 (batch up to 4: weight-only; from 16: activations too; FP8 first), read 2026-11-23",
-    when: speed,
-    score: (v, a) => {
-      const narrow = v.product !== "16-bit";
-      if (single(a)) return narrow ? 0 : 1;
-      return (narrow ? 1 : 0) + (v.product === "fp8" && (NVIDIA[a.hardware]?.[1] ?? 0) >= 8.9 ? 1 : 0);
-    },
-    why: (v, a) => single(a)
-      ? reason("weight-only: one request at a time waits for memory, not for arithmetic", `${v.facts.self}.product`)
-      : reason(v.product === "16-bit" ? "multiplies in 16 bits" : `multiplies in ${v.product}, which pays with many requests at once`, `${v.facts.self}.product`),
-    less: (v, a) => reason(single(a) ? "rounds activations too, which pays with many requests at once" : `multiplies in ${v.product}`, `${v.facts.self}.product`),
-  },
-  {
-    id: "smallest", says: "For the smallest model: fewer bits a weight.",
-    source: "the variants on its page",
-    when: (a) => a.purpose === "smallest",
-    score: (v) => -v.bits,
-    why: (v) => reason(`${v.bits} bits a weight`, `${v.facts.self}.bits`),
-    less: (v) => reason(`holds ${v.bits} bits a weight`, `${v.facts.self}.bits`),
-  },
-  {
-    id: "kernel", says: "For speed on an NVIDIA GPU: a kernel that reads packed weights, or torch.compile where you accept it.",
-    source: "kernel_source of each variant",
-    when: (a) => speed(a) && !(a.hardware in DEVICES),
-    score: (v, a) => ((v.kernel === "fused" && Number(v.kernel_capability ?? 0) <= (NVIDIA[a.hardware]?.[1] ?? 99)) || (v.kernel === "compiled" && a.compile !== "no") ? 1 : 0),
-    why: (v) => v.kernel === "fused"
-      ? reason(`has a kernel that reads packed weights (${v.kernel_source})`, `${v.facts.self}.kernel`)
-      : reason("its unpacking is fused into the product by torch.compile", `${v.facts.self}.kernel`),
-    less: (v) => v.kernel === "compiled"
-      ? reason("is slow until compiled", `${v.facts.self}.kernel`)
-      : v.kernel === "fused" ? reason(`has its kernel from compute capability ${v.kernel_capability} on`, `${v.facts.self}.kernel_capability`)
-      : reason("unpacks its weights before each product, which is no faster than bf16", `${v.facts.self}.kernel`),
-  },
-  {
-    id: "cpu-speed", says: "For speed on a CPU: what was measured at bf16's speed, or may be within its spread.",
-    source: "decode speed over bf16's, in the proofs",
-    when: (a) => speed(a) && a.hardware === "cpu",
-    score: (v, a) => (measured(v) && measured(v).speed_high >= 1 && !(measured(v).compiled && a.compile === "no") ? 1 : 0),
-    why: (v) => reason(`decoded the small reference model at ${measured(v).speed.toFixed(2)} of bf16's speed on our CPU${measured(v).compiled ? ", both compiled" : ""}`, figures(v)),
-    less: (v) => measured(v)
-      ? reason(`decoded the small reference model at ${measured(v).speed.toFixed(2)} of bf16's speed on our CPU`, figures(v))
-      : reason("was not measured on a CPU", `${v.facts.self}.notebook`),
-  },
-  {
-    id: "common", says: "Methods in common use, before research methods and those for one maker's hardware or models.",
-    source: "group, on its page; this guide's judgement",
-    when: () => true,
-    score: (v) => (["research", "one maker's hardware or models"].includes(v.group) ? 0 : 1),
-    less: (v) => reason(v.group === "research" ? "is a research method" : "is made for one maker's hardware or models", v.facts.group),
-  },
-  {
-    id: "kept", says: "Libraries with a release in the year before we looked.",
-    source: "library, on its page",
-    when: () => true,
-    score: (v) => (v.kept ? 1 : 0),
-    less: (v) => reason(`comes from a library whose last release is of ${v.released}`, v.facts.released),
-  },
-  {
-    id: "compile", says: "Where you want torch.compile: what works with it.",
-    source: "the torch.compile cell of its page",
-    when: (a) => a.compile === "yes",
-    score: (v) => ["no", "not verified", "yes"].indexOf(v.cells.torch_compile.answer),
-    why: (v) => v.cells.torch_compile.answer === "yes" && reason("works with torch.compile", v.cells.torch_compile.fact),
-    less: (v) => reason(`torch.compile: ${v.cells.torch_compile.answer}`, v.cells.torch_compile.fact),
-  },
-  {
-    id: "calibrated",
-    says: "Calibrated methods below 4 bits, and at 4 bits where calibration is welcome; else those that need no data. Below 4 bits only for the smallest.",
-    source: "KL from bf16 by width, measured in the tables of the guide",
-    when: () => true,
-    score: (v, a) => {
-      if (ready(v, a)) return 1;
-      if (v.bits < 4 && a.purpose !== "smallest") return 0;
-      return (v.calibration === "needed") === (v.bits < 4 || (v.bits === 4 && a.calibration === "yes")) ? 1 : 0;
-    },
-    why: (v, a) => !ready(v, a) && (v.calibration === "needed" ? reason("corrects its rounding with your texts", v.facts.calibration) : reason("needs no data", v.facts.calibration)),
-    less: (v, a) => {
-      if (v.bits < 4 && a.purpose !== "smallest") return reason(`holds ${v.bits} bits a weight, far from bf16`, `${v.facts.self}.bits`);
-      return reason(v.calibration === "needed" ? "needs calibration, which others do without" : "rounds without data", v.facts.calibration);
-    },
-  },
-  {
-    id: "width", says: "The widest weights that fit: 8 bits stay nearest to bf16.",
-    source: "measured, in the tables of the guide",
-    when: (a) => a.purpose !== "finetune" && a.purpose !== "smallest",
-    score: (v, a) => (ready(v, a) ? 8 : Math.min(v.bits, 8)),
-    why: (v, a) => !ready(v, a) && reason(`${v.bits} bits a weight`, `${v.facts.self}.bits`),
-    less: (v) => reason(`holds ${v.bits} bits a weight, further from bf16`, `${v.facts.self}.bits`),
-  },
-  {
-    id: "one-step", says: "What from_pretrained quantizes by itself, before what takes another library's calls.",
-    source: "the cell 'quantizes on load' of its page",
-    when: () => true,
-    score: (v, a) => (ready(v, a) || v.cells.quantize_on_load.answer === "yes" ? 1 : 0),
-    why: (v, a) => !ready(v, a) && reason("from_pretrained quantizes it", v.cells.quantize_on_load.fact),
-    less: (v) => reason("takes its own library's calls", v.cells.quantize_on_load.fact),
-  },
-  {
-    id: "saves", says: "What saves and reloads.",
-    source: "the cell 'save and reload' of its page",
-    when: () => true,
-    score: (v) => (v.cells.save_and_reload.answer === "yes" ? 1 : 0),
-    why: (v) => reason("saves and reloads", v.cells.save_and_reload.fact),
-    less: (v) => reason(`saving and reloading: ${v.cells.save_and_reload.answer}`, v.cells.save_and_reload.fact),
-  },
-  {
-    id: "quality", says: "What was measured nearest to bf16.",
-    source: "KL from bf16 on the reference model, in the proofs, to a thousandth of a nat",
-    when: () => true,
-    score: (v, a) => (ready(v, a) ? 0 : measured(v) ? -Math.round(1000 * measured(v).kl) / 1000 : -Infinity),
-    less: (v) => measured(v)
-      ? reason(`measured further from bf16 on the reference model: KL ${measured(v).kl.toFixed(4)} ± ${measured(v).kl_error.toFixed(4)}`, figures(v))
-      : reason("was not measured on the reference model", `${v.facts.self}.measured`),
-  },
-];
+const counted = new WeakMap(); // by model, what was counted before
 
 /** Bytes that a variant of `model` ({tensors, work}) takes for the purpose at hand; null where the model is open. */
 export function needs(v, a, model) {
   if (!model) return null;
   if (!counted.has(model)) counted.set(model, new Map());
-  const known = counted.get(model), purpose = a.purpose || "single", key = `${purpose} ${v.id}`;
+  const known = counted.get(model);
+  const purpose = a.purpose || "single";
+  const key = `${purpose} ${v.id}`;
   if (!known.has(key)) {
     const { batch, tokens, elements, constant_bytes } = model.work[purpose];
     known.set(key, estimate(model.tensors, v, { cacheElements: elements, batch, tokens }).total + constant_bytes);
   }
   return known.get(key);
 }
-const counted = new WeakMap(); // by model, what was counted before
+
+/** The first rule that rules a variant out, with its reason; null if none does. */
+function exclusion(variant, a, bytes) {
+  for (const rule of EXCLUSIONS) {
+    const said = rule.test(variant, a, bytes);
+    if (said) return { rule: rule.id, ...said };
+  }
+  return null;
+}
 
 /** What no rule excludes, the first to take at the head; with what was excluded. */
 function sorted(variants, a, model) {
   const asked = PREFERENCES.filter((rule) => rule.when(a));
-  const left = [], out = [];
+  const left = [];
+  const out = [];
   for (const variant of variants) {
     const bytes = needs(variant, a, model);
-    const failed = EXCLUSIONS.map((rule) => [rule.id, rule.test(variant, a, bytes)]).find(([, said]) => said);
-    if (failed) out.push({ variant, needs: bytes, rule: failed[0], ...failed[1] });
+    const excluded = exclusion(variant, a, bytes);
+    if (excluded) out.push({ variant, needs: bytes, ...excluded });
     else left.push({ variant, needs: bytes, scores: asked.map((rule) => rule.score(variant, a)) });
   }
   left.sort((one, other) => {
@@ -266,6 +49,14 @@ function sorted(variants, a, model) {
 /** The number of the first preference that tells two entries apart; -1 if none does. */
 const deciding = (one, other) => one.scores.findIndex((score, i) => score !== other.scores[i]);
 
+/** Why an entry comes after the one before it. */
+function difference(before, { variant, scores }, asked, a) {
+  const i = deciding(before, { scores });
+  if (i >= 0) return { rule: asked[i].id, ...asked[i].less(variant, a) };
+  const same = "comes later in the guide; nothing that we know tells them apart";
+  return { rule: "name", ...reason(same, `${variant.facts.self}.id`) };
+}
+
 /** Ranked variants with reasons, what was ruled out and why, and, where nothing is left, what would have to change. */
 export function choose(variants, a, model = null) {
   const { asked, left, out } = sorted(variants, a, model);
@@ -273,14 +64,11 @@ export function choose(variants, a, model = null) {
   const ranked = left.map(({ variant: v, needs: bytes, scores }, n) => {
     const speaks = asked.filter((rule, i) => rule.why && scores[i] === most[i] && scores[i] !== 0);
     const reasons = speaks.map((rule) => rule.why(v, a)).filter(Boolean);
-    if (bytes) reasons.push(reason(`needs about ${gib(bytes)}${a.memory ? ` of ${a.memory} GiB` : ""}`, `${v.facts.self}.storage`));
-    let behind = null;
-    if (n) {
-      const i = deciding(left[n - 1], left[n]);
-      const same = reason("comes later in the guide; nothing that we know tells them apart", `${v.facts.self}.id`);
-      behind = i < 0 ? { rule: "name", ...same } : { rule: asked[i].id, ...asked[i].less(v, a) };
+    if (bytes) {
+      const room = a.memory ? ` of ${a.memory} GiB` : "";
+      reasons.push(reason(`needs about ${gib(bytes)}${room}`, `${v.facts.self}.storage`));
     }
-    return { variant: v, needs: bytes, reasons, behind };
+    return { variant: v, needs: bytes, reasons, behind: n ? difference(left[n - 1], left[n], asked, a) : null };
   });
   return { ranked, out, changes: ranked.length ? [] : changes(variants, a, model, out) };
 }
@@ -293,11 +81,15 @@ function changes(variants, a, model, out) {
     calibration: "calibration",
     purpose: "another purpose",
   };
-  const found = Object.keys(others).filter((question) => a[question]).flatMap((question) => {
-    const [first] = sorted(variants, { ...a, [question]: "" }, model).left;
-    return first ? [`With ${others[question]}: ${named(first.variant)}.`] : [];
-  });
-  const [least] = out.filter(({ rule, variant }) => rule === "memory" && made(variant)).sort((one, other) => one.needs - other.needs);
+  const found = Object.keys(others)
+    .filter((question) => a[question])
+    .flatMap((question) => {
+      const [first] = sorted(variants, { ...a, [question]: "" }, model).left;
+      return first ? [`With ${others[question]}: ${named(first.variant)}.`] : [];
+    });
+  const [least] = out
+    .filter(({ rule, variant }) => rule === "memory" && made(variant))
+    .sort((one, other) => one.needs - other.needs);
   if (least) found.unshift(`With ${gib(least.needs)} of memory, on this device or over several: ${named(least.variant)}.`);
   return found.length ? found : ["No single other answer brings a method: leave more than one question open."];
 }

@@ -1,6 +1,6 @@
-// What a model takes in memory. The same as guide/memory.py, which says more; tests/memory_vectors.json holds the two together.
-// Every size is in bytes. A tensor is {part, name, rows, columns, count}, rows × columns being outputs × inputs; a variant is
-// {quantizes, storage, product} of a method page's front matter, null for plain bf16.
+// What a model takes in memory. The same as guide/calculator/memory.py, which says more; tests hold both to the same bytes.
+// Every size is in bytes. A tensor is {part, name, rows, columns, count}, rows × columns being outputs × inputs; a
+// variant is {quantizes, storage, product} of a method page's front matter, null for plain bf16.
 
 export const PARTS = ["embedding", "head", "linear", "experts", "router", "norm", "other"];
 export const BF16_BYTES = 2;
@@ -55,8 +55,7 @@ export function allowance(tensors, variant, batch, tokens) {
   const unpacked = tensors.filter(({ part }) => unpacks && variant.quantizes.includes(part));
   return {
     activations:
-      tokens * (HIDDEN_ROWS * hidden + WIDEST_ROWS * widest) * BF16_BYTES +
-      batch * vocabulary * (BF16_BYTES + FLOAT32_BYTES),
+      tokens * (HIDDEN_ROWS * hidden + WIDEST_ROWS * widest) * BF16_BYTES + batch * vocabulary * (BF16_BYTES + FLOAT32_BYTES),
     unpacked: largest(unpacked.map(({ rows, columns }) => rows * columns)) * BF16_BYTES,
     context: CONTEXT_BYTES,
   };

@@ -44,7 +44,9 @@ const makeFilterable = (region, table) => {
       row.hidden = !(wanted.every((fact) => fits(answer(fact))) && row.textContent.toLowerCase().includes(words));
     });
     const shown = rows.filter((row) => !row.hidden).length;
-    status.textContent = shown ? `${shown} of ${rows.length} keys shown` : "No key fits. Take a choice back, or let “not verified” count.";
+    status.textContent = shown
+      ? `${shown} of ${rows.length} keys shown`
+      : "No key fits. Take a choice back, or let “not verified” count.";
   };
   const labelled = (box, label) => element("label", { htmlFor: box.id }, box, ` ${label}`);
   const form = element(

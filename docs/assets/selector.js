@@ -1,6 +1,7 @@
 // The selector's form and its answer: reads choices.json and the form, calls choose(), and shows what it says.
-import { DEVICES, EXCLUSIONS, NVIDIA, PREFERENCES, PURPOSES, choose } from "./choose.js";
+import { choose } from "./choose.js";
 import { element } from "./element.js";
+import { DEVICES, EXCLUSIONS, NVIDIA, PREFERENCES, PURPOSES } from "./rules.js";
 
 const SHOWN = 3; // in full; the others fold away
 const LIMITS = { memory: [1, 20000, "GiB"], parameters: [0.05, 5000, "billions of parameters"] };
@@ -9,27 +10,51 @@ const MEMORY = [8, 12, 16, 24, 32, 48, 80, 141, 192];
 
 const site = (path) => new URL(`../${path}`, import.meta.url).href;
 
+const EITHER = ["", "either way"];
+
 /** The questions: [name, label, options as [value, text]]; a number field has none. */
-const questions = ({ variants, models }) => [
-  ["hardware", "Hardware", [["", "any"], ...Object.entries(NVIDIA).map(([id, [name, least]]) => [id, `NVIDIA ${name}, from ${least.toFixed(1)}`]), ...Object.entries(DEVICES)]],
-  ["memory", "Its memory in GiB", null],
-  ["purpose", "What for", [["", "any"], ...Object.entries(PURPOSES)]],
-  ["model", "Model", [["", "any"], ["count", "another, by its number of parameters"], ...models.map(({ id, name }) => [id, name])]],
-  ["parameters", "Parameters, in billions", null],
-  ["calibration", "Calibration with texts of yours", [["", "either way"], ["yes", "welcome"], ["no", "no"]]],
-  ["checkpoint", "A ready quantized checkpoint", [["", "maybe"], ["none", "none"], ...[...new Set(variants.flatMap(({ keys }) => keys))].sort().map((key) => [key, key])]],
-  ["compile", "torch.compile", [["", "either way"], ["yes", "wanted"], ["no", "no"]]],
-];
+function questions({ variants, models }) {
+  const generations = Object.entries(NVIDIA).map(([id, [name, least]]) => [id, `NVIDIA ${name}, from ${least.toFixed(1)}`]);
+  const keys = [...new Set(variants.flatMap((variant) => variant.keys))].sort().map((key) => [key, key]);
+  const named = models.map(({ id, name }) => [id, name]);
+  return [
+    ["hardware", "Hardware", [["", "any"], ...generations, ...Object.entries(DEVICES)]],
+    ["memory", "Its memory in GiB", null],
+    ["purpose", "What for", [["", "any"], ...Object.entries(PURPOSES)]],
+    ["model", "Model", [["", "any"], ["count", "another, by its number of parameters"], ...named]],
+    ["parameters", "Parameters, in billions", null],
+    ["calibration", "Calibration with texts of yours", [EITHER, ["yes", "welcome"], ["no", "no"]]],
+    ["checkpoint", "A ready quantized checkpoint", [["", "maybe"], ["none", "none"], ...keys]],
+    ["compile", "torch.compile", [EITHER, ["yes", "wanted"], ["no", "no"]]],
+  ];
+}
 
 /** A form control with its label and room for what is wrong with it. */
 function control([name, label, options]) {
   const id = `choose-${name}`;
   const field = options
     ? element("select", { id, name }, ...options.map(([value, text]) => element("option", { value, textContent: text })))
-    : element("input", { id, name, inputMode: "decimal", autocomplete: "off", list: `${id}-list`, "aria-describedby": `${id}-problem` });
-  const suggestions = name === "memory" ? element("datalist", { id: `${id}-list` }, ...MEMORY.map((value) => element("option", { value }))) : null;
+    : element("input", {
+        id,
+        name,
+        inputMode: "decimal",
+        autocomplete: "off",
+        list: `${id}-list`,
+        "aria-describedby": `${id}-problem`,
+      });
+  const suggestions =
+    name === "memory"
+      ? element("datalist", { id: `${id}-list` }, ...MEMORY.map((value) => element("option", { value })))
+      : null;
   const problem = options ? null : element("span", { id: `${id}-problem`, className: "problem" });
-  return element("div", { className: "question" }, element("label", { htmlFor: id, textContent: label }), field, suggestions, problem);
+  return element(
+    "div",
+    { className: "question" },
+    element("label", { htmlFor: id, textContent: label }),
+    field,
+    suggestions,
+    problem,
+  );
 }
 
 /** The number in a field, null where it is empty; what is wrong with it stands beside it, and undefined is returned. */
@@ -39,7 +64,9 @@ function number(field) {
   const value = Number(text);
   const wrong = text !== "" && !(value >= least && value <= most);
   field.setAttribute("aria-invalid", wrong);
-  document.getElementById(`${field.id}-problem`).textContent = wrong ? `Give a number from ${least} to ${most} (${unit}), or nothing.` : "";
+  document.getElementById(`${field.id}-problem`).textContent = wrong
+    ? `Give a number from ${least} to ${most} (${unit}), or nothing.`
+    : "";
   return wrong ? undefined : text === "" ? null : value;
 }
 
@@ -49,7 +76,10 @@ function modelOf({ model, parameters }, { models, passes }) {
   if (!parameters) return null;
   const count = Math.round((parameters * 1e9) / SIDE ** 2);
   const without = ([name, pass]) => [name, { ...pass, elements: 0, constant_bytes: 0 }];
-  return { tensors: [{ part: "linear", rows: SIDE, columns: SIDE, count }], work: Object.fromEntries(Object.entries(passes).map(without)) };
+  return {
+    tensors: [{ part: "linear", rows: SIDE, columns: SIDE, count }],
+    work: Object.fromEntries(Object.entries(passes).map(without)),
+  };
 }
 
 const sentence = (text) => `${text[0].toUpperCase()}${text.slice(1)}.`;
@@ -77,18 +107,40 @@ function snippet(v, answers) {
 function proofLine(v) {
   const n = v.notebook;
   if (!n) return element("p", { textContent: "Proof: no notebook runs this variant." });
-  const where = n.state === "proven" ? `proven on ${n.kind === "cpu" ? "a CPU" : n.machine}, ${n.date}${n.stand_in ? ", on the small reference model" : ""}` : n.state;
-  return element("p", {}, `Proof: ${where}. `, element("a", { href: site(n.page), textContent: `Notebook ${n.name}` }), " · ",
-    element("a", { href: n.colab, textContent: `Open ${n.name} in Colab` }));
+  const where =
+    n.state === "proven"
+      ? `proven on ${n.kind === "cpu" ? "a CPU" : n.machine}, ${n.date}${n.stand_in ? ", on the small reference model" : ""}`
+      : n.state;
+  return element(
+    "p",
+    {},
+    `Proof: ${where}. `,
+    element("a", { href: site(n.page), textContent: `Notebook ${n.name}` }),
+    " · ",
+    element("a", { href: n.colab, textContent: `Open ${n.name} in Colab` }),
+  );
 }
 
 function answerItem({ variant: v, reasons, behind }, answers, first) {
-  return element("li", { "data-variant": v.id },
+  return element(
+    "li",
+    { "data-variant": v.id },
     element("h3", {}, methodLink(v)),
-    behind && element("p", { className: "behind", "data-facts": behind.facts.join(" "), textContent: `Not before it because it ${behind.text}.` }),
+    behind &&
+      element("p", {
+        className: "behind",
+        "data-facts": behind.facts.join(" "),
+        textContent: `Not before it because it ${behind.text}.`,
+      }),
     reasons.length ? element("ul", {}, ...reasons.map(reasonItem)) : null,
     proofLine(v),
-    element("details", { open: first }, element("summary", { textContent: `Code: ${v.title} ${v.label}` }), snippet(v, answers)));
+    element(
+      "details",
+      { open: first },
+      element("summary", { textContent: `Code: ${v.title} ${v.label}` }),
+      snippet(v, answers),
+    ),
+  );
 }
 
 /** A list that folds away; it is made when it is first opened, so that an answer appears at once. */
@@ -99,28 +151,50 @@ function folded(title, entries, line) {
   return details;
 }
 
-function show(result, answers, model, work) {
-  const [top] = result.ranked;
-  const summary = top ? `Take ${top.variant.title} ${top.variant.label}. ${result.ranked.length} fit, ${result.out.length} are ruled out.` : `Nothing fits; all ${result.out.length} are ruled out.`;
-  const parts = [element("p", { role: "status", className: "verdict", textContent: summary })];
-  if (!top) parts.push(element("p", { textContent: "What would have to change:" }), element("ul", { className: "changes" }, ...result.changes.map((text) => element("li", { textContent: text }))));
-  parts.push(element("ol", { className: "ranked" }, ...result.ranked.slice(0, SHOWN).map((entry, i) => answerItem(entry, answers, i === 0))));
-  if (result.ranked.length > SHOWN) parts.push(folded(`${result.ranked.length - SHOWN} more that fit`, result.ranked.slice(SHOWN), ({ behind }) => behind.text));
-  if (result.out.length) parts.push(folded(`${result.out.length} ruled out`, result.out, ({ text }) => text));
-  const [tokens, batch] = work[answers.purpose || "single"];
-  const counted = model?.id
-    ? `Memory: weights, cache of ${tokens.toLocaleString("en")} tokens × ${batch}, and an allowance; training's gradients and optimizer are not counted. `
-    : model ? "Memory: weights and an allowance alone, as if all were linear layers; the cache depends on the model's shape. " : "Memory is estimated once you name a model. ";
+function summaryOf({ ranked: [top, ...others], out }) {
+  if (!top) return `Nothing fits; all ${out.length} are ruled out.`;
+  return `Take ${top.variant.title} ${top.variant.label}. ${others.length + 1} fit, ${out.length} are ruled out.`;
+}
+
+/** How the memory was counted, with a link to the calculator. */
+function memoryLine(model, [tokens, batch]) {
+  let counted = "Memory is estimated once you name a model. ";
+  if (model?.id) {
+    const kept = `cache of ${tokens.toLocaleString("en")} tokens × ${batch}`;
+    counted = `Memory: weights, ${kept}, and an allowance; training's gradients and optimizer are not counted. `;
+  } else if (model) {
+    counted = "Memory: weights and an allowance alone, as if all were linear layers; the cache depends on the model's shape. ";
+  }
   const query = model?.id ? `?model=${model.id}` : "";
-  parts.push(element("p", {}, counted, element("a", { href: site(`memory/${query}`), textContent: "Memory calculator" })));
+  return element("p", {}, counted, element("a", { href: site(`memory/${query}`), textContent: "Memory calculator" }));
+}
+
+function show({ ranked, out, changes }, answers, model, work) {
+  const parts = [element("p", { role: "status", className: "verdict", textContent: summaryOf({ ranked, out }) })];
+  if (!ranked.length) {
+    const items = changes.map((text) => element("li", { textContent: text }));
+    parts.push(element("p", { textContent: "What would have to change:" }), element("ul", { className: "changes" }, ...items));
+  }
+  const shown = ranked.slice(0, SHOWN).map((entry, i) => answerItem(entry, answers, i === 0));
+  parts.push(element("ol", { className: "ranked" }, ...shown));
+  const others = ranked.slice(SHOWN);
+  if (others.length) parts.push(folded(`${others.length} more that fit`, others, ({ behind }) => behind.text));
+  if (out.length) parts.push(folded(`${out.length} ruled out`, out, ({ text }) => text));
+  parts.push(memoryLine(model, work[answers.purpose || "single"]));
   return parts;
 }
 
 function ruleList() {
   const item = ({ says, source }) => element("li", {}, says, " ", element("small", { textContent: `Source: ${source}.` }));
-  return element("details", { className: "rules" }, element("summary", { textContent: "The rules" }),
-    element("p", { textContent: "Ruled out, unless:" }), element("ol", {}, ...EXCLUSIONS.map(item)),
-    element("p", { textContent: "Of what is left, preferred, the first difference deciding:" }), element("ol", {}, ...PREFERENCES.map(item)));
+  return element(
+    "details",
+    { className: "rules" },
+    element("summary", { textContent: "The rules" }),
+    element("p", { textContent: "Ruled out, unless:" }),
+    element("ol", {}, ...EXCLUSIONS.map(item)),
+    element("p", { textContent: "Of what is left, preferred, the first difference deciding:" }),
+    element("ol", {}, ...PREFERENCES.map(item)),
+  );
 }
 
 /** The answers in the page's address, so that it can be shared; not if the reader has left the page meanwhile. */
@@ -135,16 +209,28 @@ export async function mount(place) {
   try {
     choices = await (await fetch(new URL("choices.json", import.meta.url))).json();
   } catch {
-    place.append(element("p", { textContent: "The selector could not load its facts; the table below answers the common cases." }));
+    place.append(
+      element("p", { textContent: "The selector could not load its facts; the table below answers the common cases." }),
+    );
     place.hidden = false;
     return;
   }
-  const form = element("form", { className: "selector", "aria-label": "Selector" }, element("fieldset", {}, element("legend", { textContent: "What you have and want; leave open what you like" }),
-    ...questions(choices).map(control)));
+  const form = element(
+    "form",
+    { className: "selector", "aria-label": "Selector" },
+    element(
+      "fieldset",
+      {},
+      element("legend", { textContent: "What you have and want; leave open what you like" }),
+      ...questions(choices).map(control),
+    ),
+  );
   const answer = element("section", { className: "answer", "aria-label": "Answer" });
   const given = new URLSearchParams(location.search);
   for (const [name, value] of given) if (form.elements[name]) form.elements[name].value = value;
-  for (const field of form.querySelectorAll("select")) if (field.selectedIndex < 0) field.value = ""; // a link with an unknown answer
+  for (const field of form.querySelectorAll("select")) {
+    if (field.selectedIndex < 0) field.value = ""; // a link with an unknown answer
+  }
 
   let saving;
   const update = () => {

@@ -1,0 +1,182 @@
+// What the memory calculator shows of one state of its form. Texts are put in as texts, never as HTML: a model may be pasted.
+import { GIB, MOST_TOKENS, bitsOf, count, gpusOf, largestContext } from "./counting.js";
+import { element } from "./element.js";
+
+const NARROWEST_NAMED = 0.035; // of the bar, where a letter has room
+
+const FORMATS = [0, 1, 2].map(
+  (digits) => new Intl.NumberFormat("en", { minimumFractionDigits: digits, maximumFractionDigits: digits }),
+);
+export const number = (value, digits = 0) => FORMATS[digits].format(value);
+export const named = (variant) => (variant ? `${variant.title} ${variant.label}` : "bf16");
+const plural = (many, word) => `${number(many)} ${word}${many === 1 ? "" : "s"}`;
+const letter = (index) => String.fromCharCode(65 + index);
+
+function size(bytes) {
+  if (bytes >= GIB) return `${number(bytes / GIB, bytes < 1000 * GIB ? 1 : 0)} GiB`;
+  return `${number(bytes / 2 ** 20, bytes < 2 ** 21 ? 2 : 0)} MiB`;
+}
+
+function share(bytes, total) {
+  return bytes < total / 1000 ? "< 0.1 %" : `${number((100 * bytes) / total, 1)} %`;
+}
+
+function bits(model, variant, held) {
+  const each = bitsOf(model, variant, held);
+  return each === null ? "16" : number(each, 2);
+}
+
+/** The parts of an answer as [kind, name, detail, bytes], in the order of the bar. */
+function partsOf({ model, variant, use, found }) {
+  const { held, cached, beside, tokens } = found;
+  const tied = model.tensors.some(({ part }) => part === "head") ? "bf16" : "bf16; the output head is the same tensor";
+  const each = use.gpus > 1 ? ` on each of ${number(use.gpus)} GPUs` : "";
+  const others = variant?.storage
+    .slice(1)
+    .map(({ what }) => what)
+    .join(", ");
+  return [
+    ["quantized", "Quantized weights", `${bits(model, variant, held)} bits a weight, scales included`, held.quantized],
+    ["scales", "Scales, zero points", others, held.scales],
+    ["linear", "Linear layers", "bf16", held.linear],
+    ["experts", "Experts", "bf16", held.experts],
+    ["embedding", "Embeddings", tied, held.embedding],
+    ["head", "Output head", "bf16", held.head],
+    ["rest", "Routers, norms, biases", "bf16", held.router + held.norm + held.other],
+    ["cache", "Key-value cache", `${use.cache} bit, ${number(use.context)} tokens × ${number(use.batch)}`, cached],
+    ["activations", "Activations", `${number(tokens)} tokens in one pass${each}; an estimate`, use.gpus * beside.activations],
+    ["unpacked", "Unpacking", `the largest layer in bf16${each}; an estimate`, use.gpus * beside.unpacked],
+    ["runtime", "Runtime", `context and libraries${each}; an assumption`, use.gpus * beside.context],
+  ].filter(([, , , bytes]) => bytes > 0);
+}
+
+/** A row of a table; the first cell heads it. */
+function makeRow(cells, properties) {
+  const cell = (content, column) => element(column ? "td" : "th", column ? {} : { scope: "row" }, content);
+  return element("tr", properties, ...cells.map(cell));
+}
+
+// A text that is there already keeps its layout.
+function setText(made, text) {
+  if (made.textContent !== text) made.textContent = text;
+}
+
+/** The sentence above all else: what it needs, and whether that fits. */
+function showVerdict({ answer }, { model, variant, use, found, room }) {
+  const rest = room - found.total;
+  const such = gpusOf(use.memory, found, model.layers);
+  const more = `${such ? plural(such[0], "such GPU") : "no number of such GPUs"} would do`;
+  const memory = `${use.memory.toLocaleString("en")} GiB`;
+  const [where, onEach] =
+    use.gpus > 1
+      ? [`${number(use.gpus)} GPUs with ${memory} each`, `, ${size(found.total / use.gpus)} on each GPU`]
+      : [`one GPU with ${memory}`, ""];
+  const work = `${model.name} in ${named(variant)}, with ${number(use.context)} tokens × ${plural(use.batch, "sequence")}`;
+  const needs = `${size(found.total)} (${number(found.total / 1e9, 1)} GB)${onEach}`;
+  const verdict =
+    rest >= 0
+      ? `It fits into ${where}, with ${size(rest)} to spare.`
+      : `It does not fit into ${where}: ${size(-rest)} are missing; ${more}.`;
+  answer.textContent = `${work}, needs ${needs}. ${verdict}`;
+  answer.dataset.bytes = found.total;
+  answer.dataset.fits = rest >= 0;
+}
+
+function showLongest({ longest }, { model, variant, use, found }) {
+  const most = largestContext(model, variant, use, found.held);
+  const own = model.limit ? `; the model was made for ${number(model.limit)}` : "";
+  const least = most === MOST_TOKENS ? "at least " : "";
+  longest.textContent = most
+    ? `Largest context that fits: ${least}${number(most)} tokens × ${plural(use.batch, "sequence")}${own}.`
+    : "No context fits: what stands beside the cache is more than this memory.";
+  longest.dataset.tokens = most;
+}
+
+/** The bar, with a mark where the memory ends. */
+function showBar({ bar, limit }, parts, { found, room }) {
+  const whole = Math.max(found.total, Math.min(room, 4 * found.total));
+  const pieces = parts.map(([kind, , , bytes], index) => {
+    const text = bytes / whole > NARROWEST_NAMED ? letter(index) : "";
+    const piece = element("span", { className: `part-${kind}`, textContent: text });
+    piece.style.width = `${(100 * bytes) / whole}%`;
+    return piece;
+  });
+  bar.replaceChildren(...pieces);
+  const heard = parts.map(([, name, , bytes]) => `${name} ${share(bytes, found.total)}`).join(", ");
+  bar.setAttribute("aria-label", `Bar of ${size(found.total)}: ${heard}.`);
+  const left = room > whole / 2;
+  limit.textContent = left ? `${size(room)} available ${room > whole ? "▶" : "▲"}` : `▲ ${size(room)} available`;
+  limit.style.left = `${Math.min(100, (100 * room) / whole)}%`;
+  limit.classList.toggle("left", left);
+}
+
+function showSplit({ split }, parts, { found: { total } }) {
+  const head = (kind, index, name, detail) =>
+    element(
+      "div",
+      { className: "calculator-part" },
+      element("span", { className: `calculator-key part-${kind}`, "aria-hidden": "true", textContent: letter(index) }),
+      element("span", {}, name, element("small", { textContent: detail })),
+    );
+  const rows = parts.map(([kind, name, detail, bytes], index) => {
+    const cells = [head(kind, index, name, detail), size(bytes), share(bytes, total)];
+    return makeRow(cells, { "data-kind": kind, "data-bytes": bytes });
+  });
+  const sum = makeRow(["All", size(total), share(total, total)], { className: "calculator-sum" });
+  split.tBodies[0].replaceChildren(...rows, sum);
+}
+
+/** What else a reader should know of this answer. */
+function showRemarks({ remarks, beyond, crowded, fused, bounded }, { model, variant, use, found }) {
+  remarks.replaceChildren(...model.notes.map((textContent) => element("p", { textContent })));
+  beyond.hidden = !model.limit || use.context <= model.limit;
+  crowded.hidden = use.gpus <= model.layers;
+  fused.hidden = !variant || !found.held.experts;
+  bounded.hidden = use.cache === 16 || !model.bounded;
+}
+
+function showGpus({ gpus }, { model, found }) {
+  for (const { dataset, cells } of gpus.tBodies[0].rows) {
+    const [needed, each] = gpusOf(Number(dataset.gib), found, model.layers) ?? [0, 0];
+    dataset.gpus = needed;
+    setText(cells[2], needed ? number(needed) : "none");
+    setText(cells[3], needed ? size(each) : "");
+  }
+}
+
+/** The rows of the table of all variants, without figures. */
+export function comparedRows(variants) {
+  return [null, ...variants].map((variant) => {
+    const href = variant && new URL(`../${variant.page}`, import.meta.url).href;
+    const name = variant ? element("a", { href, textContent: named(variant) }) : "bf16";
+    return { variant, made: makeRow([name, "", "", "", ""], { "data-variant": variant?.id ?? "bf16" }) };
+  });
+}
+
+/** Every variant's figures, the smallest first. */
+function showCompared({ compared }, rows, { model, variant, use, room }) {
+  for (const row of rows) {
+    const { held, total } = count(model, row.variant, use);
+    const texts = [bits(model, row.variant, held), size(held.total), size(total), total <= room ? "yes" : "no"];
+    texts.forEach((text, column) => setText(row.made.cells[column + 1], text));
+    row.made.dataset.bytes = row.total = total;
+    row.made.ariaCurrent = row.variant === variant;
+  }
+  rows.sort((a, b) => a.total - b.total);
+  const body = compared.tBodies[0];
+  if (rows.some(({ made }, index) => made !== body.rows[index])) body.replaceChildren(...rows.map(({ made }) => made));
+}
+
+/** Count and show everything. `part` has the page's elements by their data-part, `rows` is what `comparedRows` made. */
+export function showAnswer(part, rows, model, variant, use) {
+  const found = count(model, variant, use);
+  const state = { model, variant, use, found, room: use.gpus * use.memory * GIB };
+  const parts = partsOf(state);
+  showVerdict(part, state);
+  showLongest(part, state);
+  showBar(part, parts, state);
+  showSplit(part, parts, state);
+  showRemarks(part, state);
+  showGpus(part, state);
+  showCompared(part, rows, state);
+}

@@ -1,0 +1,67 @@
+// What the memory calculator counts; architecture.js knows a model's shapes, memory.js the bytes of a variant, null for bf16.
+// `use` is {context, batch, prompt, cache, memory, gpus}: tokens, sequences, tokens, bits, GiB of one GPU, GPUs.
+import { cache, parameterCount, readConfig, tensors } from "./architecture.js";
+import { allowance, weights } from "./memory.js";
+
+export const GIB = 2 ** 30;
+export const MOST_TOKENS = 10_000_000;
+const LONGEST_CONFIG = 1_000_000; // characters
+const LONGEST_PROBLEM = 900;
+
+/** A model's shapes, its own limit of tokens, and whether some layer's cache has one; or {problem}. */
+export function readModel(text, name, { families, refused }) {
+  if (text.length > LONGEST_CONFIG) return { problem: "This is far longer than a config.json: paste it alone." };
+  const found = readConfig(text, families, refused);
+  if (found.problem) {
+    const { problem } = found;
+    return { problem: problem.length > LONGEST_PROBLEM ? `${problem.slice(0, LONGEST_PROBLEM)}…` : problem };
+  }
+  const raw = JSON.parse(text);
+  const [one, most] = [1, MOST_TOKENS].map((context) => cache(found.family, found.config, context, 1));
+  const limit = raw.max_position_embeddings ?? raw.text_config?.max_position_embeddings;
+  return {
+    ...found,
+    name: name ?? `The pasted ${found.model_type} model`,
+    tensors: tensors(found.family, found.config),
+    layers: found.config.num_hidden_layers,
+    limit: Number.isInteger(limit) && limit > 0 ? limit : null,
+    bounded: most.constant_bytes > 0 || most.elements < MOST_TOKENS * one.elements,
+  };
+}
+
+/** What a variant of a model takes: `shared` is divided over the GPUs, `own` is taken on each of them. */
+export function count(model, variant, use, held = weights(model.tensors, variant)) {
+  const kept = cache(model.family, model.config, use.context, use.batch);
+  const tokens = use.batch * Math.min(use.prompt, use.context);
+  const beside = allowance(model.tensors, variant, use.batch, tokens);
+  const cached = Math.ceil((kept.elements * use.cache) / 8) + kept.constant_bytes;
+  const own = beside.activations + beside.unpacked + beside.context;
+  const shared = held.total + cached;
+  return { held, cached, beside, tokens, shared, own, total: shared + use.gpus * own };
+}
+
+/** The most tokens of each sequence that fit; 0 where not even one does. */
+export function largestContext(model, variant, use, held) {
+  const fits = (context) => count(model, variant, { ...use, context }, held).total <= use.gpus * use.memory * GIB;
+  if (!fits(1)) return 0;
+  let [low, high] = [1, MOST_TOKENS + 1];
+  while (high - low > 1) {
+    const middle = Math.floor((low + high) / 2);
+    if (fits(middle)) low = middle;
+    else high = middle;
+  }
+  return low;
+}
+
+/** How many GPUs of a size it takes: [GPUs, bytes on each]; null where no number of them would do. */
+export function gpusOf(gib, { shared, own }, layers) {
+  const room = gib * GIB - own;
+  const needed = room > 0 ? Math.max(1, Math.ceil(shared / room)) : Infinity;
+  return needed <= layers ? [needed, shared / needed + own] : null;
+}
+
+/** Bits a quantized weight, with its share of scales and the like; null where nothing is quantized. */
+export function bitsOf(model, variant, held) {
+  const quantized = model.tensors.filter(({ part }) => variant?.quantizes.includes(part));
+  return quantized.length ? (8 * (held.quantized + held.scales)) / parameterCount(quantized) : null;
+}

@@ -1,0 +1,1 @@
+"""Numbers that are measured apart from the notebooks: what quantized models store."""

@@ -1,0 +1,277 @@
+"""What a config.json says of a model's tensors and of its cache, by the families of ``docs/assets/architectures.json``.
+
+Each family holds the shapes of one architecture, which ``guide.derive`` found by building it with Transformers. This module
+only evaluates them, and ``docs/assets/architecture.js`` does the same on the page; tests hold both to the same figures and
+sentences. Nothing here knows any architecture by name.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from typing import Any, TypedDict
+
+from guide.project import GuideError
+
+LARGEST = 10_000_000  # of any field; the largest in a preset is a vocabulary below 300,000
+MOST_LAYERS = 10_000  # each is looked at
+REQUIRED = ("hidden_size", "num_hidden_layers")
+PASTE_ALL = "paste the whole of a model's config.json, from { to }"
+
+Config = dict[str, Any]  # values by field
+Rule = list[Any]  # which layers are meant: a word and its arguments, see ``holds``
+Family = Mapping[str, Any]  # an entry of the file's ``families``
+Tensor = dict[str, Any]  # {part, name, rows, columns, count}: outputs × inputs of a layer, and how many like it there are
+
+
+class Read(TypedDict):
+    """What was read from a config.json: the fields that its family's shapes ask for, and what a reader should know of them."""
+
+    model_type: str
+    family: Family
+    config: Config
+    notes: list[str]
+
+
+class Held(TypedDict):
+    """What a cache holds, see ``cache``."""
+
+    elements: int
+    constant_bytes: int
+
+
+# Expressions and rules
+
+
+def value(expression: str, config: Config) -> int:
+    """A sum of products such as ``2*num_key_value_heads*head_dim+-1``: integers and fields."""
+    return sum(
+        math.prod(config[factor] if factor in config else int(factor) for factor in term.split("*"))
+        for term in expression.split("+")
+    )
+
+
+def holds(rule: Rule, layer: int, config: Config) -> bool:
+    """Whether a layer (counted from 0) is one that the rule means."""
+    match rule:
+        case ["all"]:
+            return True
+        case ["is", field, wanted]:
+            return bool(config[field][layer] == wanted)
+        case ["in", field]:
+            return layer in (config[field] or [])
+        case ["below", field]:
+            return layer < value(field, config)
+        case ["every", step, remainder]:
+            return layer % value(step, config) == value(remainder, config)
+        case ["set", field]:
+            return bool(config[field])
+        case ["not", inner]:
+            return not holds(inner, layer, config)
+        case ["and", *inner]:
+            return all(holds(one, layer, config) for one in inner)
+    raise ValueError(f"unknown rule {rule}")
+
+
+def default_of(rule: Any, config: Config) -> Any:
+    """A default: a constant, ``"=field"``, ``"=field/field"``, or for a list by layer ``[[rule, value], ...]``."""
+    if isinstance(rule, list) and rule and isinstance(rule[0], list):
+        layers = range(config["num_hidden_layers"])
+        return [next(kind for when, kind in rule if holds(when, layer, config)) for layer in layers]
+    if isinstance(rule, str) and rule.startswith("="):
+        above, _, below = rule[1:].partition("/")
+        if config[above] is None:
+            return None
+        return config[above] // config[below] if below else config[above]
+    return rule
+
+
+# Reading a config.json
+
+
+def read_config(text: str, families: Mapping[str, Family], refused: Mapping[str, str] | None = None) -> Read:
+    """What a config.json's text says; raises GuideError with one sentence for its reader.
+
+    ``refused`` says of some architectures why their shapes could not be derived.
+    """
+    whole = _parsed(text)
+    part = language_part(whole)
+    name, family = _family_of(part.get("model_type"), families, refused or {})
+    raw = _renamed(part, family)
+    _check(raw, name, family)
+    config, defaults = _fields_of(raw, name, family)
+    notes = []
+    if "quantization_config" in whole:
+        notes.append("The config has a quantization_config; sizes are computed from the shapes before quantization.")
+    if part is not whole:
+        notes.append(f"Only the language model (text_config, {name}) is counted, no image or audio part.")
+    if defaults:
+        shown = ", ".join(f"{field} = {config[field]}" for field in defaults)
+        notes.append(f"Not in the config, so Transformers' defaults: {shown}.")
+    return {"model_type": name, "family": family, "config": config, "notes": notes}
+
+
+def language_part(raw: Config) -> Config:
+    """The config itself, or its text_config if it has one; tied embeddings may be told above it."""
+    inner = raw.get("text_config")
+    if not isinstance(inner, dict):
+        return raw
+    return {**{key: raw[key] for key in ["tie_word_embeddings"] if key in raw}, **inner}
+
+
+def _parsed(text: str) -> Config:
+    try:
+        raw = json.loads(text, parse_constant=int)  # raises ValueError: NaN and Infinity are no JSON
+    except (ValueError, RecursionError):
+        raise GuideError(f"This is not JSON: {PASTE_ALL}.") from None
+    if not isinstance(raw, dict):
+        raise GuideError(f"This is JSON, but no object: {PASTE_ALL}.")
+    return raw
+
+
+def _family_of(name: Any, families: Mapping[str, Family], refused: Mapping[str, str]) -> tuple[str, Family]:
+    if not isinstance(name, str):
+        raise GuideError("The config has no model_type, which names the architecture: paste a config.json as it is published.")
+    if name in families:
+        return name, families[name]
+    if name in refused:
+        raise GuideError(f"The shapes of {name} could not be derived, so there are no figures for it: {refused[name]}.")
+    known = ", ".join(sorted(families))
+    raise GuideError(f"The model_type {name} is not among the {len(families)} architectures this page knows: {known}.")
+
+
+def _renamed(raw: Config, family: Family) -> Config:
+    """The config under the names that the family knows its fields by."""
+    found = dict(raw)
+    for other, field in family["names"].items():
+        if other in found:
+            found.setdefault(field, found[other])
+    return found
+
+
+def _check(raw: Config, name: str, family: Family) -> None:
+    """Raise where the config is incomplete, or of a kind whose shapes are not known."""
+    for field in REQUIRED:
+        if raw.get(field) is None:
+            raise GuideError(f"The config lacks {field}: paste a complete config.json of a {name} model.")
+    for field, wanted in family["fixed"].items():
+        if raw.get(field) is not None and raw[field] not in wanted:
+            known = " and ".join(map(_shown, wanted))
+            given = _shown(raw[field])
+            raise GuideError(f"The config sets {field} to {given}; the shapes of {name} are known only for {known}.")
+
+
+def _fields_of(raw: Config, name: str, family: Family) -> tuple[Config, list[str]]:
+    """Every field that the family's shapes ask for, and which of them are defaults."""
+    config: Config = {}
+    listed = all(raw.get(field) is not None for field in family["lists"])
+    for field in family["fields"]:
+        # Some fields only say what the lists by layer are, and don't matter where those are given.
+        if not (listed and field in family["for_lists"]):
+            config[field] = _number_of(field, raw, family, config)
+    defaults = [field for field in config if field not in raw]
+    for field in family["switches"]:
+        config[field] = _switch_of(field, raw, family)
+    for field in family["lists"]:
+        config[field] = _list_of(field, raw, name, family, config)
+    return config, defaults
+
+
+def _number_of(field: str, raw: Config, family: Family, config: Config) -> int | None:
+    """The field's number from the config, else Transformers' default; None only for a field that may be null."""
+    nullable = field in family["nullable"]
+    lowest = 0 if field in family["from_zero"] else 1
+    given = raw.get(field)
+    if given is None and not (nullable and field in raw):
+        given = default_of(family["fields"][field], config)
+        if given == "required" or (given == 0 and lowest == 1):
+            raise GuideError(f"The config lacks {field} and it cannot be computed from the others: add it.")
+    if given is None and nullable:
+        return None
+    highest = MOST_LAYERS if field == "num_hidden_layers" else LARGEST
+    if isinstance(given, float) and given.is_integer():
+        given = int(given)
+    if type(given) is not int or not lowest <= given <= highest:
+        shown = _shown(given)
+        raise GuideError(f"The config's {field} is {shown}; it must be a whole number from {lowest} to {highest}.")
+    return given
+
+
+def _switch_of(field: str, raw: Config, family: Family) -> bool:
+    given = raw[field] if raw.get(field) is not None else family["switches"][field]
+    if not isinstance(given, bool):
+        raise GuideError(f"The config's {field} is {_shown(given)}; it must be true or false.")
+    return given
+
+
+def _list_of(field: str, raw: Config, name: str, family: Family, config: Config) -> list[Any] | None:
+    """A list by layer, which some configs write as letters."""
+    known = family["lists"][field]
+    given: list[Any] | None = raw.get(field)
+    letters = known.get("letters", {"field": "", "kinds": {}})
+    if given is None and isinstance(raw.get(letters["field"]), str):
+        given = [letters["kinds"].get(letter, letter) for letter in raw[letters["field"]]]
+    if given is None and known["default"] == "required":
+        raise GuideError(f"The config lacks {field}, from which follows which layer is what: add it.")
+    if given is None:
+        given = default_of(known["default"], config)
+    elif not isinstance(given, list) or (known["values"] and len(given) != config["num_hidden_layers"]):
+        raise GuideError(f"The config's {field} must be a list with one entry for each of its num_hidden_layers.")
+    strange = [one for one in given or [] if known["values"] and one not in known["values"]]
+    if strange:
+        values = ", ".join(map(_shown, known["values"]))
+        raise GuideError(f"The config's {field} has {_shown(strange[0])}; known for {name} are {values}.")
+    return given
+
+
+def _shown(given: Any) -> str:
+    """A value as the page writes it."""
+    return json.dumps(given, ensure_ascii=False, separators=(",", ":"))
+
+
+# Evaluating a family
+
+
+def tensors(family: Family, config: Config) -> list[Tensor]:
+    """Every parameter tensor as ``{part, name, rows, columns, count}``; a tied head is not listed, as it is no tensor."""
+    found = []
+    for entry in family["tensors"]:
+        count = _layers(entry["layers"], config) if "layers" in entry else 1
+        count *= value(entry.get("count", "1"), config)
+        if count and _applies(entry, config):
+            rows, columns = (value(entry.get(side, "1"), config) for side in ("rows", "columns"))
+            found.append({"part": entry["part"], "name": entry["name"], "rows": rows, "columns": columns, "count": count})
+    return found
+
+
+def parameter_count(found: list[Tensor]) -> int:
+    """The parameters of all these tensors."""
+    return sum(one["rows"] * one["columns"] * one["count"] for one in found)
+
+
+def cache(family: Family, config: Config, context: int, batch: int) -> Held:
+    """What Transformers' DynamicCache holds after ``context`` tokens of ``batch`` sequences.
+
+    ``elements``: how many keys and values (two bytes each at 16 bits, one at 8), sliding windows applied. ``constant_bytes``:
+    recurrent and convolution states, which don't grow with the context, in the data types in which a bf16 model holds them.
+    """
+    elements = constant = 0
+    for entry in family["cache"]:
+        if not _applies(entry, config):
+            continue
+        layers = _layers(entry["layers"], config)
+        held = context
+        if entry.get("window") and all(config.get(name, 0) is not None for name in entry["window"].split("+")):
+            held = min(context, value(entry["window"], config))
+        elements += batch * layers * held * value(entry.get("per_token", "0"), config)
+        constant += batch * layers * sum(size * value(state, config) for state, size in entry.get("states", []))
+    return {"elements": elements, "constant_bytes": constant}
+
+
+def _layers(rule: Rule, config: Config) -> int:
+    return sum(holds(rule, layer, config) for layer in range(config["num_hidden_layers"]))
+
+
+def _applies(entry: Mapping[str, Any], config: Config) -> bool:
+    return all(bool(config[field]) == wanted for field, wanted in entry.get("when", {}).items())

@@ -1,0 +1,94 @@
+"""``python -m guide.derive``: the shapes of each architecture, by building it with Transformers; with ``--check``, compare.
+
+No formula is written by hand. Small variants of each architecture are built on the meta device with other values of each
+config field; from the shapes of their parameters follow, by finite differences, the polynomials that give each dimension, and
+which layers have a tensor is the simplest of a few general rules that fits all variants. What the cache holds is measured in
+the same way on variants that run on the CPU. What was derived must then give exactly the parameters of random variants and of
+each preset, built in full on the meta device. A family for which it doesn't is left out with the reason, and a preset for
+which it doesn't is an error.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import os
+import sys
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from guide.calculator.shapes import Config, language_part
+from guide.derive.family import family_or_reason
+from guide.derive.observe import Built, parameter_count, shapes_of, versions, work_alone
+from guide.derive.presets import Preset, by_architecture, lines, presets_of, vector
+from guide.derive.refused import Refused
+from guide.facts.load import load
+from guide.project import GuideError, Project
+
+
+def derive_all(examples: dict[str, list[Config]]) -> tuple[dict[str, Any], dict[str, str]]:
+    """(families, why others were refused), by model_type."""
+    families, refused = {}, {}
+    with ProcessPoolExecutor(os.cpu_count(), initializer=work_alone) as pool:
+        answers = pool.map(functools.partial(family_or_reason, Built), examples, examples.values())
+        for model_type, answer in zip(examples, answers, strict=True):
+            if isinstance(answer, str):
+                refused[model_type] = answer
+                print(f"{model_type}: refused, {answer}", flush=True)
+            else:
+                families[model_type] = answer
+                print(f"{model_type}: {len(answer['tensors'])} tensors, {len(answer['cache'])} kinds of cache", flush=True)
+    return families, refused
+
+
+def build(preset: Preset, families: dict[str, Any]) -> dict[str, Any]:
+    """A preset's figures, compared with its whole model."""
+    raw = language_part(preset["config"])
+    try:
+        model = Built(raw["model_type"]).on_meta(raw)
+        tensors = shapes_of(model)
+    except Refused as error:
+        raise GuideError(f"Transformers does not build {preset['id']}: {error}.") from error
+    figures = vector(preset, families, tensors, parameter_count(model))
+    print(f"{preset['id']}: {figures['parameters']:,} parameters", flush=True)
+    return figures
+
+
+def derived(project: Project) -> dict[Path, str]:
+    """What is written, by path."""
+    presets = presets_of(load(project).configs)
+    families, refused = derive_all(by_architecture(presets))
+    known = [preset for preset in presets if language_part(preset["config"])["model_type"] in families]
+    vectors = {preset["id"]: build(preset, families) for preset in known}
+    counted = [{**preset, "parameters": vectors[preset["id"]]["parameters"]} for preset in known]
+    whole = {**versions(), "families": families, "refused": refused, "presets": counted}
+    return {
+        project.architectures: lines(whole, 4) + "\n",
+        project.tests / "architecture_vectors.json": lines(vectors, 2) + "\n",
+    }
+
+
+def main() -> None:
+    """The command ``nox -s architectures``."""
+    parser = argparse.ArgumentParser(prog="nox -s architectures --", description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--check", action="store_true", help="change nothing; fail where a file is not what would be written")
+    check = parser.parse_args().check
+    project = Project.here()
+    work_alone()
+    try:
+        written = derived(project)
+    except GuideError as error:
+        sys.exit(str(error))
+    stale = [path for path, text in written.items() if not path.exists() or path.read_text(encoding="utf-8") != text]
+    for path in stale if not check else ():
+        path.write_text(written[path], encoding="utf-8")
+        print(f"{project.relative(path)}: written")
+    if check and stale:
+        names = " and ".join(project.relative(path) for path in stale)
+        sys.exit(f"Not what would be written: {names}. Run 'nox -s architectures'.")
+    print(f"{len(written)} files are what Transformers' models give.")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,58 @@
+"""What is wrong with the committed proofs, a sentence each: which file, what, and the command that mends it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+
+import nbformat
+
+from guide.facts.guide import Guide
+from guide.facts.proof import State, Stored
+
+
+def faults(guide: Guide) -> list[str]:
+    """Notebooks without a proof of their code as it is, and proofs that are not whole."""
+    stored = [one for found in guide.proofs.values() for one in found]
+    return [*unproven(guide), *(sentence for one in stored for sentence in not_whole(guide, one))]
+
+
+def unproven(guide: Guide) -> Iterator[str]:
+    """Notebooks that a CPU can run, or that some machine ran, and of whose code no committed proof is."""
+    for name, script in guide.scripts.items():
+        states = [stored.state for stored in guide.proofs[name]]
+        if State.PROVEN in states or (not states and script.head.guide.needs != "cpu"):
+            continue
+        said = f"its proof says: {states[0]}" if states else "it has none"
+        command = f"nox -s prove -- {name} --keep"
+        yield f"{script.path}: no committed proof is of this code ({said}). Run '{command}' and commit proofs/."
+
+
+def not_whole(guide: Guide, stored: Stored) -> Iterator[str]:
+    """What a committed proof lacks, or says of another machine, notebook or stand-in than it should."""
+    proof, path = stored.proof, PurePosixPath(stored.path)
+    head = guide.scripts[path.stem].head.guide
+    found = []
+    if proof.notebook != path.stem:
+        found.append(f"its record is of the notebook '{proof.notebook}'")
+    if proof.machine.slug != path.parent.name:
+        found.append(f"its machine.name is '{proof.machine.name}', whose folder is proofs/{proof.machine.slug}/")
+    if proof.status != "passed":
+        found.append("its status is 'failed': a failed run is not committed")
+    if not head.only_faults and not proof.measures:
+        found.append("it has no measures")
+    if not head.only_faults and not proof.control:
+        found.append("its control is empty: its checks were never seen to fail")
+    if head.only_faults and (proof.measures or proof.control):
+        found.append("it has measures or a control, though its script shows faults alone")
+    digests = {source.sha256 for source in proof.models + proof.texts if source.stand_in}
+    if stored.state is State.PROVEN and digests - {guide.stand_in}:
+        found.append("a sha256 under models or texts is not that of the reference model")
+    text = nbformat.writes(stored.notebook)
+    places = [place for place in ("/home/", "/root/", f'"{Path.home()}', f'"{guide.project.root}') if place in text]
+    if places:
+        found.append("an output names a path of the machine it ran on")
+    yield from (
+        f"{stored.path}: {sentence}. Run 'nox -s prove -- {path.stem} --force --keep' on such a machine again."
+        for sentence in found
+    )

@@ -1,0 +1,81 @@
+"""The guide as a whole: everything that ``load`` read of a project, frozen, with the questions that all rooms ask of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from nbformat import NotebookNode
+
+from guide.facts.method import Cell, Method, Variant
+from guide.facts.proof import State, Stored
+from guide.facts.storage import Record
+from guide.notebooks import build as notebooks
+from guide.notebooks.build import Shared
+from guide.notebooks.script import Script
+from guide.project import GuideError, Project
+
+
+@dataclass(frozen=True)
+class Scripts:
+    """What ``snippets/`` and ``notebooks/`` hold: enough to build notebooks, before there is a page or a proof of them."""
+
+    project: Project
+    scripts: Mapping[str, Script]  # by name, sorted
+    shared: Shared
+    notebooks: Mapping[str, NotebookNode]  # as the scripts build them; copy one before you change it
+    committed: Mapping[str, str]  # the text of notebooks/<name>.ipynb
+
+    def names(self, given: Iterable[str]) -> list[str]:
+        """The given notebook names, or all of them if none is given; an unknown one raises with the known ones."""
+        given = list(given)
+        for name in given:
+            if name not in self.scripts:
+                raise GuideError(f"There is no notebook '{name}'. Known: {', '.join(self.scripts)}.")
+        return given or list(self.scripts)
+
+    def faults(self) -> list[str]:
+        """What is wrong with the committed notebooks, a sentence each."""
+        found = [notebooks.fault(self.scripts[name], self.notebooks[name], self.committed.get(name)) for name in self.scripts]
+        strays = sorted(set(self.committed) - set(self.scripts))
+        found += [f"notebooks/{name}.ipynb has no script in snippets/: delete it, or write the script." for name in strays]
+        return [fault for fault in found if fault]
+
+
+@dataclass(frozen=True)
+class Guide(Scripts):
+    """Everything that the site, the checks and the commands know."""
+
+    transformers: str  # the release that the guide describes and ``nox -s drift`` checks
+    methods: Mapping[str, Method]  # by page name, sorted
+    pages: Mapping[str, str]  # the text of every Markdown page, by its path below docs/
+    assets: Mapping[str, bytes]  # every other file of docs/, by its path there
+    proofs: Mapping[str, tuple[Stored, ...]]  # by notebook, the one to show first at the head
+    records: Mapping[str, Record]  # what models were found to store, by machine
+    architectures: Mapping[str, Any]  # docs/assets/architectures.json
+    configs: Mapping[str, Any]  # models/configs/, by name
+    makers: Mapping[str, str]  # the text of models/checkpoints/, by name
+    stand_in: str  # SHA-256 of the reference model, its tokenizer and its held-out text
+
+    def digest(self, name: str, stand_in: bool) -> str:
+        """The digest of a notebook's code as it is, for a proof on the stand-in or on real models."""
+        digest = self.stand_in if stand_in else None
+        return notebooks.digest(self.scripts[name], self.notebooks[name], self.makers, digest)
+
+    def best(self, name: str) -> Stored | None:
+        """The proof to show of a notebook, if there is any."""
+        return next(iter(self.proofs[name]), None)
+
+    def state(self, name: str) -> State:
+        """What may be said of a notebook."""
+        best = self.best(name)
+        return best.state if best else State.MISSING
+
+    def method_of(self, script: Script) -> Method:
+        """The method that a script's notebook proves."""
+        return self.methods[script.head.guide.method]
+
+    def cell(self, method: str, variant: Variant, label: str) -> Cell:
+        """A fact of one variant: its own where it differs from its method's."""
+        return variant.own_cell(label) or self.methods[method].cells()[label]

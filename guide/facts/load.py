@@ -1,0 +1,158 @@
+"""Read the project, once: nothing else does.
+
+What a file's text means is found by pure functions that keep their answers, so that loading again costs the reading of what
+changed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from packaging.dependency_groups import resolve_dependency_groups
+
+from guide.facts.guide import Guide, Scripts
+from guide.facts.method import Method, parse_method
+from guide.facts.proof import Stored, parse_proof, state_of
+from guide.facts.storage import parse_record
+from guide.notebooks.build import build, digest, shared_modules
+from guide.notebooks.script import Script, parse_script
+from guide.project import GuideError, Project
+
+STAND_IN = ("model.safetensors", "tokenizer.json", "heldout.txt")  # what a proof on the reference model rests on
+
+FILL = re.compile(r"\bFILL[-_][A-Z-]+")
+
+
+def load_scripts(project: Project) -> Scripts:
+    """The scripts and their notebooks; raises GuideError naming the file and the field that is wrong."""
+    texts = _texts(project.snippets, "*.py")
+    for name, text in texts.items():
+        _check_filled(f"snippets/{name}.py", text)
+    shared = shared_modules(tuple(_texts(project.shared, "*.py").items()))
+    scripts = {name: parse_script(name, text) for name, text in texts.items()}
+    notebooks = {name: build(script, shared) for name, script in scripts.items()}
+    return Scripts(project, scripts, shared, notebooks, _texts(project.notebooks, "*.ipynb"))
+
+
+def load(project: Project, damaged_proofs: bool = False) -> Guide:
+    """Everything of a project; raises GuideError naming the file and the field that is wrong.
+
+    ``damaged_proofs``: leave out proofs that cannot be read instead, as who makes them anew must.
+    """
+    known = load_scripts(project)
+    pages = {_below(project.docs, path): _text(path) for path in sorted(project.docs.rglob("*.md"))}
+    for name, text in pages.items():
+        _check_filled(f"docs/{name}", text)
+    methods = {
+        path.stem: parse_method(path.stem, pages[_below(project.docs, path)]) for path in _files(project.methods, "*.md")
+    }
+    makers = _texts(project.makers, "*.py")
+    _check_names(known, methods, makers)
+    stand_in = _stand_in(project)
+    assets = [path for path in sorted(project.docs.rglob("*")) if path.is_file() and path.suffix != ".md"]
+    return Guide(
+        **vars(known),
+        transformers=_described_transformers(project),
+        methods=methods,
+        pages=pages,
+        assets={_below(project.docs, path): path.read_bytes() for path in assets},
+        proofs={
+            name: _proofs(project, script, known, makers, stand_in, damaged_proofs) for name, script in known.scripts.items()
+        },
+        records={path.stem: parse_record(project.relative(path), _text(path)) for path in _files(project.storage, "*.json")},
+        architectures=json.loads(_text(project.architectures)),
+        configs={name: json.loads(text) for name, text in _texts(project.configs, "*.json").items()},
+        makers=makers,
+        stand_in=stand_in,
+    )
+
+
+def dependency_group(project: Project, name: str) -> list[str]:
+    """The requirements of one dependency group of pyproject.toml, with those of the groups that it includes."""
+    groups = tomllib.loads(_text(project.root / "pyproject.toml"))["dependency-groups"]
+    return list(resolve_dependency_groups(groups, name))
+
+
+def _proofs(
+    project: Project, script: Script, known: Scripts, makers: Mapping[str, str], stand_in: str, skip_damaged: bool
+) -> tuple[Stored, ...]:
+    """The committed proofs of a notebook, the one to show first at the head."""
+    found = []
+    for path in _files(project.proofs, f"*/{script.name}.ipynb"):
+        try:
+            notebook, proof = parse_proof(project.relative(path), _text(path))
+        except GuideError:
+            if skip_damaged:
+                continue
+            raise
+        current = digest(script, known.notebooks[script.name], makers, stand_in if proof.stand_in else None)
+        found.append(Stored(project.relative(path), notebook, proof, state_of(proof, current)))
+    return tuple(sorted(found, key=lambda stored: stored.worth))
+
+
+def _check_names(known: Scripts, methods: Mapping[str, Method], makers: Mapping[str, str]) -> None:
+    """Raise where a page names a notebook, or a script a page or a maker, that is not there."""
+    for name, method in methods.items():
+        for notebook in method.notebooks:
+            if notebook not in known.scripts:
+                listed = ", ".join(known.scripts)
+                raise GuideError(f"docs/methods/{name}.md: There is no notebook '{notebook}'. Known: {listed}.")
+    for script in known.scripts.values():
+        table = script.head.guide
+        if table.method not in methods:
+            raise GuideError(f"The head of {script.path} names the method '{table.method}': there is no method page "
+                             f"docs/methods/{table.method}.md.")  # fmt: skip
+        for maker in table.checkpoints.values():
+            if maker not in makers:
+                raise GuideError(f"The head of {script.path} names the maker '{maker}': there is no "
+                                 f"models/checkpoints/{maker}.py to make a stand-in checkpoint with.")  # fmt: skip
+
+
+def _check_filled(path: str, text: str) -> None:
+    """Raise where a file of ``nox -s new`` still has a mark of its template."""
+    for number, line in enumerate(text.splitlines(), 1) if "FILL" in text else ():
+        if found := FILL.search(line):
+            raise GuideError(f"{path}, line {number}: fill in {found[0]}.")
+
+
+def _stand_in(project: Project) -> str:
+    """SHA-256 of the stand-in: weights, tokenizer and held-out text."""
+    total = hashlib.sha256()
+    for name in STAND_IN:
+        path = project.reference / name
+        if not path.exists():
+            raise GuideError(f"The reference model has no {name}: check out models/reference, or run 'nox -s train'.")
+        total.update(path.read_bytes())
+    return total.hexdigest()
+
+
+def _described_transformers(project: Project) -> str:
+    """The release of Transformers that the guide describes and ``nox -s drift`` checks: its pin in pyproject.toml."""
+    group: list[Any] = tomllib.loads(_text(project.root / "pyproject.toml"))["dependency-groups"]["drift"]
+    return next(pin.partition("==")[2] for pin in group if isinstance(pin, str) and pin.startswith("transformers=="))
+
+
+def _files(folder: Path, pattern: str) -> list[Path]:
+    return sorted(folder.glob(pattern))
+
+
+def _texts(folder: Path, pattern: str) -> dict[str, str]:
+    """{name without ending: text} of a folder's files, sorted."""
+    return {path.stem: _text(path) for path in _files(folder, pattern)}
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise GuideError(f"{path.name} is not UTF-8 text ({error.reason} at byte {error.start}): save it as UTF-8.") from error
+
+
+def _below(folder: Path, path: Path) -> str:
+    return path.relative_to(folder).as_posix()

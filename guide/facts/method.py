@@ -1,0 +1,255 @@
+"""The facts of a method: the front matter of its page, the one place they stand."""
+
+from __future__ import annotations
+
+import re
+from datetime import date
+from enum import StrEnum
+from functools import lru_cache
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import Field, HttpUrl, ValidationError, model_validator
+
+from guide.project import GuideError, Strict, first_fault
+
+YAML_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the one in C where PyYAML was built with it
+EVIDENCE = re.compile(r"proof|notebook \w+|[\w-]+ v?\d[\w.]*, .+|.+, read \d{4}-\d{2}-\d{2}")  # what a yes may rest on
+
+
+class Group(StrEnum):
+    """Where the guide names a method; the navigation follows this order."""
+
+    ON_THE_FLY = "on the fly"
+    CALIBRATED = "calibrated"
+    FORMAT = "specific format"
+    RESEARCH = "research"
+    SPECIAL = "one maker's hardware or models"
+
+    @property
+    def heading(self) -> str:
+        """As the navigation has it."""
+        return {
+            Group.ON_THE_FLY: "Without calibration",
+            Group.CALIBRATED: "With calibration",
+            Group.FORMAT: "Formats",
+            Group.RESEARCH: "Research methods",
+            Group.SPECIAL: "One maker's hardware or models",
+        }[self]
+
+
+class Answer(StrEnum):
+    YES = "yes"
+    NO = "no"
+    UNVERIFIED = "not verified"
+
+
+class Cell(Strict):
+    """One cell of a table: an answer, what a reader should know with it, and what it rests on."""
+
+    answer: Answer
+    note: str = Field(default="", description="what a reader should know with the answer")
+    source: str = Field(description="'proof', 'notebook NAME', or where it was read: library and version, or page and date")
+    differs: str = Field(default="", description="why the answer is not what the library's own flag or check says")
+
+    @model_validator(mode="after")
+    def _yes_has_evidence(self) -> Cell:
+        if self.answer is Answer.YES and not EVIDENCE.fullmatch(self.source):
+            raise ValueError(
+                f"'{self.source}' is no evidence for a yes; write proof, notebook NAME, 'library 1.2.3, name in its source', "
+                "or 'page, read YYYY-MM-DD'"
+            )
+        return self
+
+
+class NvidiaCell(Cell):
+    """NVIDIA GPUs, with the lowest compute capability where one is known."""
+
+    capability: Annotated[str, Field(pattern=r"^\d+\.\d$")] | None = Field(
+        default=None, description="lowest compute capability, such as '8.9'; null where none is known"
+    )
+
+
+class Link(Strict):
+    """A page elsewhere, with the day it was last read."""
+
+    title: str
+    url: HttpUrl
+    read: date | None = Field(default=None, description="the day its text was last read; left out where it was not read")
+
+
+class Hardware(Strict):
+    """On which hardware the method loads and generates."""
+
+    cpu: Cell
+    nvidia: NvidiaCell
+    amd: Cell
+    intel_gpu: Cell
+    apple: Cell
+
+
+class Features(Strict):
+    """What else the method can do within Transformers."""
+
+    quantize_on_load: Cell = Field(description="from_pretrained quantizes a bf16 model")
+    activations: Cell = Field(description="quantizes activations as well as weights")
+    save_and_reload: Cell
+    peft: Cell
+    torch_compile: Cell
+
+
+class InTransformers(Strict):
+    """What Transformers' registry and checks say of the method; ``nox -s drift`` compares it with the library."""
+
+    keys: list[str] = Field(
+        description="keys of AUTO_QUANTIZATION_CONFIG_MAPPING that this page covers; none where a library loads by itself"
+    )
+    packages: dict[str, str | None] = Field(
+        description="packages it asks for, with the lowest version that passes its check; null where any version does"
+    )
+    raises_without: list[Literal["cuda", "mps", "xpu"]] = Field(
+        default=[], description="devices; without any of them quantizing a bf16 model raises"
+    )
+
+
+class Library(Strict):
+    """The method's own library and its newest release."""
+
+    package: str = Field(description="its name on PyPI")
+    version: str = Field(description="its newest release on the day it was looked up")
+    released: date = Field(description="the day of that release")
+    read: date = Field(description="the day it was looked up")
+
+
+class Stored(Strict):
+    """One kind of thing that a variant stores of a linear layer: an entry for each tile of its weight matrix, or each run.
+
+    ``guide/calculator/memory.py`` has the formula.
+    """
+
+    what: str = Field(description="weights, scales, zero points, ...")
+    bytes: float = Field(gt=0, description="of one entry")
+    tile: tuple[int | None, int | None] = Field(
+        default=(1, 1), description="outputs × inputs that share one entry; null stands for all of them"
+    )
+    run: int | None = Field(default=None, gt=0, description="instead of a tile: weights that share one entry, counted on end")
+
+
+class Part(StrEnum):
+    """A part of a model that may be quantized."""
+
+    LINEAR = "linear"
+    EXPERTS = "experts"
+    HEAD = "head"
+    EMBEDDING = "embedding"
+
+
+class Variant(Strict):
+    """One way to use the method: what the selector recommends, and what the memory calculator counts."""
+
+    id: Annotated[str, Field(pattern=r"^[a-z0-9-]+$")]
+    label: str = Field(description="as a reader knows it, without the method's name: int8 weight-only")
+    bits: int = Field(description="of a weight")
+    notebook: str | None = Field(default=None, description="the notebook that runs it, if any does")
+    section: str | None = Field(default=None, description="the section of that notebook's script that loads or makes it")
+    ready: Annotated[str, Field(pattern=r"^\w+:[\w-]+$")] | None = Field(
+        default=None, description="NOTEBOOK:SECTION that loads a ready checkpoint, where that is other code"
+    )
+    edits: dict[str, str] = Field(default={}, description="text of that section and what it becomes for this variant")
+    measured: str | None = Field(default=None, description="the row of that notebook's measures that is this variant")
+    product: Literal["16-bit", "int8", "fp8", "fp4"] = Field(
+        default="16-bit", description="in what the matrix product runs; 16-bit is weight-only"
+    )
+    kernel: Literal["fused", "compiled", "none"] = Field(
+        description="what makes it fast on a GPU: a kernel that reads packed weights, torch.compile, or nothing"
+    )
+    kernel_capability: str | None = Field(default=None, description="the lowest compute capability of that kernel")
+    kernel_source: str = Field(description="where that was read: library, version and name")
+    runs: Literal["packed", "unpacked"] = Field(
+        default="packed", description="whether its weights stay as stored while Transformers runs it, or become bf16 before"
+    )
+    calibration: Literal["none", "needed", "made elsewhere"] | None = Field(
+        default=None, description="where it differs from the method's"
+    )
+    hardware: dict[Literal["cpu", "nvidia", "amd", "intel_gpu", "apple"], NvidiaCell] = Field(
+        default={}, description="where it differs from the method's hardware"
+    )
+    features: dict[Literal["quantize_on_load", "save_and_reload", "peft", "torch_compile"], Cell] = Field(
+        default={}, description="where it differs from the method's features"
+    )
+    quantizes: list[Part] = Field(default=[Part.LINEAR], description="what of a model it quantizes; the rest stays in bf16")
+    storage: list[Stored] = Field(description="what it stores of each layer, while it runs on a GPU")
+    storage_source: str = Field(description="'proof', 'notebook NAME', or where it was read: library, version and name")
+
+    @model_validator(mode="after")
+    def _has_evidence(self) -> Variant:
+        for field in ("kernel_source", "storage_source"):
+            if not EVIDENCE.fullmatch(getattr(self, field)):
+                raise ValueError(f"'{getattr(self, field)}' is no evidence for {field.removesuffix('_source')}")
+        return self
+
+    def own_cell(self, label: str) -> Cell | None:
+        """What differs from the method's cell of that name."""
+        cells: tuple[tuple[str, Cell], ...] = (*self.hardware.items(), *self.features.items())
+        return next((cell for name, cell in cells if name == label), None)
+
+
+class Trap(Strict):
+    """Something that goes wrong without an error; the notebook's cell tagged ``trap:<id>`` shows it happen."""
+
+    id: Annotated[str, Field(pattern=r"^[a-z0-9-]+$")]
+    do: str = Field(description="what you do")
+    expect: str = Field(description="what you expect of it")
+    get: str = Field(description="what you get")
+    notice: str = Field(description="how to notice")
+    avoid: str = Field(description="how to avoid it")
+
+
+class Method(Strict):
+    """The front matter of ``docs/methods/<name>.md``."""
+
+    title: str
+    description: Annotated[str, Field(max_length=160, description="one sentence for search engines")]
+    group: Group
+    use_case: str = Field(description="what to take it for, in the words of the guide's table")
+    bits: list[int] = Field(description="weight widths it offers, widest first")
+    calibration: Literal["none", "needed", "made elsewhere"]
+    notebooks: list[str] = Field(description="notebooks that prove it, the main one first; none where nothing of it was run")
+    transformers: InTransformers
+    library: Library | None = Field(default=None, description="null where Transformers has all the code")
+    hardware: Hardware
+    features: Features
+    pros: list[str]
+    cons: list[str]
+    variants: list[Variant] = Field(default=[], description="the ways to use it, the one to take first at the head")
+    traps: list[Trap] = Field(default=[])
+    names: list[str] = Field(
+        default=[], description="dotted names of the method's own library that the prose uses; a proof's environment has them"
+    )
+    licence: str
+    links: list[Link]
+
+    def cells(self) -> dict[str, Cell]:
+        """Hardware and features by name."""
+        return dict(self.hardware) | dict(self.features)
+
+
+def front_matter(path: str, text: str) -> dict[str, Any]:
+    """The YAML between the two ``---`` lines at the head of a page."""
+    if not text.startswith("---\n") or "\n---\n" not in text[4:]:
+        raise GuideError(f"{path} has no front matter (the facts between two lines of '---').")
+    try:
+        found: dict[str, Any] = yaml.load(text[4 : text.index("\n---\n", 4)], YAML_LOADER)
+        return found
+    except yaml.YAMLError as error:
+        raise GuideError(f"The front matter of {path} is not valid YAML: {' '.join(str(error).split())}.") from error
+
+
+@lru_cache(maxsize=512)
+def parse_method(name: str, text: str) -> Method:
+    """The facts of the page ``docs/methods/<name>.md`` of this text; raises GuideError with the file and the wrong field."""
+    path = f"docs/methods/{name}.md"
+    try:
+        return Method.model_validate(front_matter(path, text))
+    except ValidationError as error:
+        raise GuideError(f"In the front matter of {path}, {first_fault(error)}.") from error

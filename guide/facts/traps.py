@@ -1,0 +1,76 @@
+"""Traps: the cells of notebooks that show a fault happen, as scripts that stand alone and can be sent upstream."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from nbformat import NotebookNode
+
+from guide.facts.guide import Guide
+from guide.facts.method import Trap
+from guide.facts.proof import State
+from guide.notebooks.build import tags
+from guide.notebooks.script import Script
+from guide.project import GuideError
+
+TAG = "trap:"
+
+
+@dataclass(frozen=True)
+class ShownTrap:
+    """A trap of a method, with the notebook and the cell that show it."""
+
+    method: str
+    trap: Trap
+    script: Script
+    code: str
+    printed: str | None  # by the cell in the proof of today's code that the pages show; None where there is none
+    standalone: str  # a script that shows the fault with nothing but the pinned packages: pip, uv and pipx run it as it is
+
+
+def _cells(notebook: NotebookNode) -> dict[str, NotebookNode]:
+    """The trap cells of a notebook by the trap's id."""
+    return {tag.removeprefix(TAG): cell for cell in notebook.cells for tag in tags(cell) if tag.startswith(TAG)}
+
+
+def _standalone(script: Script, code: str, known_fault: str) -> str:
+    pins = "".join(f'#   "{pin}",\n' for pin in script.head.dependencies)
+    head = f'# /// script\n# requires-python = "{script.head.requires_python}"\n# dependencies = [\n{pins}# ]\n# ///\n'
+    if script.head.guide.unwanted:
+        head += f"# Before running: pip uninstall --yes {' '.join(script.head.guide.unwanted)}\n"
+    return f"{head}{known_fault}\n\n{code}\n"
+
+
+def _printed(guide: Guide, script: Script, trap: str) -> str | None:
+    best = guide.best(script.name)
+    if not best or best.state is not State.PROVEN:
+        return None
+    outputs = _cells(best.notebook)[trap].get("outputs", [])
+    return "".join(output["text"] for output in outputs if output.get("name") == "stdout").strip()
+
+
+def shown_traps(guide: Guide, name: str) -> list[ShownTrap]:
+    """The traps of a method in the order of its facts; raises GuideError if facts and notebooks disagree."""
+    page, method = f"docs/methods/{name}.md", guide.methods[name]
+    cells: dict[str, tuple[Script, str]] = {}
+    for script in (guide.scripts[notebook] for notebook in method.notebooks):
+        for trap_id, cell in _cells(guide.notebooks[script.name]).items():
+            if trap_id in cells:
+                raise GuideError(f"Two cells of {script.path} and its fellows are tagged 'trap:{trap_id}'.")
+            cells[trap_id] = (script, cell.source)
+    described = {trap.id for trap in method.traps}
+    if missing := described - set(cells):
+        raise GuideError(f"{page} describes the trap '{min(missing)}', but no cell is tagged 'trap:{min(missing)}'.")
+    if extra := set(cells) - described:
+        path = cells[min(extra)][0].path
+        raise GuideError(f"{path} has a cell tagged 'trap:{min(extra)}', which the front matter of {page} does not describe.")
+    return [
+        ShownTrap(name, trap, script, code, _printed(guide, script, trap.id),
+                  _standalone(script, code, guide.shared["known_fault"]))
+        for trap in method.traps for script, code in [cells[trap.id]]
+    ]  # fmt: skip
+
+
+def all_traps(guide: Guide) -> list[ShownTrap]:
+    """The traps of all methods."""
+    return [shown for name in guide.methods for shown in shown_traps(guide, name)]

@@ -1,0 +1,40 @@
+"""``python -m guide.library``: compare the guide with the installed Transformers, or report what changed in the newest."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from guide.facts.load import load
+from guide.library.check import check, installed
+from guide.library.newest import report
+from guide.project import GuideError, Project
+
+
+def main(arguments: Sequence[str] | None = None, project: Project | None = None) -> None:
+    """The command; each disagreement is a line, and any ends it with 1."""
+    parser = argparse.ArgumentParser(prog="nox -s drift --", description="Compare the guide with the library it describes.")
+    parser.add_argument("--latest", action="store_true", help="report what changed in the newest releases since the pins")
+    parser.add_argument("--fail", action="store_true", help="with --latest: exit with 1 if anything changed")
+    given = parser.parse_args(arguments)
+    try:
+        guide = load(project or Project.here())
+        if given.latest:
+            text = report(guide)
+            print(text)
+            sys.exit(1 if given.fail and "\n- " in text else 0)
+        library = installed(guide)
+        faults = check(guide, library)
+    except GuideError as error:
+        sys.exit(str(error))
+    for fault in faults:
+        print(fault)
+    if faults:
+        sys.exit(f"{len(faults)} disagreement{'s' if len(faults) > 1 else ''} with {library.release}.")
+    keys = f"{len(library.entries)} of {len(library.entries)} keys"
+    print(f"The guide agrees with {library.release}: {keys}, their checks, flags and arguments, and its prose's names.")
+
+
+if __name__ == "__main__":
+    main()

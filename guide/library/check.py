@@ -1,0 +1,206 @@
+"""Does the guide still say what the library says? Its front matter, code and prose beside a description of Transformers."""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import json
+import re
+import sys
+from collections.abc import Iterable, Iterator
+from functools import lru_cache
+from importlib.util import find_spec
+
+from guide.facts import method as models
+from guide.facts.guide import Guide
+from guide.facts.method import Answer, Cell, Method
+from guide.guest.arguments import is_there, keywords
+from guide.guest.registry import Description, Entry, describe, names_in
+from guide.project import GuideError
+
+FLAGS = {"save_and_reload": "is_serializable", "peft": "is_trainable", "torch_compile": "is_compileable"}
+DEVICE_CELLS = {"cpu": None, "intel_gpu": "xpu", "apple": "mps"}  # AMD's GPUs answer as cuda
+FENCE = re.compile(r"^```python\n(.*?)^```", re.DOTALL | re.MULTILINE)
+ANY_FENCE = re.compile(r"^```.*?^```", re.DOTALL | re.MULTILINE)
+CODE = re.compile(r"`([^`\n]+)`")
+INCLUDED = re.compile(r"^\s*--8<--.*", re.MULTILINE)
+# In code style: a name, perhaps dotted, but not a file of Python; a call of one; an argument with its value.
+NAMED = re.compile(r"(?!\w+\.py$)(?P<name>[A-Za-z_][\w.]*)(\(.*\))?|(?P<argument>[A-Za-z_]\w*)=.+")
+
+
+def installed(guide: Guide) -> Description:
+    """The Transformers of this interpreter, as far as the guide speaks of it; raises GuideError where there is none."""
+    if find_spec("transformers") is None:
+        raise GuideError("Transformers is not installed here. Run nox -s drift, which installs the pinned one.")
+    return describe(classes_used(guide))
+
+
+def check(guide: Guide, library: Description) -> list[str]:
+    """Every disagreement between the guide and a Transformers, a sentence with file and field; empty if there is none."""
+    faults = list(uncovered_keys(guide, library))
+    for name, method in guide.methods.items():
+        own = [library.entries[key] for key in method.transformers.keys if key in library.entries]
+        if own:
+            found = (*wrong_checks(method, own, library.release), *wrong_cells(method, own, library.release))
+            faults += [f"docs/methods/{name}.md: {text}" for text in found]
+    return list(dict.fromkeys([*faults, *wrong_arguments(guide, library), *unknown_names(guide, library)]))
+
+
+def uncovered_keys(guide: Guide, library: Description) -> Iterator[str]:
+    """Keys of the registry that no page has, that two have, or that are gone."""
+    pages: dict[str, list[str]] = {}
+    for name, method in guide.methods.items():
+        for key in method.transformers.keys:
+            pages.setdefault(key, []).append(f"docs/methods/{name}.md")
+    for key in library.entries:
+        if key not in pages:
+            yield f"docs/methods: no page has '{key}' of {library.release} under transformers.keys. Write its page."
+    for key, named in pages.items():
+        if key not in library.entries:
+            text = f"transformers.keys has '{key}', which {library.release} does not know"
+            yield f"{named[0]}: {text}. Correct it, or take it out."
+        if len(named) > 1:
+            yield f"{' and '.join(named)}: both have '{key}' under transformers.keys. Leave it to one of them."
+
+
+def wrong_checks(method: Method, entries: list[Entry], release: str) -> Iterator[str]:
+    """Packages, lowest versions and devices that the library's check of the environment asks for."""
+    asked = {package: lowest for entry in entries for package, lowest in entry.packages.items()}
+    said = method.transformers.packages
+    for package in sorted(asked.keys() | said.keys()):
+        if package not in asked:
+            yield f"transformers.packages has '{package}', which {release} does not ask for. Take it out."
+        elif package not in said:
+            yield f"transformers.packages lacks '{package}', which {release} asks for ({asked[package] or 'any version'})."
+        elif said[package] != asked[package]:
+            yield (
+                f"transformers.packages.{package} is {said[package] or 'null'}, but the lowest version that passes the check "
+                f"of {release} is {asked[package] or 'not set (null)'}."
+            )
+    devices = sorted({device for entry in entries for device in entry.raises_without})
+    named = sorted(method.transformers.raises_without)
+    if devices != named:
+        yield f"transformers.raises_without is {named}, but {release} raises without one of {devices}."
+
+
+def wrong_cells(method: Method, entries: list[Entry], release: str) -> Iterator[str]:
+    """Cells that say other than the library's flags and device rules, or that explain a difference that is none."""
+    features, hardware, quantizer = dict(method.features), dict(method.hardware), entries[0].quantizer
+    for name, flag_name in FLAGS.items():
+        flags = {entry.flags[flag_name] for entry in entries}
+        flag = flags.pop() if len(flags) == 1 else "the key"
+        yield from _compared(f"features.{name}", features[name], flag, f"{flag_name} of {quantizer}, {release}")
+    flag = "yes" if all(entry.quantizes_on_load for entry in entries) else "no"
+    source = f"get_quantize_ops and requires_calibration of {quantizer}, {release}"
+    yield from _compared("features.quantize_on_load", features["quantize_on_load"], flag, source)
+    if method.calibration == "none" and all(entry.requires_calibration for entry in entries):
+        yield f"calibration is 'none', but requires_calibration of {quantizer} is True in {release}."
+    needed = method.transformers.raises_without
+    for name, device in DEVICE_CELLS.items():
+        if needed and device not in needed:
+            yield from _compared(f"hardware.{name}", hardware[name], "no", f"the check of the environment, {release}")
+    nvidia = method.hardware.nvidia
+    named = sorted({capability for entry in entries for capability in entry.capabilities})
+    if named and named != [nvidia.capability] and not nvidia.differs:
+        yield (
+            f"hardware.nvidia.capability is {nvidia.capability or 'null'}, but {release} asks for {', '.join(named)}. "
+            "Correct it, or say why under 'differs'."
+        )
+
+
+def _compared(field: str, cell: Cell, flag: str, source: str) -> Iterator[str]:
+    """A cell beside a flag: one that depends asks for a note, a difference for a reason, no difference for none."""
+    opposite = {Answer.YES: "no", Answer.NO: "yes", Answer.UNVERIFIED: None}[cell.answer]
+    if flag not in ("yes", "no"):
+        if not cell.note:
+            yield f"{field} needs a note: {source}, depends on {flag}."
+    elif flag == opposite and not cell.differs:
+        yield f"{field}.answer is '{cell.answer}', but {source}, says '{flag}'. Correct it, or say why under 'differs'."
+    elif flag != opposite and cell.differs:
+        yield f"{field}.differs explains a difference, but {source}, says '{flag}' too. Take it out."
+
+
+@lru_cache(maxsize=1024)
+def parsed(path: str, text: str) -> ast.Module:
+    """A file of code; raises GuideError naming the line that is no Python."""
+    try:
+        return ast.parse(text)
+    except SyntaxError as error:
+        raise GuideError(f"{path}, line {error.lineno}, is no Python: {error.msg}.") from error
+
+
+def said_once(path: str, found: Iterable[tuple[int, str]]) -> Iterator[str]:
+    """Sentences about lines of a file, each once: with its first line at the head and the others at its end."""
+    lines: dict[str, list[int]] = {}
+    for line, sentence in sorted(found):
+        lines.setdefault(sentence, []).append(line)
+    for sentence, (first, *others) in lines.items():
+        again = ", ".join(str(line) for line in dict.fromkeys(others) if line != first)
+        yield f"{path}:{first}: {sentence}{f' (again in line {again})' if again else ''}."
+
+
+def code_files(guide: Guide) -> dict[str, ast.Module]:
+    """Every script, shared module and maker, by its path in the repository."""
+    texts = {script.path: script.text for script in guide.scripts.values()}
+    texts |= {f"snippets/shared/{name}.py": text for name, text in guide.shared.items()}
+    texts |= {f"models/checkpoints/{name}.py": text for name, text in guide.makers.items()}
+    return {path: parsed(path, text) for path, text in texts.items()}
+
+
+def classes_used(guide: Guide) -> tuple[str, ...]:
+    """The configuration classes of Transformers that code calls with keywords, by dotted name."""
+    found = {keyword.called for tree in code_files(guide).values() for keyword in keywords(tree)}
+    return tuple(sorted(name for name in found if name.startswith("transformers.") and name.endswith("Config")))
+
+
+def wrong_arguments(guide: Guide, library: Description) -> Iterator[str]:
+    """Arguments of configuration classes, in code and pages, that are in no signature: most classes swallow them."""
+    for path, tree in code_files(guide).items():
+        used = [one for one in keywords(tree) if one.called in library.signatures]
+        found = [one for one in used if one.argument not in library.signatures[one.called]]
+        yield from said_once(path, [(one.line, f"{one.fault} in {library.release}") for one in found])
+    signatures = {entry.config: set(entry.arguments) for entry in library.entries.values()}
+    for name, text in guide.pages.items():
+        for source in [*FENCE.findall(text), *CODE.findall(ANY_FENCE.sub("", text))]:
+            try:
+                tree = ast.parse(INCLUDED.sub("", source))
+            except SyntaxError:
+                continue  # not Python: a name of a file, a command
+            for one in keywords(tree):
+                known = signatures.get(one.called.rpartition(".")[2], set())
+                if known - {"kwargs"} and one.argument not in known:
+                    yield f"docs/{name}: {one.fault} in {library.release}."
+
+
+def unknown_names(guide: Guide, library: Description) -> Iterator[str]:
+    """Names in code style, in the pages' prose, that neither Transformers nor code of the guide nor a recorded run has."""
+    facts = [thing for thing in vars(models).values() if isinstance(thing, type) and hasattr(thing, "model_fields")]
+    known = library.names.union(
+        *(names_in(tree) for tree in code_files(guide).values()),
+        *(model.model_fields for model in facts),  # the front matter's names
+        (name.rpartition(".")[2] for method in guide.methods.values() for name in method.names),
+    )
+    for page, text in guide.pages.items():
+        method = guide.methods.get(page.removeprefix("methods/").removesuffix(".md")) if page.startswith("methods/") else None
+        shown = known | recorded_names(guide, method.notebooks if method else [])
+        for code in dict.fromkeys(CODE.findall(ANY_FENCE.sub("", text))):
+            form = NAMED.fullmatch(code)
+            if form and (form["name"] or form["argument"]).rpartition(".")[2] not in shown and not _in_python(code):
+                yield (
+                    f"docs/{page}: `{code}` is not in {library.release}, in no script and in no recorded run. Correct it, or "
+                    "list it under 'names' if the method's own library has it."
+                )
+
+
+def recorded_names(guide: Guide, notebooks: list[str]) -> set[str]:
+    """Words in the recorded runs of some notebooks: in what they say of a library, and in what it printed."""
+    runs = [run.notebook for name in notebooks for run in guide.proofs[name]]
+    texts = json.dumps([[cell.source, cell.get("outputs")] for run in runs for cell in run.cells])
+    return set(re.findall(r"[A-Za-z_]\w+", texts.replace("\\n", " ")))  # JSON's sign for the end of a line
+
+
+def _in_python(code: str) -> bool:
+    """Whether the standard library has a name such as ``sys.exit``."""
+    name = code.partition("(")[0]
+    top, dot, _ = name.partition(".")
+    return hasattr(builtins, name) or (top in sys.stdlib_module_names and (not dot or is_there(name)))

@@ -1,0 +1,1 @@
+"""Wheels for a machine without a network: uv says which ones it lacks, pip fetches them."""

@@ -1,0 +1,84 @@
+"""What can go wrong when a notebook runs: a class for each cause, and one sentence on what to do about it."""
+
+from __future__ import annotations
+
+import re
+
+from nbformat import NotebookNode
+
+from guide.facts.proof import Failure
+
+ADVICE = {
+    "out of memory": "Run it on a machine with more memory, or take a smaller model in the script.",
+    "dead kernel": "The process died without a Python error: look for a crash in compiled code, or for the system's "
+    "out-of-memory killer.",
+    "timeout": "Something hangs, or the machine is slow: raise 'minutes' in the script's head if it is real work.",
+    "missing package": "Add it to the dependencies in the script's head; with --no-install, install it first (nox -s wheels).",
+    "hub unreachable": "The model hub did not answer: check the network, or leave --hub out to use the stand-in.",
+    "wrong hardware": "Run it on a machine that has what 'needs' in the script's head asks for.",
+    "assertion": "The outcome is not what the notebook says: mend the script, or its claim.",
+    "unknown argument": "The library would ignore it or refuse it: mend the script.",
+    "weak check": "Without quantization this cell must fail: tighten its assertions.",
+    "installation": "pip could not make the environment: check the pins in the script's head.",
+    "error": "Mend the script, or report the fault to the library.",
+}
+
+BY_EXCEPTION = {
+    "OutOfMemoryError": "out of memory",
+    "MemoryError": "out of memory",
+    "ModuleNotFoundError": "missing package",
+    "ImportError": "missing package",
+    "PackageNotFoundError": "missing package",
+    "WrongHardware": "wrong hardware",
+    "AssertionError": "assertion",
+    "LocalEntryNotFoundError": "hub unreachable",
+    "OfflineModeIsEnabled": "hub unreachable",
+    "ConnectError": "hub unreachable",
+    "ConnectionError": "hub unreachable",
+    "ConnectTimeout": "hub unreachable",
+}
+BY_TEXT = (
+    (r"out of memory|DefaultCPUAllocator: can't allocate", "out of memory"),
+    (r"couldn't connect to|[Cc]annot find the requested files in the (local|disk) cache|HF_HUB_OFFLINE", "hub unreachable"),
+)
+ANSI = re.compile(r"\x1b\[[0-9;]*m")
+
+
+class Failed(Exception):
+    """A step of a proof failed, and the steps after it have no meaning."""
+
+    def __init__(self, kind: str, message: str, cell: int | None = None):
+        self.failure = Failure(kind=kind, message=message, cell=cell)
+        super().__init__(message)
+
+
+def classify(exception: str, message: str) -> str:
+    """The class of a Python exception, by its name, else by its text."""
+    by_text = next((kind for pattern, kind in BY_TEXT if re.search(pattern, message)), None)
+    return BY_EXCEPTION.get(exception) or by_text or "error"
+
+
+def from_notebook(notebook: NotebookNode) -> Failure | None:
+    """The first error that an executed notebook shows."""
+    for number, cell in enumerate(notebook.cells, start=1):
+        for output in cell.get("outputs", []):
+            if output.output_type == "error":
+                text = ANSI.sub("", output.evalue).strip()
+                if output.ename == "AssertionError" and not text:
+                    text = f"assertion failed: {failing_line(output) or cell.source.splitlines()[0]}"
+                first = f"{output.ename}: {text}" if output.ename not in ("AssertionError", "WrongHardware") else text
+                return Failure(kind=classify(output.ename, text), message=first[:600], cell=number)
+    return None
+
+
+def failing_line(output: NotebookNode) -> str | None:
+    """The line of the cell that a traceback points at."""
+    lines = ANSI.sub("", "\n".join(output.traceback)).splitlines()
+    marked = [re.sub(r"^-+> ?\d+ ", "", line).strip() for line in lines if re.match(r"^-+> ?\d+", line)]
+    return marked[0] if marked else None
+
+
+def paragraph(name: str, failure: Failure) -> str:
+    """One readable paragraph for a person at a terminal."""
+    place = f", cell {failure.cell}" if failure.cell else ""
+    return f"{name}: {failure.kind}{place}. {failure.message.rstrip('.')}. {ADVICE[failure.kind]}"

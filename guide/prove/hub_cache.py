@@ -1,0 +1,82 @@
+"""A Hugging Face cache that holds the reference model under the public ids a notebook asks for.
+
+With ``HF_HUB_OFFLINE=1`` an unmodified ``from_pretrained("ORG/NAME")`` then loads the stand-in. Nothing in a notebook
+knows about it; the proof does, and says so. A checkpoint that is published quantized is made from the reference model by a
+script of ``models/checkpoints/``, with the packages of the notebook that loads it.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import zipfile
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Literal
+
+from guide.notebooks.script import GuideTable
+from guide.project import GuideError, Project
+
+HELD_OUT = "heldout.txt"
+MODEL_FILES = ("config.json", "generation_config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json")
+
+# What stands in for each public data set: the file a notebook asks for, and the name of the text within it.
+TEXTS = {"ggml-org/ci": ("wikitext-2-raw-v1.zip", "wikitext-2-raw/wiki.test.raw")}
+
+Kind = Literal["models", "datasets"]
+
+
+def repository(cache: Path, kind: Kind, public_id: str) -> Path:
+    """The folder of one repository in a hub cache, the folder that ``HF_HUB_CACHE`` names."""
+    return cache / f"{kind}--{public_id.replace('/', '--')}"
+
+
+def snapshot(cache: Path, kind: Kind, public_id: str, revision: str) -> Path:
+    """Make the empty folder in which the cache below ``HF_HOME=cache`` keeps one revision, and name it ``main``."""
+    home = repository(cache / "hub", kind, public_id)
+    (home / "refs").mkdir(parents=True)
+    (home / "refs" / "main").write_text(revision)
+    folder = home / "snapshots" / revision
+    folder.mkdir(parents=True)
+    return folder
+
+
+def make_checkpoint(maker: Path, python: Path, model: Path, target: Path, public_id: str) -> None:
+    """Quantize the checkpoint ``model`` into the folder ``target`` with the script ``maker``, run by ``python``.
+
+    Raises GuideError with the last line that it printed if it fails.
+    """
+    command = [str(part) for part in (python, maker, model, target)]
+    with TemporaryDirectory() as work:
+        quiet = {**os.environ, "HF_HUB_OFFLINE": "1"}
+        done = subprocess.run(command, cwd=work, env=quiet, capture_output=True, text=True, check=False)
+    if done.returncode:
+        last = (done.stderr.strip().splitlines() or ["no message"])[-1]
+        raise GuideError(f"models/checkpoints/{maker.name} could not make the stand-in for {public_id}: {last[:400]}")
+
+
+def fill(project: Project, stand_in: str, cache: Path, python: Path, table: GuideTable) -> dict[str, str]:
+    """Make ``cache`` anew with the stand-in, of digest ``stand_in``, under all ids that a script's head names.
+
+    Returns the environment variables that select it. The interpreter ``python`` makes the quantized checkpoints; raises
+    GuideError if one fails.
+    """
+    revision = stand_in[:40]
+    shutil.rmtree(cache, ignore_errors=True)
+    for public_id, maker in table.checkpoints.items():
+        target = snapshot(cache, "models", public_id, revision)
+        make_checkpoint(project.makers / f"{maker}.py", python, project.reference, target, public_id)
+    for public_id in table.models:
+        target = snapshot(cache, "models", public_id, revision)
+        for name in MODEL_FILES:
+            shutil.copyfile(project.reference / name, target / name)
+    for public_id in table.texts:
+        if public_id not in TEXTS:
+            raise GuideError(
+                f"No stand-in is known for the data set '{public_id}': add it to TEXTS in guide/prove/hub_cache.py."
+            )
+        file_name, member = TEXTS[public_id]
+        with zipfile.ZipFile(snapshot(cache, "datasets", public_id, revision) / file_name, "w") as archive:
+            archive.write(project.reference / HELD_OUT, member)
+    return {"HF_HOME": str(cache), "HF_HUB_OFFLINE": "1"}

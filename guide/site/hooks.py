@@ -1,0 +1,93 @@
+"""MkDocs' hooks: stage the site before each build, and what its theme and mkdocs-jupyter leave to do afterwards."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import pygments.token
+from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.exceptions import PluginError
+from mkdocs.livereload import LiveReloadServer
+from mkdocs.plugins import get_plugin_logger
+from mkdocs.structure.nav import Navigation
+from mkdocs.structure.pages import Page
+from mkdocs_jupyter.config import settings
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # mkdocs loads a hook by its path
+
+from guide.facts.load import load
+from guide.project import GuideError, Project
+from guide.site import links, stage
+from guide.site.render import TEMPLATES
+
+END_OF_NOTEBOOK = "<!-- end of the notebook -->"  # of our template; mkdocs-jupyter adds a style sheet after it
+INDENTED = re.compile(r"\s*\n\s*")
+log = get_plugin_logger("guide")
+
+# mkdocs-jupyter's setting of where its templates are: ours make a notebook plain content of the theme, without 574 kB of CSS.
+settings.templates_dir = str(TEMPLATES)
+for plain in (pygments.token.Name, pygments.token.Operator, pygments.token.Punctuation, pygments.token.Whitespace):
+    pygments.token.STANDARD_TYPES[plain] = ""  # the theme's colours do not tell them from plain text: a third less to load
+
+
+def on_config(config: MkDocsConfig) -> MkDocsConfig:
+    """Stage the site, and build from there. Addresses come from the repository's, so that a fork gets its own.
+
+    ``repo_url`` stays unset: with it every page would ask GitHub for a star count.
+    """
+    project = Project.here()
+    staged = project.build / "site"
+    try:
+        guide = load(project)
+        stage.stage(guide, staged)
+    except GuideError as error:
+        raise PluginError(str(error)) from error
+    config.docs_dir = str(staged)
+    config.nav = stage.navigation(guide, config.nav or [])
+    config.edit_uri_template = f"https://github.com/{project.repository}/edit/main/docs/{{path}}"
+    owner, _, name = project.repository.partition("/")
+    if not config.site_url and "GITHUB_REPOSITORY" in os.environ:
+        config.site_url = f"https://{owner}.github.io/{name}/"
+    template = b"".join(path.read_bytes() for path in sorted(TEMPLATES.glob("mkdocs_*/*")))
+    cache = (
+        project.build / f"mkdocs-jupyter-{sha256(template).hexdigest()[:12]}"
+    )  # what it rendered by another template is not ours
+    config.plugins["mkdocs-jupyter"].config["cache_dir"] = str(cache)
+    return config
+
+
+def on_serve(server: LiveReloadServer, config: MkDocsConfig, builder: Any) -> LiveReloadServer:
+    """What is staged is not watched: what it is made from is, in mkdocs.yml."""
+    server.unwatch(config.docs_dir)
+    return server
+
+
+def on_page_content(html: str, page: Page, **_: Any) -> str:
+    """A notebook without the style sheet that mkdocs-jupyter adds to it."""
+    return html.partition(END_OF_NOTEBOOK)[0]
+
+
+def on_page_context(context: dict[str, Any], page: Page, config: MkDocsConfig, nav: Navigation) -> dict[str, Any]:
+    """A notebook is edited in its script."""
+    source = Path(page.file.src_uri)
+    if source.suffix == ".ipynb":
+        page.edit_url = f"https://github.com/{Project.here().repository}/edit/main/snippets/{source.stem}.py"
+    return context
+
+
+def on_post_page(output: str, page: Page, config: MkDocsConfig) -> str:
+    """A page without the theme's own indentation, a fifth of a notebook page; the content is left as it is."""
+    before, article, rest = output.partition("<article")
+    content, end, after = rest.partition("</article")
+    return "".join((INDENTED.sub("\n", before), article, content, end, INDENTED.sub("\n", after)))
+
+
+def on_post_build(config: MkDocsConfig) -> None:
+    """Dead links are warnings, which --strict counts."""
+    for sentence in links.dead_links(Path(config.site_dir)):
+        log.warning(sentence)

@@ -1,0 +1,66 @@
+"""A folder served to a browser on this machine, as it would be published."""
+
+from __future__ import annotations
+
+import functools
+import http.server
+import json
+import re
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import BytesIO
+from pathlib import Path
+
+PHONE, DESKTOP = {"width": 390, "height": 844}, {"width": 1280, "height": 900}  # windows of a browser
+
+
+class _Handler(http.server.SimpleHTTPRequestHandler):
+    """Quiet, and with two files of a site changed on their way, see ``serve``."""
+
+    protocol_version = "HTTP/1.1"  # connections are kept
+
+    def __init__(self, *arguments, searched: bool, **options) -> None:
+        self.searched = searched
+        super().__init__(*arguments, **options)
+
+    def log_message(self, *_) -> None:
+        pass
+
+    def send_head(self):
+        path = Path(self.translate_path(self.path))
+        if path.name == "sitemap.xml" and path.is_file():
+            return self.send_text(self.own_addresses(path.read_text(encoding="utf-8")), "application/xml")
+        if path.name == "search_index.json" and path.is_file() and not self.searched:
+            return self.send_text(json.dumps(json.loads(path.read_text(encoding="utf-8")) | {"docs": []}), "application/json")
+        return super().send_head()
+
+    def own_addresses(self, sitemap: str) -> str:
+        home = min(re.findall("<loc>(.*?)</loc>", sitemap), key=len)
+        return sitemap.replace(f"<loc>{home}", f"<loc>http://127.0.0.1:{self.server.server_address[1]}/")
+
+    def send_text(self, text: str, kind: str) -> BytesIO:
+        content = text.encode()
+        self.send_response(200)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        return BytesIO(content)
+
+
+@contextmanager
+def serve(folder: Path, searched: bool = False) -> Iterator[str]:
+    """The URL under which a folder can be read until the end of the block.
+
+    A sitemap names this server's addresses, whatever the site was built for: Material for MkDocs changes pages without
+    reloading only if the page is in it, port included. Unless it is to be ``searched``, the site's search index is empty: to
+    take it in costs each page that is opened as much as all else together.
+    """
+    handler = functools.partial(_Handler, directory=str(folder), searched=searched)
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}/"
+    finally:
+        server.shutdown()
+        server.server_close()

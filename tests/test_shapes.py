@@ -1,0 +1,212 @@
+"""What the page and Python read from a config.json: against the models that Transformers built, and against each other."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from serving import serve
+
+from guide.calculator import shapes
+from guide.project import GuideError, Project
+
+PROJECT = Project.here()
+WHOLE = json.loads(PROJECT.architectures.read_text(encoding="utf-8"))
+FAMILIES, REFUSED = WHOLE["families"], WHOLE["refused"]
+PRESETS = {preset["id"]: preset for preset in WHOLE["presets"]}
+VECTORS = json.loads((PROJECT.tests / "architecture_vectors.json").read_text(encoding="utf-8"))
+SMALL = {"model_type": "qwen3", "hidden_size": 64, "num_hidden_layers": 2}
+
+# A text that must be refused, and what its sentence must say.
+BAD = {
+    "no JSON": ("{hidden_size: 4}", "not JSON"),
+    "cut off": (json.dumps(SMALL)[:-1], "not JSON"),
+    "a list": ("[1, 2]", "no object"),
+    "a number": ("7", "no object"),
+    "empty": ("", "not JSON"),
+    "no model_type": ("{}", "no model_type"),
+    "model_type is no text": ('{"model_type": 3}', "no model_type"),
+    "unknown": ('{"model_type": "rwkv"}', "rwkv is not among the"),
+    "unknown inside": ('{"model_type": "a", "text_config": {"model_type": "b"}}', "b is not among the"),
+    "named as a method of objects": ('{"model_type": "constructor"}', "constructor is not among the"),
+    "no layers": (json.dumps({**SMALL, "num_hidden_layers": None}), "lacks num_hidden_layers"),
+    "no width": ('{"model_type": "llama", "num_hidden_layers": 2}', "lacks hidden_size"),
+    "negative": (json.dumps({**SMALL, "hidden_size": -64}), "hidden_size is -64; it must be a whole number from 1"),
+    "zero": (json.dumps({**SMALL, "vocab_size": 0}), "vocab_size is 0; it must be a whole number from 1"),
+    "fraction": (json.dumps({**SMALL, "hidden_size": 64.5}), "hidden_size is 64.5; it must be a whole number"),
+    "text for a number": (json.dumps({**SMALL, "hidden_size": "64"}), 'hidden_size is "64"; it must be a whole number'),
+    "truth for a number": (json.dumps({**SMALL, "hidden_size": True}), "hidden_size is true; it must be a whole number"),
+    "a list for a number": (json.dumps({**SMALL, "hidden_size": [64, 65]}), "hidden_size is [64,65]; it must be"),
+    "infinite": ('{"model_type": "qwen3", "num_hidden_layers": 2, "hidden_size": Infinity}', "not JSON"),
+    "too deep": ("[" * 100_000, "not JSON"),
+    "no ASCII": (json.dumps({**SMALL, "hidden_size": "größer"}, ensure_ascii=False), 'hidden_size is "größer"; it must be'),
+    "absurd": (json.dumps({**SMALL, "hidden_size": 10**9}), "hidden_size is 1000000000; it must be a whole number"),
+    "absurd layers": (json.dumps({**SMALL, "num_hidden_layers": 10_001}), "num_hidden_layers is 10001; it must be a whole"),
+    "a number for true": (json.dumps({**SMALL, "attention_bias": 1}), "attention_bias is 1; it must be true or false"),
+    "a width below its heads": ('{"model_type": "llama", "num_hidden_layers": 2, "hidden_size": 8}', "lacks head_dim"),
+    "layer_types too short": (
+        json.dumps({"model_type": "gpt_oss", "hidden_size": 64, "num_hidden_layers": 2, "layer_types": ["full_attention"]}),
+        "layer_types must be a list with one entry for each",
+    ),
+    "strange layer": (
+        json.dumps({"model_type": "gpt_oss", "hidden_size": 64, "num_hidden_layers": 1, "layer_types": ["mamba"]}),
+        'layer_types has "mamba"; known for gpt_oss are',
+    ),
+}
+
+
+def read(config: dict) -> shapes.Read:
+    return shapes.read_config(json.dumps(config), FAMILIES, REFUSED)
+
+
+def problem(text: str, families: dict = FAMILIES, refused: dict = REFUSED) -> str:
+    """The sentence with which a text is refused."""
+    with pytest.raises(GuideError) as raised:
+        shapes.read_config(text, families, refused)
+    return str(raised.value)
+
+
+def figures(config: dict) -> dict:
+    """What stands in the test vectors of a preset, evaluated."""
+    found = read(config)
+    family, values = found["family"], found["config"]
+    tensors = shapes.tensors(family, values)
+    parts: dict[str, int] = {}
+    for one in tensors:
+        parts[one["part"]] = parts.get(one["part"], 0) + one["rows"] * one["columns"] * one["count"]
+    caches = {key: shapes.cache(family, values, *map(int, key.split())) for key in next(iter(VECTORS.values()))["cache"]}
+    return {"parameters": shapes.parameter_count(tensors), "parts": dict(sorted(parts.items())), "cache": caches}
+
+
+def test_the_presets_are_what_the_page_promises():
+    assert len(PRESETS) >= 25
+    assert set(PRESETS) == set(VECTORS)
+    sizes = sorted(preset["parameters"] for preset in PRESETS.values())
+    assert sizes[0] < 0.6e9
+    assert sizes[-1] > 600e9
+    assert {part for vector in VECTORS.values() for part in vector["parts"]} == {
+        "embedding", "head", "linear", "experts", "router", "norm", "other"}  # fmt: skip
+    assert any("head" not in vector["parts"] for vector in VECTORS.values()), "none has tied embeddings"
+    assert any("experts" not in vector["parts"] for vector in VECTORS.values()), "none is dense"
+    caches = [entry for preset in PRESETS.values() for entry in read(preset["config"])["family"]["cache"]]
+    assert any("window" in entry for entry in caches)
+    assert any("kv_lora_rank" in entry.get("per_token", "") for entry in caches)
+    assert any("states" in entry for entry in caches)
+
+
+def test_each_preset_names_where_its_config_was_read():
+    sources = json.loads((PROJECT.configs / "sources.json").read_text(encoding="utf-8"))
+    for name, preset in PRESETS.items():
+        assert preset["source"] == sources[name]["source"]
+        config = json.loads((PROJECT.configs / f"{name}.json").read_text(encoding="utf-8"))
+        assert preset["config"] == config, "stale: run nox -s architectures"
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_a_preset_has_the_parameters_that_transformers_built(name):
+    assert figures(PRESETS[name]["config"]) == VECTORS[name]
+    assert PRESETS[name]["parameters"] == VECTORS[name]["parameters"]
+
+
+@pytest.mark.parametrize(("text", "part"), BAD.values(), ids=BAD)
+def test_a_bad_config_gets_one_sentence(text, part):
+    sentence = problem(text)
+    assert part in sentence
+    assert sentence.endswith(".")
+
+
+def test_a_field_that_was_not_probed_is_refused_by_name():
+    families = {"qwen3": {**FAMILIES["qwen3"], "fixed": {"double_width": [False]}}}
+    assert shapes.read_config(json.dumps({**SMALL, "double_width": False}), families)["model_type"] == "qwen3"
+    sentence = problem(json.dumps({**SMALL, "double_width": True}), families)
+    assert sentence == "The config sets double_width to true; the shapes of qwen3 are known only for false."
+
+
+def test_a_refused_architecture_says_why():
+    refused = {"strange": "a dimension is no polynomial"}
+    assert "a dimension is no polynomial" in problem('{"model_type": "strange"}', refused=refused)
+
+
+def test_notes_tell_what_was_assumed():
+    qwen = PRESETS["qwen3-0.6b"]["config"]
+    assert read(qwen)["notes"] == []
+    assert "quantization_config" in read({**qwen, "quantization_config": {"bits": 4}})["notes"][0]
+    inside = read({"model_type": "some_vision_model", "tie_word_embeddings": True, "text_config": SMALL})
+    assert "text_config, qwen3" in inside["notes"][0]
+    assert inside["config"]["tie_word_embeddings"] is True
+    assert "head_dim = 128" in read(SMALL)["notes"][0]
+
+
+def test_every_window_is_a_field_of_the_config():
+    windows = [entry["window"] for family in FAMILIES.values() for entry in family["cache"] if "window" in entry]
+    assert windows
+    assert all(window.split("+")[0].isidentifier() for window in windows)
+
+
+def test_a_window_that_is_switched_off_costs_nothing():
+    config = {
+        **SMALL,
+        "num_hidden_layers": 4,
+        "max_window_layers": 1,
+        "sliding_window": 9,
+        "head_dim": 8,
+        "num_key_value_heads": 2,
+    }
+    whole, bounded = (read({**config, "use_sliding_window": on}) for on in (False, True))
+    assert shapes.cache(whole["family"], whole["config"], 100, 1)["elements"] == 4 * 100 * 32
+    assert shapes.cache(bounded["family"], bounded["config"], 100, 1)["elements"] == (100 + 3 * 8) * 32
+
+
+def test_a_longer_context_costs_nothing_beyond_a_window():
+    family = {"cache": [{"layers": ["all"], "per_token": "2*width", "window": "window+-1"}]}
+    config = {"num_hidden_layers": 3, "width": 5, "window": 9}
+    assert shapes.cache(family, config, 4, 2) == {"elements": 2 * 3 * 4 * 10, "constant_bytes": 0}
+    assert shapes.cache(family, config, 4000, 2) == {"elements": 2 * 3 * 8 * 10, "constant_bytes": 0}
+
+
+# The same in the browser
+
+
+@pytest.fixture(scope="module")
+def module(chromium):
+    """Calls ``body`` of an async JavaScript function with the module and an argument."""
+    with serve(PROJECT.assets) as url:
+        page = chromium.new_page()
+        page.goto(f"{url}architectures.json")
+        yield lambda body, argument: page.evaluate(
+            f"async argument => {{ const m = await import('/architecture.js'); {body} }}", argument
+        )
+        page.close()
+
+
+def test_the_page_reads_every_preset_as_python_does(module):
+    body = """
+        const {families, refused, configs, keys} = argument;
+        return configs.map((config) => {
+            const {model_type, config: values, notes} = m.readConfig(JSON.stringify(config), families, refused);
+            const family = families[model_type];
+            const tensors = m.tensors(family, values);
+            return {model_type, values, notes, tensors, parameters: m.parameterCount(tensors),
+                    cache: keys.map((key) => m.cache(family, values, ...key.split(" ").map(Number)))};
+        });"""
+    configs = [preset["config"] for preset in PRESETS.values()] + [SMALL]
+    keys = list(next(iter(VECTORS.values()))["cache"])
+    shown = module(body, {"families": FAMILIES, "refused": REFUSED, "configs": configs, "keys": keys})
+    for config, one in zip(configs, shown, strict=True):
+        mine = read(config)
+        tensors = shapes.tensors(mine["family"], mine["config"])
+        assert one == {
+            "model_type": mine["model_type"],
+            "values": mine["config"],
+            "notes": mine["notes"],
+            "tensors": tensors,
+            "parameters": shapes.parameter_count(tensors),
+            "cache": [shapes.cache(mine["family"], mine["config"], *map(int, key.split())) for key in keys],
+        }
+
+
+def test_the_page_refuses_with_the_same_sentences(module):
+    body = "return argument.texts.map((text) => m.readConfig(text, argument.families, argument.refused));"
+    texts = [text for text, _ in BAD.values()]
+    shown = module(body, {"families": FAMILIES, "refused": REFUSED, "texts": texts})
+    assert shown == [{"problem": problem(text)} for text in texts]

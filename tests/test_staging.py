@@ -1,0 +1,323 @@
+"""Staging: facts, marks, links and notebooks become a folder of pages; what is said when one of them is wrong."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import nbformat
+import pytest
+from mkdocs.commands.build import build
+from mkdocs.config import load_config
+
+from guide.facts.method import Group
+from guide.facts.proof import State
+from guide.facts.traps import all_traps
+from guide.project import GuideError
+from guide.site import links, stage
+from guide.site.marks import fill
+from guide.site.notebook_pages import shown, site_path
+from guide.site.urls import Links, url_of
+from guide.site.views.methods import LABELS
+
+PAGES = sorted((Path(__file__).resolve().parent.parent / "docs").rglob("*.md"))
+
+
+class Anywhere:
+    """Every path is a page."""
+
+    def __contains__(self, path: str) -> bool:
+        return True
+
+
+LINK = Links("x.md", Anywhere(), "owner/name")
+
+
+def filled(guide, text: str) -> str:
+    return fill(guide, text, "docs/x.md", LINK)
+
+
+def refused(planted) -> str:
+    """The sentence with which the planted project is refused, by loading or by staging."""
+    with pytest.raises(GuideError) as raised:
+        stage.files(planted.load())
+    sentence = str(raised.value)
+    assert "\n" not in sentence
+    return sentence
+
+
+def test_facts_are_read_for_every_method_page(guide):
+    assert list(guide.methods) == [path.stem for path in PAGES if path.parent.name == "methods"]
+    for method in guide.methods.values():
+        for name, cell in method.cells().items():
+            assert cell.source, name
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.stem)
+def test_pages_have_no_figure_typed_by_hand(path):
+    """Perplexities, ratios and speeds come from proofs: none stands in a page's own text."""
+    text = path.read_text(encoding="utf-8")
+    assert not re.search(r"perplexity (of |is )?\d|\d+(\.\d+)? tokens/s|\d\.\d+ ?x\b", text)
+
+
+# Marks and includes
+
+
+def test_an_unknown_mark_is_named(guide):
+    with pytest.raises(GuideError, match=r"docs/x.md: unknown mark '<!-- guide: prof bitsandbytes -->'"):
+        filled(guide, "<!-- guide: prof bitsandbytes -->")
+
+
+@pytest.mark.parametrize(
+    "mark", ["use-cases on the moon", "measured four", "facts torcha", "proof torcha", "facts", "links a b"]
+)
+def test_a_mark_that_cannot_be_filled_is_named(guide, mark):
+    with pytest.raises(GuideError, match=f"docs/x.md: the mark '<!-- guide: {mark} -->' cannot be filled: "):
+        filled(guide, f"<!-- guide: {mark} -->")
+
+
+@pytest.mark.parametrize("cell", ["cpu", "nvidia", "apple", "save_and_reload", "peft"])
+def test_a_table_of_one_cell_names_every_method_that_can_first(guide, cell):
+    html = filled(guide, f"<!-- guide: cells {cell} -->")
+    answers = re.findall(r"<strong>(yes|no|not verified)</strong>", html)
+    assert len(answers) == len(guide.methods)
+    assert answers == sorted(answers, key=["yes", "not verified", "no"].index)
+
+
+def test_a_table_of_an_unknown_cell_is_named(guide):
+    known = ", ".join(LABELS)
+    with pytest.raises(GuideError, match=f"docs/x.md: the mark .* cannot be filled: no cell 'tpu'; there are {known}."):
+        filled(guide, "<!-- guide: cells tpu -->")
+
+
+def test_an_include_becomes_the_code_of_its_section(guide):
+    code = guide.scripts["bitsandbytes"].section("int8")
+    assert filled(guide, '```python\n--8<-- "snippets/bitsandbytes.py:int8"\n```') == f"```python\n{code}\n```"
+    indented = filled(guide, '    --8<-- "snippets/bitsandbytes.py:int8"')
+    assert indented.splitlines()[0] == f"    {code.splitlines()[0]}"
+
+
+def test_a_section_that_no_snippet_has_is_named(planted):
+    planted.edit("docs/methods/torchao.md", "torchao.py:int8-dynamic", "torchao.py:int8-static")
+    assert refused(planted) == (
+        "docs/methods/torchao.md includes the section 'int8-static', which snippets/torchao.py does not have."
+    )
+
+
+def test_a_snippet_that_is_not_there_is_named(planted):
+    planted.edit("docs/fine-tuning.md", "snippets/qlora.py:load", "snippets/qlorra.py:load")
+    assert refused(planted) == "docs/fine-tuning.md includes snippets/qlorra.py, which is not there."
+
+
+def test_markup_in_the_facts_is_shown_and_not_run(planted):
+    page = "docs/methods/sinq.md"
+    text = (planted.project.root / page).read_text(encoding="utf-8")
+    hostile = "<script>alert(1)</script> `a < b`"
+    planted.write(page, text.replace("pros:\n", f'pros:\n  - "{hostile}"\n').replace("title: SINQ", "title: SINQ <script>"))
+    made = stage.files(planted.load())
+    for name in ("methods/sinq.md", "index.md", "overview.md"):
+        body = made[name].decode().split("\n---\n", 1)[1]
+        assert "<script>" not in body, name
+    assert "&lt;script>alert(1)&lt;/script> `a < b`" in made["methods/sinq.md"].decode()
+
+
+# Wrong facts
+
+
+def test_a_wrong_fact_names_the_file_and_the_field(planted):
+    planted.edit("docs/methods/torchao.md", "    answer: not verified\n    note: float8 dynamic accepts it",
+                 "    answer: maybe\n    note: x")  # fmt: skip
+    sentence = refused(planted)
+    assert "docs/methods/torchao.md" in sentence and "'hardware.intel_gpu.answer' is wrong" in sentence
+
+
+def test_an_unknown_notebook_in_the_facts_lists_the_known_ones(planted):
+    planted.edit("docs/methods/torchao.md", "notebooks: [torchao]", "notebooks: [torcha]")
+    assert "docs/methods/torchao.md: There is no notebook 'torcha'. Known: aqlm," in refused(planted)
+
+
+def test_a_missing_page_names_the_script_that_wants_it(planted):
+    (planted.project.root / "docs/methods/vptq.md").unlink()
+    assert (
+        refused(planted)
+        == "The head of snippets/vptq.py names the method 'vptq': there is no method page docs/methods/vptq.md."
+    )
+
+
+def test_a_missing_maker_names_the_script_that_wants_it(planted):
+    (planted.project.makers / "awq.py").unlink()
+    assert "snippets/awq.py names the maker 'awq': there is no models/checkpoints/awq.py" in refused(planted)
+
+
+def test_a_page_that_is_no_text_is_named(planted):
+    path = planted.project.docs / "proofs.md"
+    path.unlink()
+    path.write_bytes(b"\xff\xfe\x00")
+    assert refused(planted).startswith("proofs.md is not UTF-8 text")
+
+
+def test_a_trap_without_its_cell_is_named(planted):
+    planted.edit("docs/methods/torchao.md", "  - id: intx-unpacked", "  - id: intx-packed")
+    assert refused(planted) == (
+        "docs/methods/torchao.md describes the trap 'intx-packed', but no cell is tagged 'trap:intx-packed'."
+    )
+
+
+def test_a_trap_that_no_page_describes_is_named(planted):
+    planted.edit("snippets/torchao.py", '["trap:intx-unpacked"]', '["trap:intx-unpacked", "trap:another"]')
+    sentence = "snippets/torchao.py has a cell tagged 'trap:another', which the front matter of docs/methods/torchao.md"
+    assert sentence in refused(planted)
+
+
+def test_a_text_that_a_variant_replaces_must_be_there_once(planted):
+    planted.edit("docs/methods/sinq.md", 'edits: {"nbits=4": "nbits=8"}', 'edits: {"bits=4": "bits=8"}')
+    sentence = refused(planted)
+    assert "of snippets/sinq.py must hold 'bits=4' exactly once" in sentence and "nowhere" in sentence
+
+
+def test_a_row_of_measures_that_no_proof_has_is_named(planted):
+    planted.edit("docs/methods/bitsandbytes.md", "measured: nf4, double quantization", "measured: nf5")
+    assert "docs/methods/bitsandbytes.md: variants.nf4-double.measured is 'nf5'; the proof has int8, nf4" in refused(planted)
+
+
+def test_each_trap_says_that_its_fault_is_known(guide):
+    for trap in all_traps(guide):
+        assert "known_fault(" in trap.code, trap.trap.id
+
+
+def test_every_trap_was_seen_where_its_notebook_is_proven(guide):
+    for trap in all_traps(guide):
+        assert trap.printed is None or trap.printed, f"{trap.trap.id} printed nothing"
+
+
+# Notebooks
+
+
+def test_links_of_a_notebook(guide):
+    assert site_path(guide, "torchao", "../docs/methods/torchao.md") == "methods/torchao.md"
+    assert site_path(guide, "torchao", "bitsandbytes.ipynb") == "notebooks/bitsandbytes.ipynb"
+    with pytest.raises(GuideError, match="links to '../docs/methods/torcha.md'"):
+        site_path(guide, "torchao", "../docs/methods/torcha.md")
+
+
+def test_a_broken_link_in_a_notebooks_markdown_is_named(planted):
+    for path in planted.project.proofs.glob("*/torchao.ipynb"):
+        path.unlink()
+    planted.edit("snippets/torchao.py", "](../docs/methods/torchao.md)", "](../docs/methods/torchoa.md)")
+    sentence = refused(planted)
+    assert "The notebook torchao links to '../docs/methods/torchoa.md'" in sentence and "snippets/torchao.py" in sentence
+
+
+def test_a_broken_link_in_a_proof_of_older_code_is_named(planted):
+    """The page then shows what ran, so its links count, not only those of the notebook as it stands."""
+    path = next(planted.project.proofs.glob("*/torchao.ipynb"))
+    planted.edit(planted.project.relative(path), "](../docs/methods/torchao.md)", "](../docs/methods/torchoa.md)")
+    planted.edit("snippets/torchao.py", "print(tokenizer.decode(generated(baseline, prompt)[0]))", "print(prompt)")
+    assert "The notebook torchao links to '../docs/methods/torchoa.md'" in refused(planted)
+
+
+def test_prose_that_was_mended_after_a_proof_is_shown_with_what_the_proof_printed(planted):
+    planted.edit("snippets/torchao.py", "Everything below is compared", "All of the rest is compared")
+    notebook = shown(planted.load(), "torchao", Links("notebooks/torchao.ipynb", Anywhere(), "owner/name"))
+    assert any("All of the rest is compared" in cell.source for cell in notebook.cells)
+    assert sum(len(cell.get("outputs", [])) for cell in notebook.cells) > 5
+
+
+def test_a_notebook_is_staged_as_it_is_to_be_shown(guide):
+    notebook = shown(guide, "torchao", Links("notebooks/torchao.ipynb", Anywhere(), "owner/name"))
+    nbformat.validate(notebook)
+    title, box, *rest = notebook.cells
+    assert title.source.startswith("# ") and "\n" not in title.source
+    assert 'data-state="proven"' in box.source and "Open in Colab" in box.source
+    assert not any("# @title" in cell.source for cell in rest), "shared code is one line"
+    assert any("the same in each" in cell.source for cell in rest)
+    assert "](../../methods/torchao/)" in "".join(cell.source for cell in rest)
+    assert all(len(output.get("data", {"": 0})) == 1 for cell in rest for output in cell.get("outputs", []))
+
+
+def test_only_the_pages_of_a_changed_notebook_say_so(planted):
+    planted.edit("snippets/torchao.py", "print(tokenizer.decode(generated(baseline, prompt)[0]))", "print(prompt)")
+    made = stage.files(planted.load())
+    for name, changed in (("torchao", True), ("bitsandbytes", False)):
+        for page in (f"methods/{name}.md", f"notebooks/{name}.ipynb"):
+            text = made[page].decode().replace('\\"', '"')
+            assert ("Code changed since this proof" in text) == changed, page
+            assert (f'data-state="{State.PROVEN}"' in text) != changed, page
+
+
+# The folder
+
+
+def test_addresses_are_those_of_the_site():
+    assert [url_of(path) for path in ("index.md", "methods/x.md", "notebooks/x.ipynb", "facts.json")] == [
+        "", "methods/x/", "notebooks/x/", "facts.json"]  # fmt: skip
+    there = Links("methods/x.md", {"index.md", "notebooks/y.ipynb", "traps/z.py", "methods/x.md"}, "owner/name")
+    assert there("index.md") == "../../" and there("notebooks/y.ipynb") == "../../notebooks/y/"
+    assert there("traps/z.py") == "../../traps/z.py" and there("methods/x.md") == "./"
+    with pytest.raises(GuideError, match=r"methods/x.md refers to gone.md, which is not a page of the site"):
+        there("gone.md")
+
+
+def test_staging_again_writes_only_what_changed(planted, tmp_path):
+    folder = tmp_path / "staged"
+    stage.stage(planted.load(), folder)
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
+    (folder / "left.md").write_text("over")
+    planted.edit("docs/proofs.md", "# How the guide is proven", "# How this guide is proven")
+    stage.stage(planted.load(), folder)
+    after = {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
+    assert after.keys() == before.keys()
+    assert [path.name for path in after if after[path] != before[path]] == ["proofs.md"]
+
+
+def test_the_navigation_follows_the_groups(guide):
+    nav = stage.navigation(guide, [{"Home": "index.md"}, stage.METHODS, {"End": "proofs.md"}])
+    assert nav[0] == {"Home": "index.md"} and nav[-1] == {"End": "proofs.md"}
+    assert [next(iter(entry)) for entry in nav[1:-1]] == [group.heading for group in Group]
+    pages = [path for entry in nav[1:-1] for members in entry.values() for one in members for path in one.values()]
+    assert sorted(pages) == [f"methods/{name}.md" for name in guide.methods]
+
+
+def test_a_copy_in_a_folder_with_spaces_and_other_letters_is_staged(planted, tmp_path):
+    there = tmp_path / "ein Ordner für Ÿ"
+    shutil.move(planted.project.root, there)
+    planted.project = type(planted.project)(there)
+    stage.stage(planted.load(), there / "build" / "site")
+    assert json.loads((there / "build" / "site" / "facts.json").read_text(encoding="utf-8"))["methods"]
+
+
+def test_the_link_check_sees_pages_anchors_and_files(tmp_path):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "index.html").write_text('<a href="a/#here">1</a><a href="a/#gone">2</a><a href="b/">3</a><img src="x.png">')
+    (tmp_path / "a" / "index.html").write_text('<h2 id="here">x</h2><a href="https://example.org/">out</a><a href="..">up</a>')
+    assert links.dead_links(tmp_path) == [
+        "index.html: 'a/#gone' leads to a page without that heading.",
+        "index.html: 'b/' leads to no page.",
+        "index.html: 'x.png' leads to no page.",
+    ]
+
+
+# What MkDocs and its --strict see of staged pages
+
+
+def built(folder: Path, pages: dict[str, str], caplog) -> list[str]:
+    """The warnings of MkDocs, as the project configures it, for some pages."""
+    for name, text in pages.items():
+        (folder / "docs").mkdir(exist_ok=True)
+        (folder / "docs" / name).write_text(text, encoding="utf-8")
+    path = Path(__file__).resolve().parent.parent / "mkdocs.yml"
+    config = load_config(
+        str(path), docs_dir=str(folder / "docs"), site_dir=str(folder / "site"), nav=list(pages), hooks=[], plugins=[]
+    )
+    with caplog.at_level("WARNING", logger="mkdocs"):
+        build(config)
+    return [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+
+
+def test_a_broken_link_and_a_broken_anchor_of_a_page_are_named(tmp_path, caplog):
+    warnings = built(tmp_path, {"index.md": "# A\n[x](b.md) [y](c.md#gone) [z](c.md#here)", "c.md": "# C\n## Here"}, caplog)
+    assert len(warnings) == 2
+    assert "index.md" in warnings[0] and "b.md" in warnings[0]
+    assert "index.md" in warnings[1] and "#gone" in warnings[1]
