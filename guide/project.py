@@ -1,12 +1,11 @@
 """The project as a folder: where its rooms are, and the error that every command shows as one sentence."""
 
-from __future__ import annotations
-
 import os
 import re
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -36,7 +35,7 @@ class Project:
     repository: str = "OWNER/REPOSITORY"  # owner/name on GitHub, where links to sources and notebooks lead
 
     @classmethod
-    def here(cls) -> Project:
+    def here(cls) -> Self:
         """The checkout that this module belongs to."""
         root = Path(__file__).resolve().parent.parent
         return cls(root, repository_of(root))

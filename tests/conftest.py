@@ -1,4 +1,4 @@
-"""Fixtures: a copy of the project to plant faults in, the built site, and a real Chromium."""
+"""Fixtures: the built site, and a real Chromium; the guide and a project to plant faults in come from ``planting``."""
 
 from __future__ import annotations
 
@@ -29,40 +29,6 @@ def pytest_terminal_summary(terminalreporter) -> None:
         for name, value in report.user_properties:
             if name == "figure" and report.when == "call":
                 terminalreporter.write_line(value)
-
-
-class Tree:
-    """A copy of the project in which a test may break something."""
-
-    def __init__(self, root: Path):
-        self.root = root
-
-    def edit(self, path: str, old: str, new: str) -> None:
-        file = self.root / path
-        text = file.read_text(encoding="utf-8")
-        assert old in text, f"{path} does not hold {old!r}"
-        file.write_text(text.replace(old, new), encoding="utf-8")
-
-    def run(self, *arguments: str, **variables: str) -> subprocess.CompletedProcess:
-        """Run ``python -m ARGUMENTS`` in the copy."""
-        everything = {**os.environ, "PYTHONPATH": "", **variables}
-        command = [sys.executable, "-m", *arguments]
-        return subprocess.run(command, cwd=self.root, env=everything, capture_output=True, text=True, check=False)
-
-    def build_site(self) -> subprocess.CompletedProcess:
-        return self.run("mkdocs", "build", "--strict", "--site-dir", str(self.root / "site"))
-
-
-@pytest.fixture
-def tree(tmp_path) -> Tree:
-    listed = subprocess.run(["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], cwd=ROOT,
-                            capture_output=True, text=True, check=True).stdout  # fmt: skip
-    for name in filter(None, listed.split("\0")):
-        if (ROOT / name).is_file():
-            target = tmp_path / "tree" / name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(ROOT / name, target)
-    return Tree(tmp_path / "tree")
 
 
 def _build(folder: Path) -> str:

@@ -9,10 +9,9 @@ import re
 import pytest
 
 from guide.calculator import shapes
-from guide.derive import defaults, entries, family, presets, roles, rules
-from guide.derive.refused import Refused, foreign, maybe
-from guide.derive.variants import LONG, SHORT, Variants
-from guide.derive.verify import difference, verify
+from guide.derive import LONG, SHORT, Refused, entries, family, fields, foreign, maybe, rules
+from guide.derive.fields import Variants, find_roles
+from guide.derive.verify import by_architecture, difference, lines, presets_of, vector, verify
 from guide.project import GuideError
 
 EXAMPLE = {
@@ -30,7 +29,7 @@ ABSENT = {
 
 
 class Toy:
-    """An architecture as ``Architecture`` has it: every fourth layer attends to all, and the others have experts."""
+    """An architecture as ``observe.Built`` has it: every fourth layer attends to all, and the others have experts."""
 
     def __init__(self, model_type: str = "toy"):
         self.model_type = model_type
@@ -61,17 +60,17 @@ class Toy:
             hidden, inner, experts = known["hidden_size"], known["intermediate_size"], known["num_experts"]
             heads, groups = (known[f"num_{which}_heads"] * known["head_dim"] for which in ("attention", "key_value"))
             found = {
-                (None, "embed.weight"): ("embedding", (known["vocab_size"], hidden, 1)),
-                (None, "norm.weight"): ("norm", (hidden, 1)),
+                (None, "embed"): ("embedding", (known["vocab_size"], hidden, 1)),
+                (None, "norm"): ("norm", (hidden, 1, 1)),
             }
             if not known["tie_word_embeddings"]:
-                found[None, "head.weight"] = ("head", (known["vocab_size"], hidden, 1))
+                found[None, "head"] = ("head", (known["vocab_size"], hidden, 1))
             for layer, kind in enumerate(known["layer_types"]):
-                found[layer, "q.weight"] = ("linear", (heads, hidden, 1))
-                found[layer, "kv.weight"] = ("linear", (2 * groups + 1, hidden, 1))
+                found[layer, "q"] = ("linear", (heads, hidden, 1))
+                found[layer, "kv"] = ("linear", (2 * groups + 1, hidden, 1))
                 if kind == "sliding_attention":
-                    found[layer, "gate.weight"] = ("other", (experts, hidden, 1))
-                    found[layer, "up"] = ("experts", (experts, inner, hidden, 1))
+                    found[layer, "gate"] = ("other", (experts, hidden, 1))
+                    found[layer, "up"] = ("experts", (inner, hidden, experts))
             if None in itertools.chain.from_iterable(figures for _, figures in found.values()):
                 raise TypeError("empty(): argument 'size' must be a number")
             return found
@@ -134,8 +133,8 @@ def test_the_same_variants_are_made_in_every_run():
     made = []
     for _ in range(2):
         variants = Variants(Toy(), [EXAMPLE])
-        found = roles.find_roles(variants, *family.small_variant(variants))
-        made.append(entries.Entries(variants, found).structures)
+        find_roles(variants)
+        made.append(entries.Entries(variants).structures)
     assert made[0] == made[1]
     assert len({json.dumps(structure) for structure in made[0]}) > 3
 
@@ -192,8 +191,8 @@ def test_what_a_model_raises_at_a_config_is_the_reason_why_it_is_refused():
     )
 
 
-@pytest.mark.parametrize("module, name", [(roles, "_find_nullable"), (entries, "_structure"), (entries, "polynomials"),
-                                          (defaults, "_divisors"), (rules, "value"), (rules, "holds")])  # fmt: skip
+@pytest.mark.parametrize("module, name", [(fields, "_find_nullable"), (entries, "_structure"), (entries, "polynomials"),
+                                          (family, "_field_default"), (entries, "value"), (rules, "holds")])  # fmt: skip
 def test_an_error_of_our_own_is_no_reason_to_refuse(monkeypatch, module, name):
     def broken(*_):
         raise TypeError("planted")
@@ -207,7 +206,7 @@ def test_an_architecture_of_two_kinds_that_no_rule_tells_apart_is_refused():
     class Uneven(Toy):
         def shapes(self, raw):
             found = super().shapes(raw)
-            found[2, "extra"] = ("norm", (7, 1))
+            found[2, "extra"] = ("norm", (7, 1, 1))
             return found
 
     assert family.family_or_reason(Uneven, "toy", [EXAMPLE]) == "no rule was found for which layers have which tensors"
@@ -348,15 +347,15 @@ def tampered(path: str, value: object) -> dict:
 ])  # fmt: skip
 def test_a_family_that_is_wrong_in_one_thing_is_noticed(path, value, reason):
     variants = Variants(Toy(), [EXAMPLE])
-    found = roles.find_roles(variants, *family.small_variant(variants))
-    verify(variants, found, FAMILY)
+    find_roles(variants)
+    verify(variants, FAMILY)
     with pytest.raises(Refused, match=reason):
-        verify(variants, found, tampered(path, value))
+        verify(variants, tampered(path, value))
 
 
 def test_a_family_of_which_too_few_variants_are_built_is_refused():
     variants = Variants(Toy(), [EXAMPLE])
-    found = roles.find_roles(variants, *family.small_variant(variants))
+    find_roles(variants)
 
     class Broken(Toy):
         def shapes(self, raw):
@@ -364,12 +363,12 @@ def test_a_family_of_which_too_few_variants_are_built_is_refused():
 
     variants.architecture = Broken()
     with pytest.raises(Refused, match="only 0 random variants could be built and 6 run"):
-        verify(variants, found, FAMILY)
+        verify(variants, FAMILY)
 
 
 def test_the_caches_that_are_compared_are_below_and_above_each_window():
     for field in ("sliding_window", "attention_chunk_size"):
-        assert SHORT < min(roles.SMALL[field]) < max(roles.SMALL[field]) < LONG
+        assert SHORT < min(fields.SMALL[field]) < max(fields.SMALL[field]) < LONG
 
 
 # Presets
@@ -379,9 +378,9 @@ CONFIGS = {"sources": {"toy-1b": {"name": "Toy 1B", "model": "toys/toy", "source
 
 
 def test_a_preset_is_a_config_with_its_source():
-    found = presets.presets_of(CONFIGS)
+    found = presets_of(CONFIGS)
     assert found == [{"id": "toy-1b", "name": "Toy 1B", "model": "toys/toy", "source": "a page", "config": CONFIGS["toy-1b"]}]
-    assert presets.by_architecture(found) == {"toy": [{"tie_word_embeddings": False, **EXAMPLE}]}
+    assert by_architecture(found) == {"toy": [{"tie_word_embeddings": False, **EXAMPLE}]}
 
 
 @pytest.mark.parametrize("change, sentence", [
@@ -390,24 +389,24 @@ def test_a_preset_is_a_config_with_its_source():
 ])  # fmt: skip
 def test_a_config_and_its_source_go_together(change, sentence):
     with pytest.raises(GuideError, match=re.escape(sentence)):
-        presets.presets_of({**CONFIGS, **change})
+        presets_of({**CONFIGS, **change})
 
 
 def test_a_presets_figures_are_those_of_the_model_that_was_built():
-    [preset] = presets.presets_of(CONFIGS)
+    [preset] = presets_of(CONFIGS)
     built = Toy().shapes(EXAMPLE)
     read = shapes.read_config(json.dumps(EXAMPLE), {"toy": FAMILY})
     parameters = shapes.parameter_count(shapes.tensors(read["family"], read["config"]))
     assert difference(read, built) == ""
-    found = presets.vector(preset, {"toy": FAMILY}, built, parameters)
+    found = vector(preset, {"toy": FAMILY}, built, parameters)
     assert found["parameters"] == sum(found["parts"].values()) == parameters
     assert found["cache"]["4096 1"]["elements"] == (6 * 4096 + 18 * 499) * 2 * 4 * 64
     with pytest.raises(GuideError, match="toy-1b: the parts sum to"):
-        presets.vector(preset, {"toy": FAMILY}, built, parameters + 1)
+        vector(preset, {"toy": FAMILY}, built, parameters + 1)
     with pytest.raises(GuideError, match=r"toy-1b is built otherwise than derived: q of 512 x 512: 24 derived, 23 built\."):
-        presets.vector(preset, {"toy": FAMILY}, {key: one for key, one in built.items() if key != (3, "q.weight")}, parameters)
+        vector(preset, {"toy": FAMILY}, {key: one for key, one in built.items() if key != (3, "q")}, parameters)
 
 
 def test_json_has_a_line_for_each_entry_down_to_a_depth():
-    assert presets.lines({"a": [1, {"b": 2}], "c": {}}, 2) == '{\n"a": [\n1,\n{"b": 2}\n],\n"c": {}\n}'
-    assert json.loads(presets.lines(CONFIGS, 3)) == CONFIGS
+    assert lines({"a": [1, {"b": 2}], "c": {}}, 2) == '{\n"a": [\n1,\n{"b": 2}\n],\n"c": {}\n}'
+    assert json.loads(lines(CONFIGS, 3)) == CONFIGS

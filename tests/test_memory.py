@@ -10,7 +10,6 @@ from serving import serve
 
 from guide.calculator import __main__ as command
 from guide.calculator import memory, shapes
-from guide.calculator.vectors import vectors
 from guide.facts.storage import TOLERANCE
 from guide.project import GuideError, Project
 from guide.site.views.measures import stored
@@ -63,7 +62,7 @@ def test_what_is_not_quantized_stays_in_bf16():
 
 
 def test_the_vectors_are_those_of_the_pages_and_the_formula(guide):
-    fresh = json.loads(json.dumps(vectors(guide)))
+    fresh = json.loads(json.dumps(command.vectors(guide)))
     advice = "run 'python -m guide.calculator' and look at what changed"
     assert fresh == json.loads(VECTORS.read_text(encoding="utf-8")), advice
 

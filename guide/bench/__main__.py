@@ -1,7 +1,5 @@
 """Weigh models that were quantized, tensor by tensor, and record it beside what the memory calculator predicts."""
 
-from __future__ import annotations
-
 import argparse
 import sys
 from dataclasses import replace

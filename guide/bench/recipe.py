@@ -1,7 +1,5 @@
 """What a script's head says of weighing, joined with the variants of its method's page: the code that makes each of them."""
 
-from __future__ import annotations
-
 import re
 from dataclasses import dataclass
 from pathlib import Path

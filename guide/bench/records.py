@@ -1,7 +1,5 @@
 """The record of one machine: read, brought up to date, and stored."""
 
-from __future__ import annotations
-
 from datetime import UTC, datetime
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Shapes of published models, for models with random weights: what is stored depends on the shapes of layers alone."""
 
-from __future__ import annotations
-
 from typing import Any
 
 REFERENCE = "reference"  # the reference model's own shape; its config.json stands beside it

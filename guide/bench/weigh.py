@@ -3,8 +3,6 @@
 Each method runs in its notebook's environment, where ``guide.guest.weigher`` answers. What is stored depends on shapes alone.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os

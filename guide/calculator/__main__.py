@@ -1,12 +1,42 @@
-"""``python -m guide.calculator`` writes ``tests/memory_vectors.json``, which holds JavaScript to Python's answers."""
+"""``python -m guide.calculator`` writes ``tests/memory_vectors.json``: what Python and JavaScript must both answer."""
 
-from __future__ import annotations
-
+import json
 import sys
+from typing import Any
 
-from guide.calculator.vectors import to_text, vectors
+from guide.calculator.memory import PARTS, Facts, estimate, facts_of, stored, weights
+from guide.facts.guide import Guide
 from guide.facts.load import load
 from guide.project import GuideError, Project
+
+# Layers of a model, layers that no group size divides, and the smallest there is.
+LAYERS = [
+    (1, 1), (1, 129), (7, 3), (48, 40), (130, 257), (777, 1000), (1024, 1024), (3072, 1024), (1024, 3072), (896, 4864),
+    (6144, 2048), (18432, 7168), (151936, 1024),
+]  # fmt: skip
+USE: dict[str, Any] = {"cache_elements": 12345, "cache_element_bytes": 0.53125, "batch": 3, "tokens": 96}
+
+
+def vectors(guide: Guide) -> dict[str, Any]:
+    """Every variant of every page, on single layers and on a model that has every part."""
+    tensors = [
+        {"part": part, "rows": 130 + index, "columns": 257, "count": index + 1, "name": part}
+        for index, part in enumerate(PARTS)
+    ]
+    variants: dict[str, Facts | None] = {"bf16": None}
+    for page, method in guide.methods.items():
+        variants |= {f"{page} {variant.id}": facts_of(variant) for variant in method.variants}
+    cases = [
+        {
+            "name": name,
+            "variant": facts,
+            "stored": [stored(rows, columns, facts["storage"]) for rows, columns in LAYERS] if facts else [],
+            "weights": weights(tensors, facts),
+            "estimate": estimate(tensors, facts, **USE),
+        }
+        for name, facts in variants.items()
+    ]
+    return {"shapes": LAYERS, "tensors": tensors, "use": USE, "cases": cases}
 
 
 def main(project: Project | None = None) -> None:
@@ -16,7 +46,7 @@ def main(project: Project | None = None) -> None:
     except GuideError as error:
         sys.exit(str(error))
     path = guide.project.tests / "memory_vectors.json"
-    path.write_text(to_text(vectors(guide)), encoding="utf-8")
+    path.write_text(json.dumps(vectors(guide)).replace('{"name": ', '\n{"name": ') + "\n", encoding="utf-8")
     print(f"wrote {guide.project.relative(path)}")
 
 

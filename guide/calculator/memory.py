@@ -4,11 +4,9 @@
 to the same bytes and is written by ``python -m guide.calculator``. Every size is in bytes and a whole number.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, TypedDict
+from typing import Any
 
 from guide.calculator.shapes import Tensor
 from guide.facts.method import Variant
@@ -17,19 +15,8 @@ from guide.facts.storage import Shape, Weights
 Entry = Mapping[str, Any]  # one of a variant's ``storage``: {bytes, tile, run}, see ``guide.facts.method.Stored``
 Facts = Mapping[str, Any]  # {quantizes, storage, product} of a variant; None in its place stands for plain bf16
 
-
-class Estimate(TypedDict):
-    """What a model takes in all, by what for; ``weights`` has a total of its own."""
-
-    weights: dict[str, int]
-    cache: int
-    allowance: dict[str, int]
-    total: int
-
-
 PARTS = ("embedding", "head", "linear", "experts", "router", "norm", "other")
-BF16_BYTES = 2
-FLOAT32_BYTES = 4
+BF16_BYTES, FLOAT32_BYTES = 2, 4
 
 # An assumption, not a measurement: what a process takes of a GPU before the first tensor (driver context, cuBLAS, kernels).
 # It depends on GPU, driver and libraries.
@@ -38,8 +25,7 @@ CONTEXT_BYTES = 500_000_000
 # Intermediate results that a forward pass holds at a time, in rows of the hidden and of the widest size. Counted for two
 # layers of Qwen3-0.6B's shape (torch 2.13.0, Transformers 5.23.0, on a CPU): at its peak, in the MLP, a token takes three rows
 # of the inner size and 4.3 of the hidden size, here rounded up. Other architectures may hold more.
-HIDDEN_ROWS = 5
-WIDEST_ROWS = 3
+HIDDEN_ROWS, WIDEST_ROWS = 5, 3
 
 
 def stored(rows: int, columns: int, storage: Iterable[Entry]) -> int:
@@ -48,15 +34,12 @@ def stored(rows: int, columns: int, storage: Iterable[Entry]) -> int:
 
 
 def _entries(rows: int, columns: int, entry: Entry) -> int:
-    """How many times a rows × columns layer stores ``entry``."""
-    if entry.get("run"):
-        return _divided_up(rows * columns, entry["run"])
+    """How many times a rows × columns layer stores ``entry``; a side of a tile that is None is the whole of the layer's."""
+    run: int | None = entry.get("run")
+    if run:
+        return math.ceil(rows * columns / run)
     high, wide = entry.get("tile") or (1, 1)
-    return (1 if high is None else _divided_up(rows, high)) * (1 if wide is None else _divided_up(columns, wide))
-
-
-def _divided_up(whole: int, part: int) -> int:
-    return -(-whole // part)
+    return math.ceil(rows / (high or rows)) * math.ceil(columns / (wide or columns))
 
 
 def weights(tensors: Iterable[Tensor], variant: Facts | None = None) -> dict[str, int]:
@@ -84,19 +67,14 @@ def allowance(tensors: Sequence[Tensor], variant: Facts | None, batch: int, toke
     ``unpacked`` the largest quantized layer in bf16, for a method that unpacks before a 16-bit matrix product (a kernel that
     unpacks on the way needs none of it), ``context`` a constant.
     """
-    embedding = [tensor for tensor in tensors if tensor["part"] == "embedding"]
-    hidden = max((tensor["columns"] for tensor in embedding), default=0)
-    vocabulary = max((tensor["rows"] for tensor in embedding), default=0)
-    layers = [tensor for tensor in tensors if tensor["part"] in ("linear", "experts")]
-    widest = max((tensor["rows"] for tensor in layers), default=0)
-    unpacked = variant["quantizes"] if variant and variant.get("product", "16-bit") == "16-bit" else ()
-    sizes = [tensor["rows"] * tensor["columns"] for tensor in tensors if tensor["part"] in unpacked]
-    return {
-        "activations": tokens * (HIDDEN_ROWS * hidden + WIDEST_ROWS * widest) * BF16_BYTES
-        + batch * vocabulary * (BF16_BYTES + FLOAT32_BYTES),
-        "unpacked": max(sizes, default=0) * BF16_BYTES,
-        "context": CONTEXT_BYTES,
-    }
+    hidden = max((tensor["columns"] for tensor in tensors if tensor["part"] == "embedding"), default=0)
+    vocabulary = max((tensor["rows"] for tensor in tensors if tensor["part"] == "embedding"), default=0)
+    widest = max((tensor["rows"] for tensor in tensors if tensor["part"] in ("linear", "experts")), default=0)
+    quantized = variant["quantizes"] if variant and variant.get("product", "16-bit") == "16-bit" else ()
+    largest = max((tensor["rows"] * tensor["columns"] for tensor in tensors if tensor["part"] in quantized), default=0)
+    layer = tokens * (HIDDEN_ROWS * hidden + WIDEST_ROWS * widest) * BF16_BYTES
+    logits = batch * vocabulary * (BF16_BYTES + FLOAT32_BYTES)
+    return {"activations": layer + logits, "unpacked": largest * BF16_BYTES, "context": CONTEXT_BYTES}
 
 
 def estimate(
@@ -107,21 +85,16 @@ def estimate(
     cache_element_bytes: float = BF16_BYTES,
     batch: int = 1,
     tokens: int = 1,
-) -> Estimate:
-    """All of it: ``weights``, ``cache``, ``allowance`` and their ``total``.
+) -> dict[str, Any]:
+    """All of it: ``weights`` and ``allowance`` as those functions give them, ``cache`` and their ``total``.
 
     ``cache_elements`` counts the numbers of the key-value cache for the whole batch, at ``cache_element_bytes`` each (scales
     of a quantized cache included).
     """
-    held = weights(tensors, variant)
+    held, beside = weights(tensors, variant), allowance(tensors, variant, batch, tokens)
     cache = math.ceil(cache_elements * cache_element_bytes)
-    beside = allowance(tensors, variant, batch, tokens)
-    return {
-        "weights": held,
-        "cache": cache,
-        "allowance": beside,
-        "total": held["total"] + cache + sum(beside.values()),
-    }
+    total = held["total"] + cache + sum(beside.values())
+    return {"weights": held, "cache": cache, "allowance": beside, "total": total}
 
 
 def facts_of(variant: Variant) -> Facts:
@@ -131,10 +104,9 @@ def facts_of(variant: Variant) -> Facts:
 
 def predicted(shape: Shape, variant: Variant) -> Weights:
     """The calculator's answer for a model and its parts, which are those that are measured."""
-    linears = [tensor for tensor in shape.tensors if tensor["part"] == "linear"]
-    biases = [tensor for tensor in shape.tensors if tensor["name"].endswith("_proj.bias")]
-    experts = [tensor for tensor in shape.tensors if tensor["part"] == "experts"]
-    parts = {"whole": shape.tensors, "linears": linears + biases, "experts": experts}
+    linears = [one for one in shape.tensors if one["part"] == "linear" or one["name"].endswith("_proj.bias")]
+    experts = [one for one in shape.tensors if one["part"] == "experts"]
+    parts = {"whole": shape.tensors, "linears": linears, "experts": experts}
     return Weights(**{part: weights(tensors, facts_of(variant))["total"] for part, tensors in parts.items()})
 
 

@@ -1,16 +1,13 @@
 """What a config.json says of a model's tensors and of its cache, by the families of ``docs/assets/architectures.json``.
 
-Each family holds the shapes of one architecture, which ``guide.derive`` found by building it with Transformers. This module
-only evaluates them, and ``docs/assets/architecture.js`` does the same on the page; tests hold both to the same figures and
-sentences. Nothing here knows any architecture by name.
+``guide.derive`` found the shapes of each family by building it with Transformers. This module only evaluates them, as does
+``docs/assets/architecture.js`` on the page; tests hold both to the same figures and sentences. Nothing here knows a family.
 """
-
-from __future__ import annotations
 
 import json
 import math
 from collections.abc import Mapping
-from typing import Any, TypedDict
+from typing import Any
 
 from guide.project import GuideError
 
@@ -23,25 +20,7 @@ Config = dict[str, Any]  # values by field
 Rule = list[Any]  # which layers are meant: a word and its arguments, see ``holds``
 Family = Mapping[str, Any]  # an entry of the file's ``families``
 Tensor = dict[str, Any]  # {part, name, rows, columns, count}: outputs × inputs of a layer, and how many like it there are
-
-
-class Read(TypedDict):
-    """What was read from a config.json: the fields that its family's shapes ask for, and what a reader should know of them."""
-
-    model_type: str
-    family: Family
-    config: Config
-    notes: list[str]
-
-
-class Held(TypedDict):
-    """What a cache holds, see ``cache``."""
-
-    elements: int
-    constant_bytes: int
-
-
-# Expressions and rules
+Read = dict[str, Any]  # {model_type, family, config, notes}: fields that the family's shapes ask for, what to know of them
 
 
 def value(expression: str, config: Config) -> int:
@@ -81,13 +60,8 @@ def default_of(rule: Any, config: Config) -> Any:
         return [next(kind for when, kind in rule if holds(when, layer, config)) for layer in layers]
     if isinstance(rule, str) and rule.startswith("="):
         above, _, below = rule[1:].partition("/")
-        if config[above] is None:
-            return None
-        return config[above] // config[below] if below else config[above]
+        return config[above] // config[below] if below and config[above] is not None else config[above]
     return rule
-
-
-# Reading a config.json
 
 
 def read_config(text: str, families: Mapping[str, Family], refused: Mapping[str, str] | None = None) -> Read:
@@ -98,17 +72,31 @@ def read_config(text: str, families: Mapping[str, Family], refused: Mapping[str,
     whole = _parsed(text)
     part = language_part(whole)
     name, family = _family_of(part.get("model_type"), families, refused or {})
-    raw = _renamed(part, family)
+    raw = dict(part)
+    for other, field in family["names"].items():
+        if other in raw:
+            raw.setdefault(field, raw[other])
     _check(raw, name, family)
-    config, defaults = _fields_of(raw, name, family)
+    config: Config = {}
+    # Some fields only say what the lists by layer are, and don't matter where those are given.
+    unused = family["for_lists"] if all(raw.get(field) is not None for field in family["lists"]) else ()
+    for field in family["fields"]:
+        if field not in unused:
+            config[field] = _number_of(field, raw, family, config)
+    defaults = ", ".join(f"{field} = {one}" for field, one in config.items() if field not in raw)
+    for field, default in family["switches"].items():
+        config[field] = default if raw.get(field) is None else raw[field]
+        if not isinstance(config[field], bool):
+            raise GuideError(f"The config's {field} is {_shown(config[field])}; it must be true or false.")
+    for field in family["lists"]:
+        config[field] = _list_of(field, raw, name, family, config)
     notes = []
     if "quantization_config" in whole:
         notes.append("The config has a quantization_config; sizes are computed from the shapes before quantization.")
     if part is not whole:
         notes.append(f"Only the language model (text_config, {name}) is counted, no image or audio part.")
     if defaults:
-        shown = ", ".join(f"{field} = {config[field]}" for field in defaults)
-        notes.append(f"Not in the config, so Transformers' defaults: {shown}.")
+        notes.append(f"Not in the config, so Transformers' defaults: {defaults}.")
     return {"model_type": name, "family": family, "config": config, "notes": notes}
 
 
@@ -141,15 +129,6 @@ def _family_of(name: Any, families: Mapping[str, Family], refused: Mapping[str, 
     raise GuideError(f"The model_type {name} is not among the {len(families)} architectures this page knows: {known}.")
 
 
-def _renamed(raw: Config, family: Family) -> Config:
-    """The config under the names that the family knows its fields by."""
-    found = dict(raw)
-    for other, field in family["names"].items():
-        if other in found:
-            found.setdefault(field, found[other])
-    return found
-
-
 def _check(raw: Config, name: str, family: Family) -> None:
     """Raise where the config is incomplete, or of a kind whose shapes are not known."""
     for field in REQUIRED:
@@ -157,25 +136,8 @@ def _check(raw: Config, name: str, family: Family) -> None:
             raise GuideError(f"The config lacks {field}: paste a complete config.json of a {name} model.")
     for field, wanted in family["fixed"].items():
         if raw.get(field) is not None and raw[field] not in wanted:
-            known = " and ".join(map(_shown, wanted))
-            given = _shown(raw[field])
+            given, known = _shown(raw[field]), " and ".join(map(_shown, wanted))
             raise GuideError(f"The config sets {field} to {given}; the shapes of {name} are known only for {known}.")
-
-
-def _fields_of(raw: Config, name: str, family: Family) -> tuple[Config, list[str]]:
-    """Every field that the family's shapes ask for, and which of them are defaults."""
-    config: Config = {}
-    listed = all(raw.get(field) is not None for field in family["lists"])
-    for field in family["fields"]:
-        # Some fields only say what the lists by layer are, and don't matter where those are given.
-        if not (listed and field in family["for_lists"]):
-            config[field] = _number_of(field, raw, family, config)
-    defaults = [field for field in config if field not in raw]
-    for field in family["switches"]:
-        config[field] = _switch_of(field, raw, family)
-    for field in family["lists"]:
-        config[field] = _list_of(field, raw, name, family, config)
-    return config, defaults
 
 
 def _number_of(field: str, raw: Config, family: Family, config: Config) -> int | None:
@@ -193,22 +155,13 @@ def _number_of(field: str, raw: Config, family: Family, config: Config) -> int |
     if isinstance(given, float) and given.is_integer():
         given = int(given)
     if type(given) is not int or not lowest <= given <= highest:
-        shown = _shown(given)
-        raise GuideError(f"The config's {field} is {shown}; it must be a whole number from {lowest} to {highest}.")
+        raise GuideError(f"The config's {field} is {_shown(given)}; it must be a whole number from {lowest} to {highest}.")
     return given
 
 
-def _switch_of(field: str, raw: Config, family: Family) -> bool:
-    given = raw[field] if raw.get(field) is not None else family["switches"][field]
-    if not isinstance(given, bool):
-        raise GuideError(f"The config's {field} is {_shown(given)}; it must be true or false.")
-    return given
-
-
-def _list_of(field: str, raw: Config, name: str, family: Family, config: Config) -> list[Any] | None:
+def _list_of(field: str, raw: Config, name: str, family: Family, config: Config) -> Any:
     """A list by layer, which some configs write as letters."""
-    known = family["lists"][field]
-    given: list[Any] | None = raw.get(field)
+    known, given = family["lists"][field], raw.get(field)
     letters = known.get("letters", {"field": "", "kinds": {}})
     if given is None and isinstance(raw.get(letters["field"]), str):
         given = [letters["kinds"].get(letter, letter) for letter in raw[letters["field"]]]
@@ -230,16 +183,12 @@ def _shown(given: Any) -> str:
     return json.dumps(given, ensure_ascii=False, separators=(",", ":"))
 
 
-# Evaluating a family
-
-
 def tensors(family: Family, config: Config) -> list[Tensor]:
     """Every parameter tensor as ``{part, name, rows, columns, count}``; a tied head is not listed, as it is no tensor."""
     found = []
     for entry in family["tensors"]:
-        count = _layers(entry["layers"], config) if "layers" in entry else 1
-        count *= value(entry.get("count", "1"), config)
-        if count and _applies(entry, config):
+        count = _layers(entry, config) * value(entry.get("count", "1"), config)
+        if count:
             rows, columns = (value(entry.get(side, "1"), config) for side in ("rows", "columns"))
             found.append({"part": entry["part"], "name": entry["name"], "rows": rows, "columns": columns, "count": count})
     return found
@@ -250,7 +199,7 @@ def parameter_count(found: list[Tensor]) -> int:
     return sum(one["rows"] * one["columns"] * one["count"] for one in found)
 
 
-def cache(family: Family, config: Config, context: int, batch: int) -> Held:
+def cache(family: Family, config: Config, context: int, batch: int) -> dict[str, int]:
     """What Transformers' DynamicCache holds after ``context`` tokens of ``batch`` sequences.
 
     ``elements``: how many keys and values (two bytes each at 16 bits, one at 8), sliding windows applied. ``constant_bytes``:
@@ -258,20 +207,18 @@ def cache(family: Family, config: Config, context: int, batch: int) -> Held:
     """
     elements = constant = 0
     for entry in family["cache"]:
-        if not _applies(entry, config):
-            continue
-        layers = _layers(entry["layers"], config)
-        held = context
-        if entry.get("window") and all(config.get(name, 0) is not None for name in entry["window"].split("+")):
-            held = min(context, value(entry["window"], config))
-        elements += batch * layers * held * value(entry.get("per_token", "0"), config)
-        constant += batch * layers * sum(size * value(state, config) for state, size in entry.get("states", []))
+        if layers := _layers(entry, config):
+            held = context
+            if entry.get("window") and all(config.get(name, 0) is not None for name in entry["window"].split("+")):
+                held = min(context, value(entry["window"], config))
+            elements += batch * layers * held * value(entry.get("per_token", "0"), config)
+            constant += batch * layers * sum(size * value(state, config) for state, size in entry.get("states", []))
     return {"elements": elements, "constant_bytes": constant}
 
 
-def _layers(rule: Rule, config: Config) -> int:
-    return sum(holds(rule, layer, config) for layer in range(config["num_hidden_layers"]))
-
-
-def _applies(entry: Mapping[str, Any], config: Config) -> bool:
-    return all(bool(config[field]) == wanted for field, wanted in entry.get("when", {}).items())
+def _layers(entry: Mapping[str, Any], config: Config) -> int:
+    """How many layers have an entry, 1 for one outside of all; none where a switch is not as it must be."""
+    if any(bool(config[field]) != wanted for field, wanted in entry.get("when", {}).items()):
+        return 0
+    rule = entry.get("layers")
+    return sum(holds(rule, layer, config) for layer in range(config["num_hidden_layers"])) if rule else 1

@@ -1,7 +1,5 @@
 """``python -m guide.contribute method NAME``: make the two files of a new method."""
 
-from __future__ import annotations
-
 import argparse
 import sys
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """The two files of a new method. Whoever adds one fills in what is marked ``FILL``; loading names what is left."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 

@@ -2,13 +2,10 @@
 
 No formula is written by hand. Small variants of each architecture are built on the meta device with other values of each
 config field; from the shapes of their parameters follow, by finite differences, the polynomials that give each dimension, and
-which layers have a tensor is the simplest of a few general rules that fits all variants. What the cache holds is measured in
-the same way on variants that run on the CPU. What was derived must then give exactly the parameters of random variants and of
-each preset, built in full on the meta device. A family for which it doesn't is left out with the reason, and a preset for
-which it doesn't is an error.
+the simplest of a few general rules for which layers have a tensor. What the cache holds is measured on variants that run.
+All must then be exactly so in random variants and in each preset, built in full on the meta device. A family for which it
+isn't is left out with the reason; a preset for which it isn't is an error.
 """
-
-from __future__ import annotations
 
 import argparse
 import functools
@@ -19,10 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from guide.calculator.shapes import Config, language_part
+from guide.derive import Refused
 from guide.derive.family import family_or_reason
-from guide.derive.observe import Built, parameter_count, shapes_of, versions, work_alone
-from guide.derive.presets import Preset, by_architecture, lines, presets_of, vector
-from guide.derive.refused import Refused
+from guide.derive.observe import VERSIONS, Built, shapes_of, work_alone
+from guide.derive.verify import Preset, by_architecture, lines, presets_of, vector
 from guide.facts.load import load
 from guide.project import GuideError, Project
 
@@ -46,11 +43,11 @@ def build(preset: Preset, families: dict[str, Any]) -> dict[str, Any]:
     """A preset's figures, compared with its whole model."""
     raw = language_part(preset["config"])
     try:
-        model = Built(raw["model_type"]).on_meta(raw)
+        model = Built(raw["model_type"]).model(raw)
         tensors = shapes_of(model)
     except Refused as error:
         raise GuideError(f"Transformers does not build {preset['id']}: {error}.") from error
-    figures = vector(preset, families, tensors, parameter_count(model))
+    figures = vector(preset, families, tensors, sum(parameter.numel() for parameter in model.parameters()))
     print(f"{preset['id']}: {figures['parameters']:,} parameters", flush=True)
     return figures
 
@@ -62,7 +59,7 @@ def derived(project: Project) -> dict[Path, str]:
     known = [preset for preset in presets if language_part(preset["config"])["model_type"] in families]
     vectors = {preset["id"]: build(preset, families) for preset in known}
     counted = [{**preset, "parameters": vectors[preset["id"]]["parameters"]} for preset in known]
-    whole = {**versions(), "families": families, "refused": refused, "presets": counted}
+    whole = {**VERSIONS, "families": families, "refused": refused, "presets": counted}
     return {
         project.architectures: lines(whole, 4) + "\n",
         project.tests / "architecture_vectors.json": lines(vectors, 2) + "\n",
@@ -81,12 +78,12 @@ def main() -> None:
     except GuideError as error:
         sys.exit(str(error))
     stale = [path for path, text in written.items() if not path.exists() or path.read_text(encoding="utf-8") != text]
-    for path in stale if not check else ():
+    if check and stale:
+        names = " and ".join(map(project.relative, stale))
+        sys.exit(f"Not what would be written: {names}. Run 'nox -s architectures'.")
+    for path in stale:
         path.write_text(written[path], encoding="utf-8")
         print(f"{project.relative(path)}: written")
-    if check and stale:
-        names = " and ".join(project.relative(path) for path in stale)
-        sys.exit(f"Not what would be written: {names}. Run 'nox -s architectures'.")
     print(f"{len(written)} files are what Transformers' models give.")
 
 

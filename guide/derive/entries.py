@@ -1,137 +1,122 @@
 """A family's tensors and the parts of its cache: each with its expressions, its layers and the settings that have it."""
 
-from __future__ import annotations
-
 import itertools
-import re
 from collections import defaultdict
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator
+from typing import Any
 
 from guide.calculator.shapes import Config, Rule, value
-from guide.derive.refused import Refused, maybe
-from guide.derive.roles import Roles
+from guide.derive import LAYERS, Refused, Seen, maybe
+from guide.derive.fields import Variants
 from guide.derive.rules import Observed, candidate_rules, fitting_rule, polynomials
-from guide.derive.variants import LAYERS, Figures, Key, Seen, Variants
 
 STRUCTURES = 8  # variants of which layers are what
 MOST_CHOICES = 6  # switches and fields that may be null: all their combinations are built
-ENOUGH = 3  # of those variants must be built
+ENOUGH = 3  # of the variants of which layers are what must be built
 
-Setting = dict[str, Any]  # switches, and fields that may be null
-Kind = tuple[str, str, tuple[str, ...]]  # name, part and expressions
+Kind = tuple[str, str, tuple[str, ...]]  # name, part and expressions of tensors, or of parts of the cache, that are alike
 Where = dict[int, set[int | None]]  # the layers that have it, by number of the setting
 
 
-class Entry(NamedTuple):
-    """Tensors, or parts of the cache, that are alike."""
-
-    name: str
-    part: str
-    expressions: tuple[str, ...]
-    when: dict[str, bool]  # the fields that must be set or not
-    layers: Rule | None  # None outside of all layers
-
-    def conditions(self) -> dict[str, Any]:
-        """As they are written."""
-        return ({"layers": self.layers} if self.layers else {}) | ({"when": self.when} if self.when else {})
-
-
 class Entries:
-    """What all settings of a family have."""
+    """What a family has in each setting: a combination of switches, and of fields that may be null."""
 
-    def __init__(self, variants: Variants, roles: Roles):
-        self.variants, self.roles = variants, roles
-        self.settings = _settings(roles)
-        self.structures = [{}, *(_structure(variants, roles) for _ in range(STRUCTURES))]
+    def __init__(self, variants: Variants):
+        self.variants = variants
+        choices: dict[str, list[Any]] = {field: [one, not one] for field, one in variants.switches.items()}
+        choices |= {field: [variants.base[field], None] for field in variants.nullable}
+        if len(choices) > MOST_CHOICES:
+            raise Refused(f"too many fields change the structure: {', '.join(choices)}")
+        self.settings: list[Config] = [dict(zip(choices, one, strict=True)) for one in itertools.product(*choices.values())]
+        self.structures = [{}, *(_structure(variants) for _ in range(STRUCTURES))]
 
     def tensors(self) -> list[dict[str, Any]]:
         """As they are written, routers by their name."""
-        written = [_tensor(entry) for entry in self._entries(self.variants.shapes)]
-        _name_routers(written)
+        written: list[dict[str, Any]] = []
+        for (name, part, expressions), layers, when in self._entries(self.variants.shapes):
+            figures = zip(("rows", "columns", "count"), expressions, strict=True)
+            sizes = {figure: one for figure, one in figures if one != "1"}
+            written.append({"part": part, "name": name, **sizes, **layers, **when})
+        experts = {entry["count"] for entry in written if entry["part"] == "experts" and "count" in entry}
+        for entry in written:
+            # A matrix with one row for each expert is a router, whatever class holds it.
+            matrix = entry["part"] in ("linear", "other") and "columns" in entry and "count" not in entry
+            if matrix and entry.get("rows") in experts:
+                entry["part"] = "router"
         return written
 
     def cache(self) -> list[dict[str, Any]]:
         """As they are written."""
-        return [_cache_part(entry) for entry in self._entries(self.variants.cache)]
+        written: list[dict[str, Any]] = []
+        for (name, _, (per_token, window, *states)), layers, when in self._entries(self.variants.cache):
+            bounded, *sizes = name.split()
+            figures: dict[str, Any] = {"per_token": per_token} if per_token != "0" else {}
+            figures |= {"window": window} if bounded == "window" else {}
+            figures |= {"states": [[one, int(size)] for one, size in zip(states, sizes, strict=True)]} if states else {}
+            written.append({**layers, **figures, **when})
+        return written
 
-    def _entries(self, observe: Callable[[Config], Seen]) -> list[Entry]:
-        seen: dict[int, Seen] = {}
-        for number, setting in enumerate(self.settings):
-            found = maybe(observe, {**self.roles.base, **setting})
-            if found is not None:
-                seen[number] = found
-        return [
-            Entry(*kind, self._condition(set(where), seen), self._layers(observe, kind, where))
-            for kind, where in self._alike(observe, seen).items()
-        ]
+    def _entries(self, observe: Callable[[Config], Seen]) -> Iterator[tuple[Kind, dict[str, Any], dict[str, Any]]]:
+        """What is alike, ``{layers}`` unless it is outside of all, and ``{when}`` unless each setting has it."""
+        tried = {number: maybe(observe, {**self.variants.base, **one}) for number, one in enumerate(self.settings)}
+        seen = {number: found for number, found in tried.items() if found is not None}
+        for kind, where in self._alike(observe, seen).items():
+            when, first = self._condition(set(where), set(seen)), min(where)
+            rule = None if where[first] == {None} else self._layers(observe, kind, self.settings[first])
+            yield kind, {"layers": rule} if rule else {}, {"when": when} if when else {}
 
     def _alike(self, observe: Callable[[Config], Seen], seen: dict[int, Seen]) -> dict[Kind, Where]:
         """What is seen in any setting, by what is alike."""
         found: dict[Kind, Where] = defaultdict(dict)
-        known: dict[tuple[Key, str, Figures], tuple[str, ...]] = {}
+        known: dict[Any, tuple[str, ...]] = {}  # expressions, by key, part and figures
         for number, now in seen.items():
             if any((key, *one) not in known for key, one in now.items()):
-                base = {**self.roles.base, **self.settings[number]}
-                for key, (_, expressions) in polynomials(observe, base, self.roles.scales(base)).items():
+                base = {**self.variants.base, **self.settings[number]}
+                others = {field: self.variants.others[field] for field in self.variants.dimensions if base[field] is not None}
+                for key, (_, expressions) in polynomials(observe, base, others).items():
                     known.setdefault((key, *now[key]), expressions)
             for (layer, name), (part, figures) in now.items():
                 alike = found[name, part, known[(layer, name), part, figures]]
                 alike.setdefault(number, set()).add(layer)
         return found
 
-    def _condition(self, where: set[int], seen: dict[int, Seen]) -> dict[str, bool]:
+    def _condition(self, where: set[int], seen: set[int]) -> dict[str, bool]:
         """The fewest fields whose being set or not tells the settings that have a tensor from those that don't."""
-        if where == set(seen):
-            return {}
         first = self.settings[min(where)]
-        for size in range(1, len(first) + 1):
+        for size in range(len(first) + 1):
             for chosen in itertools.combinations(first, size):
                 wanted = {field: bool(first[field]) for field in chosen}
                 if where == {n for n in seen if all(bool(self.settings[n][f]) == one for f, one in wanted.items())}:
                     return wanted
         raise Refused("a tensor's presence follows from no combination of the settings")
 
-    def _layers(self, observe: Callable[[Config], Seen], kind: Kind, where: Where) -> Rule | None:
+    def _layers(self, observe: Callable[[Config], Seen], kind: Kind, setting: Config) -> Rule:
         """The simplest rule for the layers that have it, in variants with other kinds of layers."""
-        (name, part, expressions), first = kind, min(where)
-        if where[first] == {None}:
-            return None
+        name, part, expressions = kind
         observed: Observed = []
         for structure in self.structures:
-            variant = {**self.roles.base, **self.settings[first], **structure}
+            variant = {**self.variants.base, **setting, **structure}
             found = maybe(observe, variant)
-            if found is None:
-                continue
-            made = {field: one for field, one in self.variants.fields(variant).items() if isinstance(one, list)}
-            config = {**made, **variant}  # what the evaluation sees
-            figures = tuple(value(expression, config) for expression in expressions)
-            layers = {layer for (layer, other), one in found.items() if other == name and one == (part, figures)}
-            observed.append((config, layers))
+            if found is not None:
+                config = {**self.variants.lists_made(variant), **variant}  # what the evaluation sees
+                figures = tuple(value(expression, config) for expression in expressions)
+                layers = {layer for (layer, other), one in found.items() if other == name and one == (part, figures)}
+                observed.append((config, layers))
         if len(observed) < ENOUGH:
             raise Refused("too few variants with other layers could be built")
-        rule = fitting_rule(candidate_rules(observed[0][0], self.roles.indices), observed)
+        rule = fitting_rule(candidate_rules(observed[0][0], self.variants.indices), observed)
         if rule is None:
             raise Refused("no rule was found for which layers have which tensors")
         return rule
 
 
-def _settings(roles: Roles) -> list[Setting]:
-    """Each combination of switches and of fields set to null."""
-    choices: dict[str, list[Any]] = {field: [one, not one] for field, one in roles.switches.items()}
-    choices |= {field: [roles.base[field], None] for field in roles.nullable}
-    if len(choices) > MOST_CHOICES:
-        raise Refused(f"too many fields change the structure: {', '.join(choices)}")
-    return [dict(zip(choices, values, strict=True)) for values in itertools.product(*choices.values())]
-
-
-def _structure(variants: Variants, roles: Roles) -> Config:
+def _structure(variants: Variants) -> Config:
     """A variant of which layers are what."""
     pick = variants.random
     layers = pick.choice((LAYERS, LAYERS + 3, LAYERS - 1))
-    structure: Config = {"num_hidden_layers": layers, **random_lists(variants, roles.lists, layers)}
-    for field in roles.indices:
-        structure[field] = pick.choice((roles.base[field], roles.others[field], roles.base[field] + 3))
+    structure: Config = {"num_hidden_layers": layers, **random_lists(variants, variants.lists, layers)}
+    for field in variants.indices:
+        structure[field] = pick.choice((variants.base[field], variants.others[field], variants.base[field] + 3))
     return structure
 
 
@@ -142,44 +127,3 @@ def random_lists(variants: Variants, lists: dict[str, list[Any]], layers: int) -
         field: [pick.choice(kinds) for _ in range(layers)] if kinds else sorted(pick.sample(range(layers), pick.randrange(4)))
         for field, kinds in lists.items()
     }
-
-
-# As they are written
-
-
-def _tensor(entry: Entry) -> dict[str, Any]:
-    *sides, count = entry.expressions
-    part = entry.part
-    if part in ("experts", "bias of experts"):
-        count = sides[0] if count == "1" else f"{sides[0]}*{count}"
-        part, sides = "experts" if part == "experts" else "other", sides[1:]
-    if len(sides) > 2:
-        raise Refused(f"{entry.name} has {len(sides)} dimensions")
-    written = {"part": part, "name": without_weight(entry.name)}
-    written |= {side: one for side, one in zip(("rows", "columns"), sides, strict=False) if one != "1"}
-    written |= {"count": count} if count != "1" else {}
-    return written | entry.conditions()
-
-
-def without_weight(name: str) -> str:
-    """The name of a layer's weight is the layer's."""
-    return re.sub(r"(\.|^)weight$", "", name)
-
-
-def _name_routers(entries: list[dict[str, Any]]) -> None:
-    """A matrix with one row for each expert is a router, whatever class holds it."""
-    experts = {entry["count"] for entry in entries if entry["part"] == "experts" and "count" in entry}
-    for entry in entries:
-        matrix = entry["part"] in ("linear", "other") and "columns" in entry and "count" not in entry
-        if matrix and entry.get("rows") in experts:
-            entry["part"] = "router"
-
-
-def _cache_part(entry: Entry) -> dict[str, Any]:
-    per_token, window, *states = entry.expressions
-    bounded, *sizes = entry.name.split()
-    written: dict[str, Any] = {"layers": entry.layers}
-    written |= {"per_token": per_token} if per_token != "0" else {}
-    written |= {"window": window} if bounded == "window" else {}
-    written |= {"states": [[one, int(size)] for one, size in zip(states, sizes, strict=True)]} if states else {}
-    return written | entry.conditions()

@@ -1,41 +1,169 @@
-"""Derive one family, from public configs of its architecture."""
+"""Derive one family, from public configs of its architecture: its entries, and what a field that is absent becomes."""
 
-from __future__ import annotations
-
+import itertools
+import json
+import re
 from collections.abc import Callable
 from typing import Any
 
-from guide.calculator.shapes import Config
-from guide.derive.defaults import defaults
+from guide.calculator.shapes import REQUIRED, Config, default_of
+from guide.derive import Refused, maybe
 from guide.derive.entries import Entries
-from guide.derive.refused import Refused
-from guide.derive.roles import Roles, find_roles
-from guide.derive.small import small_variant
-from guide.derive.variants import Architecture, Variants
+from guide.derive.fields import Variants, find_roles
+from guide.derive.rules import LAYER_FIELD, Observed, candidate_rules, fitting_rule
 from guide.derive.verify import verify
 
+FIELD_SAMPLES = 4  # variants from which a field is left out
+LIST_SAMPLES = 12  # variants without a list by layer
+WORD = re.compile(r"[A-Za-z_]\w*")
+MOST = 64  # the largest default of a field that a list is made of
 
-def family_or_reason(ask: Callable[[str], Architecture], model_type: str, examples: list[Config]) -> dict[str, Any] | str:
-    """The family of an architecture, verified, or why it is refused."""
+Made = list[tuple[Config, Any]]  # configs without a field or list, and what the configuration has in its place
+
+
+def family_or_reason(ask: Callable[[str], Any], model_type: str, examples: list[Config]) -> dict[str, Any] | str:
+    """The family of an architecture, verified, or why it is refused; ``ask`` is ``observe.Built``, which needs torch."""
     try:
         variants = Variants(ask(model_type), examples)
-        roles = find_roles(variants, *small_variant(variants))
-        family = describe(variants, roles)
-        verify(variants, roles, family)
+        find_roles(variants)
+        family = describe(variants)
+        verify(variants, family)
     except Refused as error:
         return str(error)
     return family
 
 
-def describe(variants: Variants, roles: Roles) -> dict[str, Any]:
+def describe(variants: Variants) -> dict[str, Any]:
     """The family as ``guide.calculator.shapes`` reads it."""
-    found = Entries(variants, roles)
-    entries = {"tensors": found.tensors(), "cache": found.cache()}
-    absent = defaults(variants, roles, entries)
-    known = {**absent["fields"], **absent["lists"]}
+    entries, base, architecture = Entries(variants), variants.base, variants.architecture
+    found = {"tensors": entries.tensors(), "cache": entries.cache()}
+    used = set(WORD.findall(json.dumps(found)))
+    lists = {field: _list_default(variants, field) for field in variants.lists if field in used}
+    made_of = json.dumps([known["default"] for known in lists.values()])
+    chosen = set(WORD.findall(made_of))
+    rules = _field_defaults(variants, [field for field in (*variants.dimensions, *variants.indices) if field in used])
+    others = chosen - rules.keys() - variants.switches.keys() - variants.lists.keys()
+    listing = sorted(field for field in others if LAYER_FIELD.search(field))
+    rules |= {field: _index_default(variants, field) for field in listing}
+    divisors = re.findall(r'"every", "(\w+)"', json.dumps(found) + made_of)
+    can_be_zero = [field for field in (*variants.indices, *listing) if field in rules and field not in divisors]
+    switches = [field for field in variants.switches if field in used | chosen]
     return {
-        "class": variants.architecture.class_name(variants.tie(roles.base)),
-        "names": {other: field for other, field in variants.architecture.names.items() if field in known},
-        **entries,
-        **absent,
+        "class": architecture.class_name(variants.tie(base)),
+        "names": {other: field for other, field in architecture.names.items() if field in rules or field in lists},
+        **found,
+        "lists": lists,
+        # A field is computed from others after them.
+        "fields": dict(sorted(rules.items(), key=lambda rule: str(rule[1]).startswith("="))),
+        "for_lists": listing,
+        "nullable": [field for field, rule in rules.items() if field in variants.nullable or rule is None],
+        "from_zero": [field for field in can_be_zero if maybe(variants.shapes, {**base, field: 0}) is not None],
+        "switches": {field: bool(variants.fields(_without(base, field)).get(field)) for field in switches},
+        "fixed": variants.fixed,
     }
+
+
+def _without(raw: Config, left: str) -> Config:
+    return {field: one for field, one in raw.items() if field != left}
+
+
+def _field_defaults(variants: Variants, fields: list[str]) -> dict[str, Any]:
+    pairs = {field: (variants.base[field], variants.others[field]) for field in variants.dimensions}
+    changed = [{field: variants.random.choice(pair) for field, pair in pairs.items()} for _ in range(FIELD_SAMPLES)]
+    samples = [{**variants.base, **one} for one in changed]
+    rules: dict[str, Any] = dict.fromkeys(REQUIRED, "required")
+    for field in fields:
+        if field not in rules:
+            left = [_without(variants.tie(_without(sample, field)), field) for sample in samples]
+            found = [(raw, maybe(variants.fields, raw)) for raw in left]
+            made = [(raw, known.get(field)) for raw, known in found if known is not None]
+            rules[field] = _field_default(variants, field, made, fields)
+    return rules
+
+
+def _field_default(variants: Variants, field: str, made: Made, fields: list[str]) -> Any:
+    """A default as ``guide.calculator.shapes.default_of`` reads it."""
+    if not made:
+        return "required"
+    first = made[0][1]
+    if all(one is None for _, one in made) and field in variants.shaping and field not in variants.nullable:
+        # The configuration leaves it open and the model fills it in: seen in the shapes alone.
+        for rule in ("=hidden_size/num_attention_heads", "=num_attention_heads", "=num_key_value_heads", "=intermediate_size"):
+            if all(variants.shapes({**raw, field: default_of(rule, raw)}) == variants.shapes(raw) for raw, _ in made):
+                return rule
+    elif all(one == first for _, one in made) and (first is None or type(first) is int):
+        return first
+    else:
+        for other in fields:
+            if all(one == raw.get(other) for raw, one in made):
+                return f"={other}"
+        for above, below in itertools.permutations(fields, 2):
+            if all(raw.get(above) and raw.get(below) and one == raw[above] // raw[below] for raw, one in made):
+                return f"={above}/{below}"
+    raise Refused(f"the default of {field} follows from no other field")
+
+
+def _list_default(variants: Variants, field: str) -> dict[str, Any]:
+    """``{values, default}``: the rule for the list, null where it stays away, or that it must be given; and its letters."""
+    pick, normal, made = variants.random, variants.fields(variants.base), []
+    others = {"max_window_layers", "full_attention_interval", "sliding_window_pattern", *variants.indices}
+    others |= {other for other, one in normal.items() if LAYER_FIELD.search(other) and type(one) is int}
+    for _ in range(LIST_SAMPLES):
+        layers = pick.choice((7, 12, 13))
+        changed: Config = {other: pick.choice((2, 3, 4, 6)) for other in sorted(others - {"num_hidden_layers"})}
+        switches = {switch: pick.random() < 0.5 for switch in variants.switches}
+        raw = {**variants.without_lists(), **switches, **changed, "num_hidden_layers": layers}
+        known = maybe(variants.fields, raw)
+        if known is not None and field in known:
+            made.append((raw, known[field]))
+    if made and not any(one for _, one in made):
+        return {"values": variants.lists[field], "default": None}
+    default = _list_rule(variants, made) or "required"
+    return {"values": variants.lists[field], "default": default, **_letters(variants, field)}
+
+
+def _list_rule(variants: Variants, made: Made) -> list[list[Any]] | None:
+    """``[[rule, kind], ...]`` of a list with at most two kinds of layers; None where no rule is found."""
+    if any(not isinstance(one, list) or len(one) != config["num_hidden_layers"] for config, one in made):
+        return None
+    seen = list(dict.fromkeys(kind for _, one in made for kind in one))
+    if len(seen) == 1:
+        return [[["all"], seen[0]]]
+    if len(seen) != 2:
+        return None
+    fields = {field for config, _ in made for field, one in config.items() if type(one) is int}
+    rules = candidate_rules(made[0][0], sorted(f for f in fields - {"num_hidden_layers"} if LAYER_FIELD.search(f)))
+    rules += [["and", ["set", switch], rule] for switch in variants.switches for rule in rules]
+    for first, second in (seen, seen[::-1]):
+        observed: Observed = [(config, {i for i, kind in enumerate(one) if kind == first}) for config, one in made]
+        rule = fitting_rule(rules, observed)
+        if rule:
+            return [[rule, first], [["all"], second]]
+    return None
+
+
+def _letters(variants: Variants, field: str) -> dict[str, Any]:
+    """A string with one letter for each layer that stands for the list, as some published configs have it."""
+    first = variants.examples[0]
+    layers = first.get("num_hidden_layers")
+    name = next((name for name, given in first.items() if isinstance(given, str) and len(given) == layers), None)
+    if name is None:
+        return {}
+    kinds: dict[str, str] = {}
+    for example in variants.examples:
+        given, made = example.get(name) or "", variants.fields(_without(example, field)).get(field) or []
+        kinds |= dict(zip(given, made, strict=False))
+        if not given or [kinds.get(letter) for letter in given] != made:
+            return {}
+    return {"letters": {"field": name, "kinds": kinds}}
+
+
+def _index_default(variants: Variants, field: str) -> int:
+    """The value of a field that gives the lists that the class makes without it."""
+    bare = {**_without(variants.without_lists(), field), **dict.fromkeys(variants.switches, True)}
+    raws = [{**bare, "num_hidden_layers": layers} for layers in (13, 40, 70)]
+    made = [maybe(variants.lists_made, raw) for raw in raws]
+    for given in range(1, MOST + 1):
+        if None not in made and made == [maybe(variants.lists_made, {**raw, field: given}) for raw in raws]:
+            return given
+    raise Refused(f"the default of {field} could not be found")

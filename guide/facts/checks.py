@@ -1,7 +1,5 @@
 """What is wrong with the committed proofs, a sentence each: which file, what, and the command that mends it."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 

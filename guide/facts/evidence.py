@@ -1,10 +1,9 @@
 """What today's proofs measured, side by side: every row of one model, so that rows can be compared."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from itertools import combinations
 from math import hypot
+from typing import Self
 
 from guide.facts.guide import Guide
 from guide.facts.method import Method
@@ -27,7 +26,7 @@ class Row:
         """The notebook and the variant, as a reader tells rows apart."""
         return f"{self.notebook} {self.measure.variant}"
 
-    def told_apart(self, other: Row) -> bool:
+    def told_apart(self, other: Self) -> bool:
         """Whether the KL divergences of two variants differ by more than their errors.
 
         The errors count as independent. Both were measured on the same text, so the true error of the difference is

@@ -1,7 +1,5 @@
 """The guide as a whole: everything that ``load`` read of a project, frozen, with the questions that all rooms ask of it."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any

@@ -4,8 +4,6 @@ What a file's text means is found by pure functions that keep their answers, so 
 changed.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import re

@@ -1,12 +1,10 @@
 """The facts of a method: the front matter of its page, the one place they stand."""
 
-from __future__ import annotations
-
 import re
 from datetime import date
 from enum import StrEnum
 from functools import lru_cache
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import yaml
 from pydantic import Field, HttpUrl, ValidationError, model_validator
@@ -53,7 +51,7 @@ class Cell(Strict):
     differs: str = Field(default="", description="why the answer is not what the library's own flag or check says")
 
     @model_validator(mode="after")
-    def _yes_has_evidence(self) -> Cell:
+    def _yes_has_evidence(self) -> Self:
         if self.answer is Answer.YES and not EVIDENCE.fullmatch(self.source):
             raise ValueError(
                 f"'{self.source}' is no evidence for a yes; write proof, notebook NAME, 'library 1.2.3, name in its source', "
@@ -182,7 +180,7 @@ class Variant(Strict):
     storage_source: str = Field(description="'proof', 'notebook NAME', or where it was read: library, version and name")
 
     @model_validator(mode="after")
-    def _has_evidence(self) -> Variant:
+    def _has_evidence(self) -> Self:
         for field in ("kernel_source", "storage_source"):
             if not EVIDENCE.fullmatch(getattr(self, field)):
                 raise ValueError(f"'{getattr(self, field)}' is no evidence for {field.removesuffix('_source')}")

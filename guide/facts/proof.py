@@ -1,11 +1,9 @@
 """Proofs: executed notebooks that carry, in ``metadata.proof``, a record of how they ran and what they measured."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import nbformat
 from nbformat import NotebookNode
@@ -110,7 +108,7 @@ class Proof(Strict):
     measures: list[Measure]
 
     @model_validator(mode="after")
-    def _consistent(self) -> Proof:
+    def _consistent(self) -> Self:
         if (self.status == "failed") != (self.error is not None):
             raise ValueError("a failed run has an error and a passed one has none")
         return self

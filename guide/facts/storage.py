@@ -1,7 +1,5 @@
 """The record of ``nox -s weigh``: what quantized models were found to store, beside what was predicted of them."""
 
-from __future__ import annotations
-
 from datetime import date
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Traps: the cells of notebooks that show a fault happen, as scripts that stand alone and can be sent upstream."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from nbformat import NotebookNode

@@ -4,8 +4,6 @@
 ``[cell number, sentence]``; of a dotted NAME that the environment lacks, without a cell.
 """
 
-from __future__ import annotations
-
 import ast
 import inspect
 import json

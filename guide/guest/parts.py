@@ -1,7 +1,5 @@
 """Which part of a model a parameter is, as the memory calculator counts it: for weighing and for deriving shapes."""
 
-from __future__ import annotations
-
 from torch import nn
 from torch.nn.modules.conv import _ConvNd
 

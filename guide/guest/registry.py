@@ -3,8 +3,6 @@
 ``python -m guide.guest.registry`` reads a JSON list of classes from standard input and prints the ``Description`` as JSON.
 """
 
-from __future__ import annotations
-
 import ast
 import importlib
 import inspect

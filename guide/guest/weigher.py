@@ -5,8 +5,6 @@ it, ``run JOB`` runs the code of a job, and ``weigh JOB`` counts what the model 
 last line of standard output, in JSON.
 """
 
-from __future__ import annotations
-
 import ast
 import gc
 import json

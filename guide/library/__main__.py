@@ -1,7 +1,5 @@
 """``python -m guide.library``: compare the guide with the installed Transformers, or report what changed in the newest."""
 
-from __future__ import annotations
-
 import argparse
 import sys
 from collections.abc import Sequence

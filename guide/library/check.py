@@ -1,7 +1,5 @@
 """Does the guide still say what the library says? Its front matter, code and prose beside a description of Transformers."""
 
-from __future__ import annotations
-
 import ast
 import builtins
 import json

@@ -3,8 +3,6 @@
 The newest Transformers gets an environment of its own below ``build/``; of the other libraries the newest wheel is read.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import re

@@ -1,7 +1,5 @@
 """What a script uses of a library, beside a wheel of that library, which is read and not installed."""
 
-from __future__ import annotations
-
 import ast
 import zipfile
 

@@ -1,7 +1,5 @@
 """``python -m guide.notebooks``: build notebooks/ from snippets/, or check that they are what the scripts build."""
 
-from __future__ import annotations
-
 import argparse
 import sys
 from collections.abc import Sequence

@@ -4,8 +4,6 @@ A notebook must stand alone in Colab, so code that several notebooks need is cop
 ``from snippets.shared.NAME import ...`` becomes the text of ``snippets/shared/NAME.py``.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import re

@@ -1,7 +1,5 @@
 """The one way in which text of a script is replaced: for a variant of its code, a control run, or a short calibration."""
 
-from __future__ import annotations
-
 import re
 from collections import Counter
 from collections.abc import Mapping

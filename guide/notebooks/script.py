@@ -4,8 +4,6 @@ A script is the one source of a notebook and of the code blocks of a page. It st
 its dependencies and has a ``[tool.guide]`` table; below stand py:percent cells. ``nox`` and ``pip`` read the same block.
 """
 
-from __future__ import annotations
-
 import re
 import textwrap
 import tomllib

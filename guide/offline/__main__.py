@@ -4,8 +4,6 @@ What the node has already (``--have``, its ``pip freeze``) is left out. torch is
 its CUDA, and the index's costs gigabytes.
 """
 
-from __future__ import annotations
-
 import argparse
 import sys
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Who asks for what, notebooks and wheels, and the machine to gather for, which has some of it."""
 
-from __future__ import annotations
-
 import re
 from collections import deque
 from collections.abc import Mapping, Sequence

@@ -1,7 +1,5 @@
 """Gather what notebooks need and a node lacks, in a folder to carry there."""
 
-from __future__ import annotations
-
 import shutil
 import tempfile
 from collections.abc import Collection, Mapping, Sequence

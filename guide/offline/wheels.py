@@ -3,8 +3,6 @@
 pip alone would evaluate the markers of requirements on the machine that it runs on (pypa/pip 11664).
 """
 
-from __future__ import annotations
-
 import ast
 import os
 import re

@@ -1,88 +1,119 @@
 """``python -m guide.prove``: run notebooks and record what happened; every claim of the guide rests on what this writes."""
 
-from __future__ import annotations
-
 import argparse
 import sys
+import time
 from collections.abc import Sequence
 from functools import partial
 
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
 from guide.facts.guide import Guide
 from guide.facts.load import load
-from guide.facts.proof import Machine, Proof
+from guide.facts.proof import Machine, Proof, State
 from guide.notebooks.build import fault
 from guide.project import GuideError, Project
-from guide.prove import local
-from guide.prove.choice import Chosen, chosen
 from guide.prove.failures import Failed, paragraph
-from guide.prove.lock import alone
+from guide.prove.local import Local, alone
 from guide.prove.machine import this_machine
-from guide.prove.progress import Reporter
-from guide.prove.run import Options, Run
+from guide.prove.run import Run
 
 
-def check_built(guide: Guide, choice: list[Chosen]) -> None:
-    """Raise GuideError where a notebook is not what its script builds: nobody would read what is proven."""
-    for one in choice:
-        if found := fault(guide.scripts[one.name], guide.notebooks[one.name], guide.committed.get(one.name)):
-            raise GuideError(found)
+class Reporter:
+    """Says which notebook runs, at which cell, for how long, and about how long is left."""
+
+    def __init__(self) -> None:
+        self.console = Console()
+        self.expected: dict[str, float] = {}  # seconds that each notebook will take, in the order in which they run
+        columns = [SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn()]
+        self.progress = Progress(*columns, console=self.console, transient=True, disable=not self.console.is_terminal)
+        self.task = self.progress.add_task("")
+        self.shown = 0.0
+
+    def say(self, text: str) -> None:
+        """Print a line that stays."""
+        self.console.print(escape(text), soft_wrap=True, highlight=False)
+
+    def doing(self, name: str, what: str, seconds: float = 0) -> None:
+        """Show what a notebook does; ``seconds``: how long it has been running."""
+        names = list(self.expected)
+        later = sum(self.expected[following] for following in names[names.index(name) + 1 :])
+        left = max(0.0, self.expected[name] - seconds) + later
+        text = f"{name}: {what}; " + (f"about {left / 60:.0f} min left in all" if left > 60 else "about a minute left")
+        self.progress.update(self.task, description=text)
+        if not self.console.is_terminal and time.monotonic() - self.shown > 20:  # seconds: each line stays
+            self.say(text)
+            self.shown = time.monotonic()
 
 
-def verdict(guide: Guide, machine: Machine, proof: Proof) -> str:
-    """One paragraph on how a run ended."""
+def chosen(guide: Guide, machine: Machine, names: Sequence[str], changed: bool, oldest: int) -> tuple[list[str], list[str]]:
+    """What to prove, in order, and what after that again, though it did not change; all if nothing of this is asked.
+
+    First the named notebooks, then with ``changed`` those without a proof of their code as it is; again the ``oldest`` others
+    with the oldest proofs. Of those that nobody named only what this machine can run. Raises GuideError for an unknown name.
+    """
+    if not (names or changed or oldest):
+        return list(guide.scripts), []
+    first = list(dict.fromkeys(guide.names(names) if names else ()))
+    others = [name for name, script in guide.scripts.items()
+              if machine.satisfies(script.head.guide.needs) and name not in names]  # fmt: skip
+    if changed:
+        first += [name for name in others if guide.state(name) in (State.CHANGED, State.MISSING)]
+    dates = {name: best.proof.date for name in others if name not in first and (best := guide.best(name))}
+    return first, sorted(dates, key=dates.__getitem__)[:oldest]
+
+
+def told(guide: Guide, machine: Machine, proof: Proof) -> list[str]:
+    """How a run ended, and which packages ran in another version than pinned, a sentence each."""
+    name, differing = proof.notebook, proof.differing_versions().items() if proof.versions else ()
+    versions = [f"{name}: {package} is pinned at {pinned}, ran with {found}." for package, (pinned, found) in differing]
     if proof.error:
-        return paragraph(proof.notebook, proof.error)
-    checked = (
-        "it shows faults alone, and measures nothing."
-        if guide.scripts[proof.notebook].head.guide.only_faults
-        else f"without quantization or with other widths all {len(proof.control)} checks fail, as they must."
-    )
+        return [paragraph(name, proof.error), *versions]
+    if guide.scripts[name].head.guide.only_faults:
+        checked = "it shows faults alone, and measures nothing."
+    else:
+        checked = f"without quantization or with other widths all {len(proof.control)} checks fail, as they must."
     weights = "the stand-in" if proof.stand_in else "the real model"
-    return f"{proof.notebook}: proven on {machine.slug} with {weights} in {proof.seconds:.0f} s; {checked}"
-
-
-def sorted_out(guide: Guide, machine: Machine, choice: list[Chosen], given: argparse.Namespace,
-               reporter: Reporter) -> tuple[list[str], int]:  # fmt: skip
-    """The notebooks that are left to run, having said why the others are not, and how many of those are failures."""
-    todo, failed = [], 0
-    for one in choice:
-        needs = guide.scripts[one.name].head.guide.needs
-        if not machine.satisfies(needs) and one.named:
-            lacking = Failed("wrong hardware", f"It needs {needs}; this machine ({machine.slug}) does not have that")
-            reporter.say(paragraph(one.name, lacking.failure))
-            failed += 1
-        elif not machine.satisfies(needs):
-            reporter.say(f"{one.name}: left out, it needs {needs}.")
-        elif not (given.force or one.again) and local.is_current(guide, machine, one.name, given.hub):
-            reporter.say(f"{one.name}: unchanged since its proof of today's code on this machine, not run again.")
-            if given.keep:
-                local.keep(guide.project, machine, one.name)
-        else:
-            todo.append(one.name)
-    return todo, failed
+    return [f"{name}: proven on {machine.slug} with {weights} in {proof.seconds:.0f} s; {checked}", *versions]
 
 
 def prove(guide: Guide, machine: Machine, given: argparse.Namespace) -> int:
     """Prove what was asked for; returns the number that failed."""
-    choice = chosen(guide, machine, given.names, given.changed, given.oldest)
-    check_built(guide, choice)
-    reporter = Reporter({})
-    todo, failed = sorted_out(guide, machine, choice, given, reporter)
-    reporter.expected = {name: local.expected_seconds(guide, machine, name) for name in todo}
-    options = Options(install=not given.no_install, hub=given.hub)
+    first, again = chosen(guide, machine, given.names, given.changed, given.oldest)
+    for name in first + again:
+        if found := fault(guide.scripts[name], guide.notebooks[name], guide.committed.get(name)):
+            raise GuideError(found)  # nobody would read what is proven
+    reporter, local = Reporter(), Local(guide, machine)
+    todo, failed = [], 0
+    for name in first + again:
+        needs = guide.scripts[name].head.guide.needs
+        if not machine.satisfies(needs) and name in given.names:
+            lacking = Failed("wrong hardware", f"It needs {needs}; this machine ({machine.slug}) does not have that")
+            reporter.say(paragraph(name, lacking.failure))
+            failed += 1
+        elif not machine.satisfies(needs):
+            reporter.say(f"{name}: left out, it needs {needs}.")
+        elif not (given.force or name in again) and local.is_current(name, given.hub):
+            reporter.say(f"{name}: unchanged since its proof of today's code on this machine, not run again.")
+            if given.keep:
+                local.keep(name)
+        else:
+            todo.append(name)
+    reporter.expected = {name: local.expected_seconds(name) for name in todo}
     with reporter.progress:
         for name, following in zip(todo, [*todo[1:], None], strict=False):
-            run = Run(guide, name, machine, options, partial(reporter.doing, name))
+            run = Run(guide, name, machine, partial(reporter.doing, name), install=not given.no_install, hub=given.hub)
             executed, proof = run.prove(following)
-            local.write(guide.project, machine, name, executed)
+            local.write(name, executed)
             if given.keep:
-                local.keep(guide.project, machine, name)
+                local.keep(name)
             failed += proof.status == "failed"
-            reporter.say(verdict(guide, machine, proof))
-            for package, (pinned, found) in proof.differing_versions().items() if proof.versions else ():
-                reporter.say(f"{name}: {package} is pinned at {pinned}, ran with {found}.")
-    where = guide.project.relative(local.folder(guide.project, machine))
-    reporter.say(f"{len(todo)} run, {len(choice) - failed} in order, {failed} failed; proofs in {where}.")
+            for sentence in told(guide, machine, proof):
+                reporter.say(sentence)
+    where = guide.project.relative(local.folder)
+    reporter.say(f"{len(todo)} run, {len(first + again) - failed} in order, {failed} failed; proofs in {where}.")
     return failed
 
 
@@ -96,17 +127,14 @@ def count(text: str) -> int:
 def main(arguments: Sequence[str] | None = None, project: Project | None = None) -> None:
     """The command; what is wrong ends it with a sentence, a notebook that failed with exit code 1."""
     parser = argparse.ArgumentParser(prog="nox -s prove --", description="Run notebooks and record what happened.")
-    parser.add_argument(
-        "names", nargs="*", metavar="NOTEBOOK", help="all that can run on this machine if nothing is asked for"
-    )
-    parser.add_argument(
-        "--changed", action="store_true", help="those that can run here and have no proof of their code as it is"
-    )
-    parser.add_argument("--oldest", type=count, default=0, metavar="N", help="and again the N others with the oldest proofs")
-    parser.add_argument("--keep", action="store_true", help="store the proofs in proofs/<machine>/, to be committed")
-    parser.add_argument("--force", action="store_true", help="run notebooks again that have not changed since their proof")
-    parser.add_argument("--no-install", action="store_true", help="use this interpreter and the packages it has")
-    parser.add_argument("--hub", action="store_true", help="load the real models from the hub, not the stand-in")
+    add = parser.add_argument
+    add("names", nargs="*", metavar="NOTEBOOK", help="all that can run on this machine if nothing is asked for")
+    add("--changed", action="store_true", help="those that can run here and have no proof of their code as it is")
+    add("--oldest", type=count, default=0, metavar="N", help="and again the N others with the oldest proofs")
+    add("--keep", action="store_true", help="store the proofs in proofs/<machine>/, to be committed")
+    add("--force", action="store_true", help="run notebooks again that have not changed since their proof")
+    add("--no-install", action="store_true", help="use this interpreter and the packages it has")
+    add("--hub", action="store_true", help="load the real models from the hub, not the stand-in")
     given = parser.parse_args(arguments)
     try:
         guide = load(project or Project.here(), damaged_proofs=True)  # --force --keep makes a damaged one anew

@@ -1,11 +1,9 @@
 """What is stored of an executed notebook: its source's cells with outputs, without noise and paths of this machine."""
 
-from __future__ import annotations
-
 import copy
 import re
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 from nbformat import NotebookNode
 
@@ -24,14 +22,20 @@ def cleaned(executed: NotebookNode, source: NotebookNode, places: Mapping[str, s
     result = copy.deepcopy(source)
     for cell, run in zip(result.cells, executed.cells, strict=True):
         if cell.cell_type == "code":
-            cell.execution_count = run.execution_count
-            outputs = [clean_output(output, clean) for output in joined(run.outputs)]
-            cell.outputs = [output for output in outputs if not is_empty(output)]
+            cell.execution_count, cell.outputs = run.execution_count, joined(run.outputs)
+            for output in cell.outputs:
+                if output.output_type == "stream":
+                    output.text = clean(output.text)
+                elif output.output_type == "error":
+                    output.evalue, output.traceback = clean(output.evalue), [clean(line) for line in output.traceback]
+                else:
+                    output.data.update({mime: clean(value) for mime, value in output.data.items() if isinstance(value, str)})
+            cell.outputs = [output for output in cell.outputs if not is_empty(output)]
     return result
 
 
 def joined(outputs: list[NotebookNode]) -> list[NotebookNode]:
-    """A cell's outputs, with pieces of the same stream that follow each other as one."""
+    """A copy of a cell's outputs, with pieces of the same stream that follow each other as one."""
     result: list[NotebookNode] = []
     for output in copy.deepcopy(outputs):
         last = result[-1] if result else None
@@ -42,28 +46,11 @@ def joined(outputs: list[NotebookNode]) -> list[NotebookNode]:
     return result
 
 
-def clean_output(output: NotebookNode, clean: Callable[[str], str]) -> NotebookNode:
-    """The output with all of its texts cleaned, in place."""
-    if output.output_type == "stream":
-        output.text = clean(output.text)
-    elif output.output_type == "error":
-        output.evalue, output.traceback = clean(output.evalue), [clean(line) for line in output.traceback]
-    else:
-        for mime, value in output.data.items():
-            output.data[mime] = clean(value) if isinstance(value, str) else value
-    return output
-
-
 def without_noise(text: str) -> str:
     """Text without what differs from run to run and says nothing: names of cells, progress bars, repeated lines."""
     text = re.sub(rf"{re.escape(tempfile.gettempdir())}/ipykernel_\d+/\d+\.py", "<cell>", text)
     text = re.sub(r"[^\n]*\r(?!\n)", "", text)  # a progress bar leaves only its last state
     text = re.sub(r"^.*\d+%\|.*\| *\d+/\d+ \[.*\]\n?", "", text, flags=re.MULTILINE)  # and a full one says nothing
-    return without_repeats(text)
-
-
-def without_repeats(text: str) -> str:
-    """Text in which a line that comes three times or more in a row stands once, with their number."""
 
     def once(match: re.Match[str]) -> str:
         return f"{match['line']} [{match[0].count(chr(10))} such lines]\n"

@@ -1,26 +1,21 @@
-"""The controls of a proof: the same notebook made wrong, so that every check in it must fail.
+"""The controls of a proof: the same notebook made wrong, so that every check in it must fail, or it proves nothing.
 
 One is without quantization, the other has other bit widths than the text says (other group sizes, where a format has one width
-alone). A check that passes there too notices nothing, and proves nothing.
+alone).
 """
-
-from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import nbformat
 from nbformat import NotebookNode
 
 from guide.facts.proof import Machine
 from guide.notebooks.build import CHECK_TAG, SHARED_TAG, tags
 from guide.notebooks.edits import edited, holds
-from guide.notebooks.script import GuideTable
 from guide.project import GuideError
 from guide.prove.failures import Failed
 
-NEEDS_TAG = "needs:"
 PLAIN = """\
 # The control: the same notebook, with every quantization_config taken away.
 import transformers
@@ -45,19 +40,13 @@ class Control:
     must_fail: list[int]  # numbers, from 1, of the cells that must fail in it
 
 
-def controls_of(notebook: NotebookNode, machine: Machine, table: GuideTable) -> list[Control]:
-    """All controls of a notebook; raises GuideError where a text to swap is not there."""
-    swapped = [swapped_copy(notebook, machine, table.swap)] if table.swap else []
-    return [plain_copy(notebook, machine, table.control), *swapped]
-
-
 def plain_copy(notebook: NotebookNode, machine: Machine, own: str = "") -> Control:
     """The control on plain weights; ``own`` is the script's code for calls other than ``from_pretrained``."""
     control = _until_checked(copy.deepcopy(notebook), machine, "on plain bf16 weights")
-    cells = control.notebook.cells
-    first_code = next((i for i, cell in enumerate(cells) if cell.cell_type == "code"), None)
-    if first_code is not None:  # instead of the install cell, which does not run, so that the cells keep their numbers
-        cells[first_code] = nbformat.v4.new_code_cell(f"{PLAIN}\n{own}")
+    for cell in control.notebook.cells:
+        if cell.cell_type == "code":  # the install cell, which does not run here, so that the cells keep their numbers
+            cell.source, cell.metadata = f"{PLAIN}\n{own}", {}
+            break
     return control
 
 
@@ -66,18 +55,16 @@ def swapped_copy(notebook: NotebookNode, machine: Machine, swap: Mapping[str, st
 
     A text spans no lines, and a line holds it once. Raises GuideError where one is in no line.
     """
-    found: set[str] = set()
-
-    def swapped(line: str) -> str:
-        here = {old: new for old, new in swap.items() if holds(line, old)}
-        found.update(here)
-        return edited(line, here, f"The line '{line.strip()}'")
-
-    control = copy.deepcopy(notebook)
+    control, missing = copy.deepcopy(notebook), set(swap)
     for cell in control.cells:
         if cell.cell_type == "code" and not {CHECK_TAG, SHARED_TAG} & set(tags(cell)):
-            cell.source = "\n".join(map(swapped, cell.source.split("\n")))
-    if missing := set(swap) - found:
+            lines = cell.source.split("\n")
+            for i, line in enumerate(lines):
+                here = {old: new for old, new in swap.items() if holds(line, old)}
+                lines[i] = edited(line, here, f"The line '{line.strip()}'")
+                missing -= set(here)
+            cell.source = "\n".join(lines)
+    if missing:
         raise GuideError(f"The head's 'swap' names '{min(missing)}', which is in no code cell but checks")
     return _until_checked(control, machine, "with other widths")
 
@@ -99,8 +86,8 @@ def _until_checked(control: NotebookNode, machine: Machine, how: str) -> Control
     """The control of what is left of a notebook up to the last check that this machine can run, to run on past errors."""
     must_fail = []
     for number, cell in enumerate(control.cells, start=1):
-        needs = next((tag.removeprefix(NEEDS_TAG) for tag in tags(cell) if tag.startswith(NEEDS_TAG)), "cpu")
-        if CHECK_TAG in tags(cell) and machine.satisfies(needs):
+        needs = [tag.removeprefix("needs:") for tag in tags(cell) if tag.startswith("needs:")]
+        if CHECK_TAG in tags(cell) and all(map(machine.satisfies, needs)):
             must_fail.append(number)
     control.cells = control.cells[: max(must_fail, default=0)]
     control.metadata["execution"] = {"allow_errors": True}

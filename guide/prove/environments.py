@@ -1,10 +1,7 @@
 """One environment a notebook, kept between runs and keyed by its pins.
 
-They are made from the wheels that pip keeps in its own cache, those that it built from source too: a new environment of pins
-that were installed before costs no download and no build. Nothing here turns that cache off.
+pip's own cache stays on: a new environment of pins that were installed before costs no download and no build.
 """
-
-from __future__ import annotations
 
 import hashlib
 import json
@@ -13,7 +10,7 @@ import platform
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from threading import Lock, Thread
 
@@ -35,17 +32,27 @@ def prepare(project: Project, script: Script, cuda: bool, background: bool = Fal
     An older environment of the same notebook is deleted, so that they do not pile up. In the ``background`` it takes only
     the time that nothing else wants.
     """
-    environment = project.build / "environments" / f"{script.name}-{_key(script, cuda)}"
-    complete = environment / "complete"
+    steps, pins, unwanted = script.head.install_steps(cuda), [*script.head.pins(cuda), KERNEL], script.head.guide.unwanted
+    asked = [pins, unwanted, platform.python_version(), *([step.variables for step in steps] if len(steps) > 1 else [])]
+    key = hashlib.sha256(json.dumps(asked).encode()).hexdigest()[:12]
+    environment = project.build / "environments" / f"{script.name}-{key}"
+    nice = ["nice", "-n", "19"] if background and os.name == "posix" else []
+    pip = [*nice, str(python_of(environment)), "-m", "pip", "--quiet", "--disable-pip-version-check"]
     with ONE_AT_A_TIME:
-        if not complete.exists():
-            for older in environment.parent.glob(f"{script.name}-*"):
-                if older.name.rpartition("-")[0] == script.name:
-                    shutil.rmtree(older)
-            for command, variables in _commands(environment, script, cuda):
-                prefix = ["nice", "-n", "19"] if background and os.name == "posix" else []
-                _run([*prefix, *command], variables)
-            complete.touch()
+        if (environment / "complete").exists():
+            return python_of(environment)
+        for older in environment.parent.glob(f"{script.name}-*"):
+            if older.name.rpartition("-")[0] == script.name:
+                shutil.rmtree(older)
+        _run([*nice, sys.executable, "-m", "venv", str(environment)])
+        for number, step in enumerate(steps):
+            # What the steps before installed is named again, so that no later one moves it.
+            beside = pins if number else [KERNEL]
+            # Without compiling: a notebook imports a small part of what is installed, and compiles that as it does.
+            _run([*pip, "install", "--no-compile", *step.options, *step.pins, *beside], step.variables)
+        if unwanted:
+            _run([*pip, "uninstall", "--yes", *unwanted])
+        (environment / "complete").touch()
     return python_of(environment)
 
 
@@ -53,38 +60,15 @@ def prepare_ahead(project: Project, script: Script, cuda: bool) -> None:
     """Begin ``prepare`` in the background; what fails there is left for ``prepare`` to say when its turn comes."""
 
     def attempt() -> None:
-        try:
+        with suppress(GuideError):
             prepare(project, script, cuda, background=True)
-        except GuideError:
-            pass
 
     Thread(target=attempt, daemon=True).start()
 
 
-def _key(script: Script, cuda: bool) -> str:
-    """Twelve characters that change with all that an environment is made of."""
-    steps = script.head.install_steps(cuda)
-    asked: list[object] = [[*script.head.pins(cuda), KERNEL], script.head.guide.unwanted, platform.python_version()]
-    asked += [step.variables for step in steps] if len(steps) > 1 else []
-    return hashlib.sha256(json.dumps(asked).encode()).hexdigest()[:12]
-
-
-def _commands(environment: Path, script: Script, cuda: bool) -> Iterator[tuple[list[str], dict[str, str]]]:
-    """The commands that make an environment, each with the variables it needs."""
-    pip = [str(python_of(environment)), "-m", "pip", "--quiet", "--disable-pip-version-check"]
-    yield [sys.executable, "-m", "venv", str(environment)], {}
-    for number, step in enumerate(script.head.install_steps(cuda)):
-        # What the steps before installed is named again, so that no later one moves it.
-        beside = [*script.head.pins(cuda), KERNEL] if number else [KERNEL]
-        # Without compiling: a notebook imports a small part of what is installed, and compiles that as it does.
-        yield [*pip, "install", "--no-compile", *step.options, *step.pins, *beside], step.variables
-    if script.head.guide.unwanted:
-        yield [*pip, "uninstall", "--yes", *script.head.guide.unwanted], {}
-
-
-def _run(command: list[str], variables: dict[str, str]) -> None:
+def _run(command: list[str], variables: dict[str, str] | None = None) -> None:
     """Run a command; raises GuideError with its errors if it fails."""
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, **variables})
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=os.environ | (variables or {}))
     if done.returncode:
         lines = (done.stderr or done.stdout).strip().splitlines() or ["no message"]
         errors = [line for line in lines if line.startswith("ERROR")] or lines[-1:]

@@ -1,7 +1,5 @@
 """What can go wrong when a notebook runs: a class for each cause, and one sentence on what to do about it."""
 
-from __future__ import annotations
-
 import re
 
 from nbformat import NotebookNode
@@ -24,23 +22,16 @@ ADVICE = {
 }
 
 BY_EXCEPTION = {
-    "OutOfMemoryError": "out of memory",
-    "MemoryError": "out of memory",
-    "ModuleNotFoundError": "missing package",
-    "ImportError": "missing package",
-    "PackageNotFoundError": "missing package",
-    "WrongHardware": "wrong hardware",
-    "AssertionError": "assertion",
-    "LocalEntryNotFoundError": "hub unreachable",
-    "OfflineModeIsEnabled": "hub unreachable",
-    "ConnectError": "hub unreachable",
-    "ConnectionError": "hub unreachable",
-    "ConnectTimeout": "hub unreachable",
+    "out of memory": "OutOfMemoryError MemoryError",
+    "missing package": "ModuleNotFoundError ImportError PackageNotFoundError",
+    "wrong hardware": "WrongHardware",
+    "assertion": "AssertionError",
+    "hub unreachable": "LocalEntryNotFoundError OfflineModeIsEnabled ConnectError ConnectionError ConnectTimeout",
 }
-BY_TEXT = (
-    (r"out of memory|DefaultCPUAllocator: can't allocate", "out of memory"),
-    (r"couldn't connect to|[Cc]annot find the requested files in the (local|disk) cache|HF_HUB_OFFLINE", "hub unreachable"),
-)
+BY_TEXT = {
+    "out of memory": r"out of memory|DefaultCPUAllocator: can't allocate",
+    "hub unreachable": r"couldn't connect to|[Cc]annot find the requested files in the (local|disk) cache|HF_HUB_OFFLINE",
+}
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -54,8 +45,9 @@ class Failed(Exception):
 
 def classify(exception: str, message: str) -> str:
     """The class of a Python exception, by its name, else by its text."""
-    by_text = next((kind for pattern, kind in BY_TEXT if re.search(pattern, message)), None)
-    return BY_EXCEPTION.get(exception) or by_text or "error"
+    by_name = [kind for kind, names in BY_EXCEPTION.items() if exception in names.split()]
+    by_text = [kind for kind, pattern in BY_TEXT.items() if re.search(pattern, message)]
+    return [*by_name, *by_text, "error"][0]
 
 
 def from_notebook(notebook: NotebookNode) -> Failure | None:
@@ -73,9 +65,8 @@ def from_notebook(notebook: NotebookNode) -> Failure | None:
 
 def failing_line(output: NotebookNode) -> str | None:
     """The line of the cell that a traceback points at."""
-    lines = ANSI.sub("", "\n".join(output.traceback)).splitlines()
-    marked = [re.sub(r"^-+> ?\d+ ", "", line).strip() for line in lines if re.match(r"^-+> ?\d+", line)]
-    return marked[0] if marked else None
+    found = re.search(r"^-+> ?\d+ (.*)", ANSI.sub("", "\n".join(output.traceback)), re.MULTILINE)
+    return found[1].strip() if found else None
 
 
 def paragraph(name: str, failure: Failure) -> str:

@@ -1,11 +1,8 @@
 """A Hugging Face cache that holds the reference model under the public ids a notebook asks for.
 
-With ``HF_HUB_OFFLINE=1`` an unmodified ``from_pretrained("ORG/NAME")`` then loads the stand-in. Nothing in a notebook
-knows about it; the proof does, and says so. A checkpoint that is published quantized is made from the reference model by a
-script of ``models/checkpoints/``, with the packages of the notebook that loads it.
+With ``HF_HUB_OFFLINE=1`` an unmodified ``from_pretrained("ORG/NAME")`` then loads the stand-in, and the proof says so.
+A checkpoint that is published quantized is made by a script of ``models/checkpoints/``, with the packages of its notebook.
 """
-
-from __future__ import annotations
 
 import os
 import shutil
@@ -18,7 +15,6 @@ from typing import Literal
 from guide.notebooks.script import GuideTable
 from guide.project import GuideError, Project
 
-HELD_OUT = "heldout.txt"
 MODEL_FILES = ("config.json", "generation_config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json")
 
 # What stands in for each public data set: the file a notebook asks for, and the name of the text within it.
@@ -27,40 +23,44 @@ TEXTS = {"ggml-org/ci": ("wikitext-2-raw-v1.zip", "wikitext-2-raw/wiki.test.raw"
 Kind = Literal["models", "datasets"]
 
 
-def repository(cache: Path, kind: Kind, public_id: str) -> Path:
-    """The folder of one repository in a hub cache, the folder that ``HF_HUB_CACHE`` names."""
-    return cache / f"{kind}--{public_id.replace('/', '--')}"
+def main_of(cache: Path, kind: Kind, public_id: str) -> Path:
+    """The file that names a repository's revision in a hub cache, the folder that ``HF_HUB_CACHE`` names."""
+    return cache / f"{kind}--{public_id.replace('/', '--')}" / "refs" / "main"
 
 
 def snapshot(cache: Path, kind: Kind, public_id: str, revision: str) -> Path:
     """Make the empty folder in which the cache below ``HF_HOME=cache`` keeps one revision, and name it ``main``."""
-    home = repository(cache / "hub", kind, public_id)
-    (home / "refs").mkdir(parents=True)
-    (home / "refs" / "main").write_text(revision)
-    folder = home / "snapshots" / revision
+    main = main_of(cache / "hub", kind, public_id)
+    main.parent.mkdir(parents=True)
+    main.write_text(revision)
+    folder = main.parents[1] / "snapshots" / revision
     folder.mkdir(parents=True)
     return folder
 
 
-def make_checkpoint(maker: Path, python: Path, model: Path, target: Path, public_id: str) -> None:
-    """Quantize the checkpoint ``model`` into the folder ``target`` with the script ``maker``, run by ``python``.
+def cached_revision(kind: Kind, public_id: str) -> str | None:
+    """The revision that this machine's own cache has of a repository, if it has any."""
+    home = os.environ.get("HF_HOME", Path.home() / ".cache" / "huggingface")
+    cache = Path(os.environ.get("HF_HUB_CACHE", Path(home) / "hub"))  # as huggingface_hub finds it
+    main = main_of(cache, kind, public_id)
+    return main.read_text().strip() if main.exists() else None
 
-    Raises GuideError with the last line that it printed if it fails.
-    """
+
+def make_checkpoint(maker: Path, python: Path, model: Path, target: Path, public_id: str) -> None:
+    """Quantize ``model`` into the folder ``target`` with the script ``maker``, run by ``python``; GuideError if it fails."""
     command = [str(part) for part in (python, maker, model, target)]
     with TemporaryDirectory() as work:
         quiet = {**os.environ, "HF_HUB_OFFLINE": "1"}
         done = subprocess.run(command, cwd=work, env=quiet, capture_output=True, text=True, check=False)
     if done.returncode:
-        last = (done.stderr.strip().splitlines() or ["no message"])[-1]
+        last = (done.stderr.strip() or "no message").splitlines()[-1]
         raise GuideError(f"models/checkpoints/{maker.name} could not make the stand-in for {public_id}: {last[:400]}")
 
 
 def fill(project: Project, stand_in: str, cache: Path, python: Path, table: GuideTable) -> dict[str, str]:
-    """Make ``cache`` anew with the stand-in, of digest ``stand_in``, under all ids that a script's head names.
+    """Make ``cache`` anew with the stand-in, of digest ``stand_in``, under all ids of a head; its makers run with ``python``.
 
-    Returns the environment variables that select it. The interpreter ``python`` makes the quantized checkpoints; raises
-    GuideError if one fails.
+    Returns the environment variables that select it; raises GuideError if something cannot be made.
     """
     revision = stand_in[:40]
     shutil.rmtree(cache, ignore_errors=True)
@@ -73,10 +73,9 @@ def fill(project: Project, stand_in: str, cache: Path, python: Path, table: Guid
             shutil.copyfile(project.reference / name, target / name)
     for public_id in table.texts:
         if public_id not in TEXTS:
-            raise GuideError(
-                f"No stand-in is known for the data set '{public_id}': add it to TEXTS in guide/prove/hub_cache.py."
-            )
+            advice = "add it to TEXTS in guide/prove/hub_cache.py"
+            raise GuideError(f"No stand-in is known for the data set '{public_id}': {advice}.")
         file_name, member = TEXTS[public_id]
         with zipfile.ZipFile(snapshot(cache, "datasets", public_id, revision) / file_name, "w") as archive:
-            archive.write(project.reference / HELD_OUT, member)
+            archive.write(project.reference / "heldout.txt", member)
     return {"HF_HOME": str(cache), "HF_HUB_OFFLINE": "1"}

@@ -1,62 +1,79 @@
-"""The proofs of this checkout: what was run in it, before ``--keep`` copies it to where it is committed from."""
+"""What a checkout holds of the proofs of one machine, before ``--keep`` copies them to where they are committed from."""
 
-from __future__ import annotations
-
+import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import nbformat
 from nbformat import NotebookNode
 
 from guide.facts.guide import Guide
-from guide.facts.proof import Machine, Proof, parse_proof
-from guide.project import GuideError, Project
+from guide.facts.proof import Machine, Proof, State, parse_proof, state_of
+from guide.project import GuideError
+
+try:
+    import fcntl
+except ImportError:  # Windows, which does without
+    fcntl = None  # type: ignore[assignment]
 
 
-def folder(project: Project, machine: Machine) -> Path:
-    """Where the proofs of one machine are."""
-    return project.build / "proofs" / machine.slug
+class Local:
+    """The proofs of one machine in this checkout."""
+
+    def __init__(self, guide: Guide, machine: Machine):
+        self.guide, self.folder = guide, guide.project.build / "proofs" / machine.slug
+
+    def read(self, name: str) -> Proof | None:
+        """The record of a notebook's proof, None where there is none that can be read."""
+        path = self.folder / f"{name}.ipynb"
+        try:
+            return parse_proof(self.guide.project.relative(path), path.read_text(encoding="utf-8"))[1]
+        except (FileNotFoundError, GuideError, UnicodeDecodeError):
+            return None
+
+    def write(self, name: str, executed: NotebookNode) -> None:
+        """Store an executed notebook that carries its record."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        nbformat.write(executed, self.folder / f"{name}.ipynb")
+
+    def keep(self, name: str) -> None:
+        """Copy a proof to where it is committed from."""
+        target = self.guide.project.proofs / self.folder.name / f"{name}.ipynb"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.unlink(missing_ok=True)  # not written through: it may be a link
+        shutil.copyfile(self.folder / target.name, target)
+
+    def is_current(self, name: str, hub: bool) -> bool:
+        """Whether there is a passed proof of exactly this notebook."""
+        proof = self.read(name)
+        return proof is not None and state_of(proof, self.guide.digest(name, stand_in=not hub)) is State.PROVEN
+
+    def expected_seconds(self, name: str) -> float:
+        """How long a notebook and its controls will take: by the last proof here, else by the one to show, else its limit."""
+        best = self.guide.best(name)
+        proof = self.read(name) or (best.proof if best else None)
+        return 1.5 * proof.seconds + 60 if proof else 60.0 * self.guide.scripts[name].head.guide.minutes
 
 
-def path(project: Project, machine: Machine, name: str) -> Path:
-    """Where the proof of a notebook is."""
-    return folder(project, machine) / f"{name}.ipynb"
+@contextmanager
+def alone(path: Path) -> Iterator[None]:
+    """Hold the lock file ``path``, with this process's number in it; raises GuideError if another process holds it.
 
-
-def read(project: Project, machine: Machine, name: str) -> Proof | None:
-    """The record of a notebook's proof, None where there is none that can be read."""
-    file = path(project, machine, name)
-    if not file.exists():
-        return None
-    try:
-        return parse_proof(project.relative(file), file.read_text(encoding="utf-8"))[1]
-    except (GuideError, UnicodeDecodeError):
-        return None
-
-
-def write(project: Project, machine: Machine, name: str, executed: NotebookNode) -> None:
-    """Store an executed notebook that carries its record."""
-    file = path(project, machine, name)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    nbformat.write(executed, file)
-
-
-def keep(project: Project, machine: Machine, name: str) -> None:
-    """Copy a proof to where it is committed from."""
-    target = project.proofs / machine.slug / f"{name}.ipynb"
-    target.parent.mkdir(parents=True, exist_ok=True)
-    target.unlink(missing_ok=True)  # not written through: it may be a link
-    shutil.copyfile(path(project, machine, name), target)
-
-
-def is_current(guide: Guide, machine: Machine, name: str, hub: bool) -> bool:
-    """Whether this checkout already holds a passed proof of exactly this notebook on this machine."""
-    proof = read(guide.project, machine, name)
-    return proof is not None and proof.status == "passed" and proof.digest == guide.digest(name, stand_in=not hub)
-
-
-def expected_seconds(guide: Guide, machine: Machine, name: str) -> float:
-    """How long a notebook and its controls will take: by the last proof here, else by the one to show, else its limit."""
-    best = guide.best(name)
-    proof = read(guide.project, machine, name) or (best.proof if best else None)
-    return 1.5 * proof.seconds + 60 if proof else 60.0 * guide.scripts[name].head.guide.minutes
+    Two runs in a checkout would write into the same folders, and measure each other. The system lets go of the lock when the
+    process ends, however it ends.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a+", encoding="utf-8") as file:
+        if fcntl:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                file.seek(0)
+                sentence = f"A run is under way in this checkout, process {file.read()}: wait for it, or stop it."
+                raise GuideError(sentence) from None
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+        yield

@@ -1,7 +1,5 @@
 """This machine, found without torch: what decides which notebooks can run here and where their proofs go."""
 
-from __future__ import annotations
-
 import csv
 import os
 import platform
@@ -19,10 +17,8 @@ def this_machine() -> Machine:
         rows = []
     architecture, cores = platform.machine(), os.cpu_count() or 1
     if not rows:
-        name = platform.processor() or architecture
-        return Machine(
-            name=name, kind="cpu", architecture=architecture, capability=None, driver=None, memory_bytes=0, cores=cores
-        )
+        return Machine(name=platform.processor() or architecture, kind="cpu", architecture=architecture, capability=None,
+                       driver=None, memory_bytes=0, cores=cores)  # fmt: skip
     name, capability, driver, mebibytes = (part.strip() for part in rows[0])
     return Machine(name=name, kind="cuda", architecture=architecture, capability=capability, driver=driver,
                    memory_bytes=int(mebibytes) * 2**20, cores=cores)  # fmt: skip

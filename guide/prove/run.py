@@ -1,10 +1,4 @@
-"""One proof: its steps, one after the other, each of which may end it.
-
-A notebook runs from a copy, in an environment of its own, off line on the stand-in model unless the real ones are asked for.
-Then come its controls, which its checks must notice.
-"""
-
-from __future__ import annotations
+"""One proof: its steps, one after the other, each of which may end it. After the notebook come its controls."""
 
 import json
 import shutil
@@ -13,7 +7,7 @@ import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from threading import Event
 
@@ -21,38 +15,37 @@ import nbformat
 from nbformat import NotebookNode
 
 from guide.facts.guide import Guide
-from guide.facts.proof import MEASURES_MIME, Machine, Proof, output_data
+from guide.facts.proof import ENVIRONMENT_MIME, MEASURES_MIME, Failure, Machine, Proof, Source, output_data
 from guide.guest import arguments
+from guide.notebooks.script import versions
 from guide.project import GuideError
 from guide.prove import environments, hub_cache
 from guide.prove.cleaning import cleaned
-from guide.prove.controls import Control, check_weakness, controls_of
+from guide.prove.controls import Control, check_weakness, plain_copy, swapped_copy
 from guide.prove.failures import Failed, from_notebook
-from guide.prove.kernel import Tick, execute
-from guide.prove.record import Outcome, record
+from guide.prove.kernel import execute
 
 Doing = Callable[[str, float], None]  # takes what a run does, and for how many seconds it has been running
 
 
-@dataclass(frozen=True)
-class Options:
-    """How to run notebooks."""
-
-    install: bool = True  # in an environment of its own, else in this interpreter with what it has
-    hub: bool = False  # on the real models, else on the stand-in
-
-
 class Run:
-    """The run of one notebook on this machine; ``prove`` takes all steps."""
+    """The run of a copy of one notebook on this machine; ``prove`` takes all steps.
 
-    def __init__(self, guide: Guide, name: str, machine: Machine, options: Options, doing: Doing):
-        self.guide, self.script, self.machine, self.options = guide, guide.scripts[name], machine, options
+    With ``install`` it is in an environment of its own, else in this interpreter with what it has; with ``hub`` on the real
+    models, else off line on the stand-in.
+    """
+
+    def __init__(self, guide: Guide, name: str, machine: Machine, doing: Doing, install: bool = True, hub: bool = False):
+        self.guide, self.script, self.machine, self.doing = guide, guide.scripts[name], machine, doing
+        self.install, self.hub, self.cuda = install, hub, machine.kind == "cuda"
         self.table, self.notebook = self.script.head.guide, guide.notebooks[name]
         self.folder = guide.project.build / "run" / name
         self.python, self.variables = Path(sys.executable), dict[str, str]()
-        self.executed: NotebookNode | None = None
-        self.outcome = Outcome()
-        self.doing, self.started = doing, time.monotonic()
+        self.started, self.interrupted = time.monotonic(), Event()
+        self.executed = self.notebook  # until it ran
+        self.error: Failure | None = None
+        self.seconds = 0.0  # of the run itself, without installing and without controls
+        self.control: list[int] = []  # cells that rightly failed in every control
 
     def prove(self, following: str | None = None) -> tuple[NotebookNode, Proof]:
         """What to store, whether it passed or failed, and its record, which it holds.
@@ -62,17 +55,17 @@ class Run:
         try:
             self.prepare()
             self.check_arguments()
-            if following and self.options.install:
-                script, cuda = self.guide.scripts[following], self.machine.kind == "cuda"
-                environments.prepare_ahead(self.guide.project, script, cuda)
+            if following and self.install:
+                environments.prepare_ahead(self.guide.project, self.guide.scripts[following], self.cuda)
             self.run()
             if not self.table.only_faults:
                 self.run_controls()
-                self.check_measures()
+                if not output_data(self.stored(), MEASURES_MIME):
+                    raise Failed("assertion", "The notebook shows no table of measures")
         except Failed as failed:
-            self.outcome.error = failed.failure
+            self.error = failed.failure
         stored = self.stored()
-        proof = record(self.guide, self.script.name, self.machine, self.options.hub, stored, self.outcome)
+        proof = self.record(stored)
         for work in self.folder.glob("*/work"):
             shutil.rmtree(work, ignore_errors=True)  # saved checkpoints weigh gigabytes with a real model
         return stored, proof
@@ -80,13 +73,12 @@ class Run:
     def prepare(self) -> None:
         """Make the notebook's environment, and the cache of what stands in for public models."""
         self.doing("making its environment", 0)
-        project = self.guide.project
+        project, stand_in = self.guide.project, self.guide.stand_in
         try:
-            if self.options.install:
-                self.python = environments.prepare(project, self.script, self.machine.kind == "cuda")
-            if not self.options.hub:
-                cache = self.folder / "hub"
-                self.variables = hub_cache.fill(project, self.guide.stand_in, cache, self.python, self.table)
+            if self.install:
+                self.python = environments.prepare(project, self.script, self.cuda)
+            if not self.hub:
+                self.variables = hub_cache.fill(project, stand_in, self.folder / "hub", self.python, self.table)
         except GuideError as error:
             raise Failed("installation", str(error)) from error
 
@@ -101,8 +93,7 @@ class Run:
         home = Path(arguments.__file__).parents[2]  # from where it can be imported
         done = subprocess.run(command, cwd=home, capture_output=True, text=True, check=False)
         if done.returncode:
-            lines = done.stderr.strip().splitlines() or ["the check of arguments ended without a word"]
-            raise Failed("error", lines[-1])
+            raise Failed("error", (done.stderr.strip() or "the check of arguments ended without a word").splitlines()[-1])
         if faults := json.loads(done.stdout.strip().splitlines()[-1]):
             cell, sentence = faults[0]
             raise Failed("unknown argument", sentence, cell)
@@ -111,9 +102,9 @@ class Run:
         """Run the notebook as it is."""
         self.started = time.monotonic()
         try:
-            self.executed = self._execute(self.notebook, "notebook", self._tick("running"))
+            self.executed = self._execute(self.notebook, "notebook", "running")
         finally:
-            self.outcome.seconds = time.monotonic() - self.started
+            self.seconds = time.monotonic() - self.started
         if failure := from_notebook(self.executed):
             raise Failed(failure.kind, failure.message, failure.cell)
 
@@ -121,51 +112,75 @@ class Run:
         """Run the controls. On a CPU side by side, with the cores shared out, since they measure no speed; on a GPU, whose
         memory they would share, one after the other."""
         try:
-            controls = controls_of(self.notebook, self.machine, self.table)
+            controls = [plain_copy(self.notebook, self.machine, self.table.control)]
+            if self.table.swap:
+                controls.append(swapped_copy(self.notebook, self.machine, self.table.swap))
         except GuideError as error:
             raise Failed("weak check", str(error)) from error
-        at_once = len(controls) if self.machine.kind == "cpu" else 1
-        threads = {"OMP_NUM_THREADS": str(max(1, self.machine.cores // at_once))} if at_once > 1 else {}
-        interrupted = Event()
+        at_once = 1 if self.cuda else len(controls)
+        if at_once > 1:
+            self.variables["OMP_NUM_THREADS"] = str(max(1, self.machine.cores // at_once))
 
         def run(number: int, control: Control) -> None:
-            tick = self._tick(f"control {number},", interrupted)
-            check_weakness(self._execute(control.notebook, f"control-{number}", tick, threads), control)
+            check_weakness(self._execute(control.notebook, f"control-{number}", f"control {number},"), control)
 
         with ThreadPoolExecutor(at_once) as pool:
             jobs = [pool.submit(run, number, control) for number, control in enumerate(controls, start=1)]
             try:
                 wait(jobs)
             except KeyboardInterrupt:
-                interrupted.set()
+                self.interrupted.set()
                 raise
         for job in jobs:
             job.result()
-        self.outcome.control = controls[0].must_fail
-
-    def check_measures(self) -> None:
-        """The notebook must show what it measured."""
-        if not output_data(self.stored(), MEASURES_MIME):
-            raise Failed("assertion", "The notebook shows no table of measures")
+        self.control = controls[0].must_fail
 
     def stored(self) -> NotebookNode:
-        """What to store: the executed notebook cleaned; as far as it never ran, the notebook itself."""
+        """What to store: the executed notebook cleaned, or the notebook itself if it never ran."""
         places = {self.folder / "notebook": ".", self.python.parent.parent: "ENVIRONMENT",
                   self.guide.project.root: ".", Path.home(): "~"}  # fmt: skip
-        ran = self.executed or self.notebook
-        return cleaned(ran, self.notebook, {str(place): name for place, name in places.items()})
+        return cleaned(self.executed, self.notebook, {str(place): name for place, name in places.items()})
 
-    def _execute(self, notebook: NotebookNode, folder: str, tick: Tick, threads: dict[str, str] | None = None) -> NotebookNode:
-        variables = self.variables | (threads or {})
-        return execute(notebook, self.folder / folder, self.python, variables, 60.0 * self.table.minutes, tick)
+    def record(self, stored: NotebookNode) -> Proof:
+        """The record of this run, which ``stored`` gets in ``metadata.proof``."""
+        shown, measures = output_data(stored, ENVIRONMENT_MIME), output_data(stored, MEASURES_MIME)
+        environment = shown[-1] if shown else {"machine": self.machine.model_dump(), "versions": {}}
+        models = dict.fromkeys(self.table.models) | self.table.checkpoints
+        fields = {
+            "notebook": self.script.name,
+            "digest": self.guide.digest(self.script.name, stand_in=not self.hub),
+            "status": "failed" if self.error else "passed",
+            "error": self.error,
+            "control": self.control,
+            "date": datetime.now(UTC).replace(microsecond=0).isoformat(),
+            "seconds": round(self.seconds, 1),
+            "machine": environment["machine"],
+            "python": environment.get("python", ""),
+            "pins": versions(self.script.head.pins(self.cuda)),
+            "versions": environment["versions"],
+            "models": [self._source("models", one, maker) for one, maker in models.items()],
+            "texts": [self._source("datasets", one) for one in dict.fromkeys(self.table.texts)],
+            "measures": measures[-1] if measures and not self.error else [],
+        }
+        proof = Proof.model_validate(fields)
+        stored.metadata["proof"] = json.loads(proof.model_dump_json(by_alias=True))
+        return proof
 
-    def _tick(self, what: str, interrupted: Event | None = None) -> Tick:
-        """Shows the cell that runs; ends what runs in another thread once a person interrupted."""
+    def _source(self, kind: hub_cache.Kind, public_id: str, maker: str | None = None) -> Source:
+        """What was loaded under a public id: the hub's, or the stand-in, with its checkpoint's ``maker`` if it has one."""
+        if self.hub:
+            revision = hub_cache.cached_revision(kind, public_id)
+            return Source(id=public_id, stand_in=False, sha256=None, maker=None, revision=revision)
+        path = f"models/checkpoints/{maker}.py" if maker else None
+        return Source(id=public_id, stand_in=True, sha256=self.guide.stand_in, maker=path, revision=None)
+
+    def _execute(self, notebook: NotebookNode, folder: str, what: str) -> NotebookNode:
+        """Run a notebook, or a control of it in another thread, which ends once a person interrupted."""
 
         def tick(cell: int | None) -> None:
-            if interrupted and interrupted.is_set():
+            if self.interrupted.is_set():
                 raise KeyboardInterrupt
             place = f"cell {cell} of {len(self.notebook.cells)}" if cell else "its kernel starts"
             self.doing(f"{what} {place}", time.monotonic() - self.started)
 
-        return tick
+        return execute(notebook, self.folder / folder, self.python, self.variables, 60.0 * self.table.minutes, tick)

@@ -1,7 +1,5 @@
 """MkDocs' hooks: stage the site before each build, and what its theme and mkdocs-jupyter leave to do afterwards."""
 
-from __future__ import annotations
-
 import os
 import re
 import sys

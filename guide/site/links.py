@@ -1,7 +1,5 @@
 """Find dead links within the built site, notebook pages included, which MkDocs itself does not check."""
 
-from __future__ import annotations
-
 import posixpath
 from dataclasses import dataclass
 from functools import lru_cache

@@ -1,7 +1,5 @@
 """Templates: they alone hold tags. HTML is escaped by itself, Markdown of the front matter is kept from making tags."""
 
-from __future__ import annotations
-
 import re
 from datetime import date
 from functools import cache
