@@ -1,0 +1,22 @@
+"""``python -m guide.site``: stage the site into build/site/, as MkDocs' hook does before each build."""
+
+import sys
+
+from guide.facts.load import load
+from guide.project import GuideError, Project
+from guide.site.stage import files, write
+
+
+def main(project: Project | None = None) -> None:
+    """Stage the site and say how much of it there is."""
+    project = project or Project.here()
+    try:
+        made = files(load(project))
+    except GuideError as error:
+        sys.exit(str(error))
+    write(project.build / "site", made)
+    print(f"{len(made)} files in {project.relative(project.build / 'site')}.")
+
+
+if __name__ == "__main__":
+    main()

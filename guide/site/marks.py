@@ -1,0 +1,109 @@
+"""Fill a page: ``<!-- guide: WORD ARGUMENTS -->`` becomes what facts and proofs say, an include the code of a script."""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from guide.facts.guide import Guide
+from guide.facts.method import Group, Method
+from guide.project import GuideError
+from guide.site.render import render
+from guide.site.urls import Links
+from guide.site.views import measures, methods, proofs
+
+INCLUDE = re.compile(r'^(?P<indent>[ \t]*)--8<-- "(?P<path>[^":]+):(?P<section>[^"]+)"$', re.MULTILINE)
+MARK = re.compile(r"<!-- guide: (?P<word>[\w-]+)(?P<arguments>[^>]*?) -->")
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a mark stands, and what it may ask for."""
+
+    guide: Guide
+    link: Links
+    arguments: list[str]
+
+    @property
+    def one(self) -> str:
+        """The only argument; raises ValueError if there are none or several."""
+        (argument,) = self.arguments
+        return argument
+
+    @property
+    def method(self) -> Method:
+        """The method that the only argument names; raises ValueError if there is none of that name."""
+        if self.one not in self.guide.methods:
+            raise ValueError(f"no method page '{self.one}'; there are {', '.join(self.guide.methods)}")
+        return self.guide.methods[self.one]
+
+    @property
+    def groups(self) -> list[Group]:
+        """The groups that the arguments name, separated by commas."""
+        return [Group(name) for name in " ".join(self.arguments).split(", ")]
+
+
+def _measured(place: Place) -> str:
+    table, pairs = measures.at_width(place.guide, int(place.one), place.link)
+    if table is None:
+        return render("nothing_measured.html.jinja")
+    return table.html() + (render("pairs.html.jinja", pairs=pairs) if pairs else "")
+
+
+def _proof(place: Place) -> str:
+    if place.one not in place.guide.scripts:
+        raise ValueError(f"no notebook '{place.one}'; there are {', '.join(place.guide.scripts)}")
+    return proofs.box(place.guide, place.one, place.link, with_measures=True)
+
+
+def _traps(place: Place) -> str:
+    if not place.arguments:
+        return methods.traps_of_all(place.guide, place.link)
+    return methods.traps(place.guide, place.one, place.link) if place.method else ""
+
+
+def _stored(place: Place) -> str:
+    return "\n\n".join(measures.stored(place.guide, record).html() for record in place.guide.records.values())
+
+
+MARKS: dict[str, Callable[[Place], str]] = {
+    "cells": lambda place: methods.one_fact(place.guide, place.one, place.link).html(),
+    "claims": lambda place: measures.claims(place.guide).html(),
+    "differences": lambda place: methods.differences(place.guide, place.link).html(),
+    "facts": lambda place: methods.facts(place.method).html(),
+    "group": lambda place: "\n\n".join(methods.group(place.guide, group) for group in place.groups),
+    "install": lambda place: methods.install(place.guide, place.method),
+    "links": lambda place: methods.elsewhere(place.method),
+    "measured": _measured,
+    "overview": lambda place: methods.overview(place.guide, place.link).html(),
+    "proof": _proof,
+    "pros-cons": lambda place: methods.pros_and_cons(place.method),
+    "storage": _stored,
+    "traps": _traps,
+    "use-cases": lambda place: methods.use_cases(place.guide, place.groups),
+    "widths": lambda place: measures.widths(place.guide).html(),
+}
+
+
+def fill(guide: Guide, markdown: str, page: str, link: Links) -> str:
+    """A page's Markdown with its marks and includes replaced; raises GuideError naming the page and the mark or section."""
+
+    def marked(mark: re.Match[str]) -> str:
+        if mark["word"] not in MARKS:
+            raise GuideError(f"{page}: unknown mark '{mark[0]}'; known are {', '.join(MARKS)}.")
+        try:
+            return MARKS[mark["word"]](Place(guide, link, mark["arguments"].split()))
+        except ValueError as error:
+            raise GuideError(f"{page}: the mark '{mark[0]}' cannot be filled: {error}.") from error
+
+    def included(include: re.Match[str]) -> str:
+        folder, _, name = include["path"].removesuffix(".py").rpartition("/")
+        if folder != "snippets" or name not in guide.scripts:
+            raise GuideError(f"{page} includes {include['path']}, which is not there.")
+        try:
+            code = guide.scripts[name].section(include["section"])
+        except GuideError as error:
+            section = include["section"]
+            raise GuideError(f"{page} includes the section '{section}', which {include['path']} does not have.") from error
+        return "\n".join(f"{include['indent']}{line}" if line else "" for line in code.splitlines())
+
+    return INCLUDE.sub(included, MARK.sub(marked, markdown))

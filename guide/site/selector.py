@@ -1,0 +1,169 @@
+"""What the selector chooses from: ``assets/choices.json``, every variant joined with its facts, its code and its proof.
+
+It holds nothing that is not in the front matter, the scripts or the proofs. ``docs/assets/choose.js`` reads it, and
+``tests/test_choose.py`` follows each of the reasons that it gives back to ``facts.json``.
+"""
+
+import json
+from collections import Counter
+from datetime import timedelta
+from typing import Any
+
+from guide.calculator import shapes
+from guide.facts.guide import Guide
+from guide.facts.method import Hardware, Method, Stored, Variant
+from guide.facts.proof import Measure, State
+from guide.project import GuideError
+from guide.site.urls import Links
+from guide.site.views.methods import LABELS
+
+WORK = {"single": (8192, 1), "throughput": (8192, 16), "finetune": (2048, 1), "smallest": (8192, 1)}  # tokens, sequences
+YEAR = timedelta(days=365)
+IN_ONE_PASS = 2048  # tokens of each sequence at most, as the calculator starts with
+
+
+def file(guide: Guide, link: Links) -> str:
+    """The text of ``assets/choices.json``."""
+    content = {
+        "transformers": guide.transformers,
+        "work": WORK,
+        "passes": {purpose: passes(*work) for purpose, work in WORK.items()},
+        "variants": [
+            entry(guide, name, method, number, link)
+            for name, method in guide.methods.items()
+            for number in range(len(method.variants))
+        ],
+        "models": models(guide),
+    }
+    return json.dumps(content) + "\n"
+
+
+def entry(guide: Guide, name: str, method: Method, number: int, link: Links) -> dict[str, Any]:
+    """A variant as the selector knows it."""
+    variant = method.variants[number]
+    own = f"{name}.facts.variants.{number}"
+    return {
+        "id": f"{name}/{variant.id}",
+        "method": name,
+        "title": method.title,
+        "label": variant.label,
+        "page": f"methods/{name}/",
+        "group": method.group,
+        "keys": method.transformers.keys,
+        "bits": variant.bits,
+        "product": variant.product,
+        "runs": variant.runs,
+        "kernel": variant.kernel,
+        "kernel_capability": variant.kernel_capability,
+        "kernel_source": variant.kernel_source,
+        "calibration": variant.calibration or method.calibration,
+        "released": method.library.released.isoformat() if method.library else None,
+        "kept": not method.library or method.library.read - method.library.released <= YEAR,
+        "quantizes": variant.quantizes,
+        "storage": [stored.model_dump(exclude_defaults=True) for stored in running(variant)],
+        "facts": {
+            "self": own,
+            "calibration": f"{own}.calibration" if variant.calibration else f"{name}.facts.calibration",
+            "group": f"{name}.facts.group",
+            "released": f"{name}.facts.library.released",
+            "keys": f"{name}.facts.transformers.keys",
+        },
+        "cells": {label: cell(guide, name, variant, label, own) for label in LABELS},
+        "code": guide.scripts[variant.notebook].section(variant.section, variant.edits)
+        if variant.notebook and variant.section
+        else None,
+        "ready_code": ready_code(guide, variant),
+        "notebook": notebook(guide, name, variant, link),
+    }
+
+
+def cell(guide: Guide, name: str, variant: Variant, label: str, own: str) -> dict[str, Any]:
+    """A cell with the path of the fact that it is, below ``methods`` in facts.json."""
+    kind = "hardware" if label in Hardware.model_fields else "features"
+    path = f"{own}.{kind}.{label}" if variant.own_cell(label) else f"{name}.facts.{kind}.{label}"
+    facts = guide.cell(name, variant, label)
+    capability = getattr(facts, "capability", None)
+    kept = {"answer": facts.answer, "note": facts.note, "fact": path}
+    return kept | ({"capability": capability} if capability else {})
+
+
+def running(variant: Variant) -> list[Stored]:
+    """What the variant stores of a layer while Transformers runs it."""
+    return variant.storage if variant.runs == "packed" else [Stored(what="weights, unpacked to bf16", bytes=2)]
+
+
+def ready_code(guide: Guide, variant: Variant) -> str | None:
+    """The snippet that loads a ready checkpoint, where that is other code than the variant's own."""
+    if not variant.ready:
+        return None
+    name, _, section = variant.ready.partition(":")
+    return guide.scripts[name].section(section)
+
+
+def notebook(guide: Guide, page: str, variant: Variant, link: Links) -> dict[str, Any] | None:
+    """The variant's notebook: where it opens, what is proven of it, and what it measured of this variant."""
+    if not variant.notebook:
+        return None
+    name = variant.notebook
+    best, state = guide.best(name), guide.state(name)
+    proof = best.proof if best else None
+    rows = {row.variant: row for row in proof.measures} if proof else {}
+    if variant.measured and rows and variant.measured not in rows:
+        said = f"docs/methods/{page}.md: variants.{variant.id}.measured is '{variant.measured}'"
+        raise GuideError(f"{said}; the proof has {', '.join(rows)}.")
+    shown = state is State.PROVEN and not guide.scripts[name].head.guide.not_compared
+    return {
+        "name": name,
+        "page": f"notebooks/{name}/",
+        "colab": link.colab(name),
+        "state": state,
+        "date": proof.date[:10] if proof else None,
+        "machine": proof.machine.name if proof else None,
+        "kind": proof.machine.kind if proof else None,
+        "stand_in": proof.stand_in if proof else None,
+        "measured": figures(rows[variant.measured], rows) if shown and variant.measured else None,
+    }
+
+
+def figures(row: Measure, rows: dict[str, Measure]) -> dict[str, Any]:
+    """What was measured of a variant; its speed is the compiled one where that was measured too and is higher."""
+    compiled = rows.get(f"{row.variant}, both compiled", row)
+    fastest = max(row, compiled, key=lambda measure: measure.speed_ratio)
+    return {
+        "kl": row.kl,
+        "kl_error": row.kl_error,
+        "top1": row.top1_agreement,
+        "speed": fastest.speed_ratio,
+        "speed_high": fastest.speed_ratio_high,
+        "compiled": fastest is not row,
+    }
+
+
+def models(guide: Guide) -> list[dict[str, Any]]:
+    """The calculator's presets, smallest first: their tensors, and their caches for each purpose."""
+    known = guide.architectures
+    found = []
+    for preset in sorted(known["presets"], key=lambda preset: int(preset["parameters"])):
+        read = shapes.read_config(json.dumps(preset["config"]), known["families"])
+        work = {
+            purpose: passes(tokens, batch) | shapes.cache(read["family"], read["config"], tokens, batch)
+            for purpose, (tokens, batch) in WORK.items()
+        }
+        tensors = merged(shapes.tensors(read["family"], read["config"]))
+        found.append({"id": preset["id"], "name": preset["name"], "tensors": tensors, "work": work})
+    return found
+
+
+def passes(tokens: int, batch: int) -> dict[str, int]:
+    """Sequences at once, and the tokens that one forward pass takes in over all of them."""
+    return {"batch": batch, "tokens": batch * min(tokens, IN_ONE_PASS)}
+
+
+def merged(tensors: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Tensors of one part and shape as one entry, without their names."""
+    counts: Counter[tuple[str, int, int]] = Counter()
+    for tensor in tensors:
+        counts[tensor["part"], tensor["rows"], tensor["columns"]] += tensor["count"]
+    return [
+        {"part": part, "rows": rows, "columns": columns, "count": count} for (part, rows, columns), count in counts.items()
+    ]

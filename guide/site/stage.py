@@ -1,0 +1,65 @@
+"""Stage the site: one folder with everything that a generator of sites needs, from which nothing has to be looked up again."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import nbformat
+
+from guide.facts.guide import Guide
+from guide.facts.method import Group
+from guide.facts.traps import all_traps
+from guide.site import marks, notebook_pages, programs, selector
+from guide.site.urls import Links
+
+METHODS = "methods/"  # stands in mkdocs.yml's navigation for the methods, group by group
+
+
+def files(guide: Guide) -> dict[str, bytes]:
+    """Every file of the site's ``docs`` by its path: pages, notebooks, data. Raises GuideError where the guide contradicts
+    itself."""
+    scripts = {f"traps/{shown.trap.id}.py": shown.standalone for shown in all_traps(guide)}
+    made = programs.files(guide) | {"assets/choices.json": selector.file(guide, Links("", (), guide.project.repository))}
+    notebooks = [f"notebooks/{name}.ipynb" for name in guide.scripts]
+    known = {*guide.pages, *guide.assets, *scripts, *made, *notebooks}
+
+    def links(page: str) -> Links:
+        return Links(page, known, guide.project.repository)
+
+    texts = scripts | made
+    texts |= {page: marks.fill(guide, text, f"docs/{page}", links(page)) for page, text in guide.pages.items()}
+    for name, page in zip(guide.scripts, notebooks, strict=True):
+        texts[page] = nbformat.writes(notebook_pages.shown(guide, name, links(page))) + "\n"
+    return {**guide.assets, **{path: text.encode() for path, text in texts.items()}}
+
+
+def write(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Make ``folder`` hold just these files; what has not changed is not written, so that its time tells."""
+    for path, content in files.items():
+        target = folder / path
+        if not target.is_file() or target.read_bytes() != content:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(content)
+    for old in [path for path in folder.rglob("*") if path.is_file()]:
+        if old.relative_to(folder).as_posix() not in files:
+            old.unlink()
+
+
+def stage(guide: Guide, folder: Path) -> None:
+    """Write the site's ``docs`` to ``folder``."""
+    write(folder, files(guide))
+
+
+def navigation(guide: Guide, given: list[Any]) -> list[Any]:
+    """The navigation of mkdocs.yml with the methods, group by group, where it says ``methods/``."""
+    found: list[Any] = []
+    for entry in given:
+        if entry != METHODS:
+            found.append(entry)
+            continue
+        for group in Group:
+            members = [
+                {method.title: f"{METHODS}{name}.md"} for name, method in guide.methods.items() if method.group is group
+            ]
+            found += [{group.heading: members}] if members else []
+    return found

@@ -1,0 +1,135 @@
+"""The facts of methods: one method's, one fact of all, all of all."""
+
+from collections.abc import Sequence
+
+from guide.facts.guide import Guide
+from guide.facts.method import Answer, Cell, Group, Method
+from guide.facts.traps import ShownTrap, all_traps, shown_traps
+from guide.notebooks.build import install_lines
+from guide.site.render import render
+from guide.site.urls import Links
+from guide.site.views import proofs
+from guide.site.views.tables import Item, Table
+
+MARKS = {Answer.YES: "✓", Answer.NO: "✗", Answer.UNVERIFIED: "?"}
+LABELS = {
+    "quantize_on_load": "quantizes on load",
+    "activations": "quantizes activations",
+    "cpu": "CPU",
+    "nvidia": "NVIDIA GPU",
+    "amd": "AMD GPU",
+    "intel_gpu": "Intel GPU",
+    "apple": "Apple GPU",
+    "save_and_reload": "save and reload",
+    "peft": "fine-tuning with PEFT",
+    "torch_compile": "torch.compile",
+}
+
+
+def use_cases(guide: Guide, groups: Sequence[Group]) -> str:
+    """Markdown: which method of some groups for what."""
+    return render("use_cases.md.jinja", methods={n: m for n, m in guide.methods.items() if m.group in groups})
+
+
+def pros_and_cons(method: Method) -> str:
+    """Markdown: what speaks for a method and against it."""
+    return render("pros_and_cons.md.jinja", method=method)
+
+
+def group(guide: Guide, group: Group) -> str:
+    """Markdown: each method of a group with what speaks for and against it."""
+    return render("group.md.jinja", methods={n: m for n, m in guide.methods.items() if m.group is group})
+
+
+def install(guide: Guide, method: Method) -> str:
+    """Markdown: the packages of the method's main notebook, as pinned."""
+    return render("install.md.jinja", lines=install_lines(guide.scripts[method.notebooks[0]], cuda=False))
+
+
+def elsewhere(method: Method) -> str:
+    """Markdown: pages elsewhere, with the day each was read."""
+    return render("elsewhere.md.jinja", links=method.links)
+
+
+def traps(guide: Guide, name: str, link: Links) -> str:
+    """Markdown: what goes wrong silently with a method, each linked to its evidence."""
+    return render("traps_of_method.md.jinja", traps=shown_traps(guide, name), page=link("traps.md"))
+
+
+def traps_of_all(guide: Guide, link: Links) -> str:
+    """Markdown: every trap of every method, with the code that shows it, what a run printed, and a script to send upstream."""
+    by_method: dict[str, list[ShownTrap]] = {}
+    for shown in all_traps(guide):
+        by_method.setdefault(guide.methods[shown.method].title, []).append(shown)
+    return render("traps_of_all.md.jinja", by_method=by_method, link=link)
+
+
+def facts(method: Method) -> Table:
+    """Hardware and features of one method, each with its answer in words, a note, and what it rests on."""
+    cells = method.cells()
+    rows: list[list[Item | str]] = [[LABELS[name], *_texts(cells[name])] for name in cells]
+    return Table(("what", "works", "note", "source"), rows, f"What {method.title} needs and can do")
+
+
+def one_fact(guide: Guide, name: str, link: Links) -> Table:
+    """One cell of every method, the methods that can first; raises ValueError if no cell has that name."""
+    if name not in LABELS:
+        raise ValueError(f"no cell '{name}'; there are {', '.join(LABELS)}")
+    order = [Answer.YES, Answer.UNVERIFIED, Answer.NO]
+    found = sorted(guide.methods.items(), key=lambda item: order.index(item[1].cells()[name].answer))
+    rows: list[list[Item | str]] = [
+        [Item(method.title, url=link(f"methods/{page}.md")), *_texts(method.cells()[name])] for page, method in found
+    ]
+    return Table(("method", "works", "note", "source"), rows, LABELS[name])
+
+
+def overview(guide: Guide, link: Links) -> Table:
+    """Every key of Transformers' registry in a row, with its method's facts; ``overview.js`` sorts and filters it."""
+    head = ["key", "method", "bits", "calibration", *LABELS.values(), "lowest versions", "proof"]
+    rows: list[list[Item | str]] = []
+    for name, method in sorted(guide.methods.items(), key=lambda item: item[1].title.lower()):
+        cells = method.cells()
+        packages = [f"{package} {lowest or 'any'}" for package, lowest in method.transformers.packages.items()]
+        shared: list[Item | str] = [
+            Item(method.title, url=link(f"methods/{name}.md")),
+            Item(", ".join(map(str, method.bits)), data={"sort": str(max(method.bits))}),
+            method.calibration,
+            *(_answer(fact, cells[fact]) for fact in LABELS),
+            ", ".join(packages),
+            proofs.summary(guide, method),
+        ]
+        rows += [[Item(key, form="code"), *shared] for key in method.transformers.keys]
+    caption = f"The {len(rows)} keys of Transformers' registry. Notes and sources of the answers are on each method's page."
+    return Table(head, rows, caption, label="All methods", classes="overview")
+
+
+def differences(guide: Guide, link: Links) -> Table:
+    """The cells that say other than the library's flag or check, each with its evidence."""
+    rows: list[list[Item | str]] = []
+    for name, method in guide.methods.items():
+        for cell_name, cell in method.cells().items():
+            if not cell.differs:
+                continue
+            evidence: Item | str = cell.source
+            if cell.source == "proof" or cell.source.startswith("notebook "):
+                notebook = method.notebooks[0] if cell.source == "proof" else cell.source.removeprefix("notebook ")
+                evidence = Item(f"notebook {notebook}", url=link(f"notebooks/{notebook}.ipynb"))
+            page = Item(method.title, url=link(f"methods/{name}.md"))
+            rows.append([page, LABELS[cell_name], Item(cell.answer, form="strong"), cell.differs, evidence])
+    head = ("method", "what", "our answer", "why not the library's", "evidence")
+    return Table(head, rows, "Answers that differ from the library's")
+
+
+def _texts(cell: Cell) -> tuple[Item, str, str]:
+    """A cell's answer in words, its note, and what it rests on."""
+    source = "the proof on the method's page" if cell.source == "proof" else cell.source
+    capability = getattr(cell, "capability", None)
+    notes = [f"from compute capability {capability}" if capability else "", cell.note, cell.differs]
+    return Item(cell.answer, form="strong"), "; ".join(filter(None, notes)), source
+
+
+def _answer(name: str, cell: Cell) -> Item:
+    """An answer as a mark and in words; for NVIDIA with the lowest compute capability."""
+    capability = getattr(cell, "capability", None)
+    more = f", from {capability}" if capability else ""
+    return Item(f"{cell.answer}{more}", mark=MARKS[cell.answer], data={"fact": name, "answer": cell.answer})

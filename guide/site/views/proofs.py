@@ -1,0 +1,98 @@
+"""The box that says what is proven of a notebook: its state first, then how it was run, then what it measured."""
+
+from dataclasses import dataclass
+
+from guide.facts.guide import Guide
+from guide.facts.method import Method
+from guide.facts.proof import Proof, Source, State, Stored
+from guide.notebooks.script import Script
+from guide.site.render import long_date, render
+from guide.site.urls import Links
+from guide.site.views import measures
+
+ADMONITION = {State.PROVEN: "success", State.CHANGED: "warning", State.FAILED: "failure", State.MISSING: "warning"}
+SUMMARY = {State.CHANGED: "changed since its proof", State.FAILED: "failed", State.MISSING: "not proven yet"}
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """What stood in for the public models and texts of a run."""
+
+    models: str
+    texts: str
+    parameters: float | None  # millions; None where nothing was measured
+    made: list[tuple[str, str]]  # (public id, the maker's path) of checkpoints that were made of the reference model
+
+
+def maker_path(source: Source) -> str:
+    """Where the maker of a stand-in checkpoint stands today; an older record may name its older place."""
+    return f"models/checkpoints/{(source.maker or '').rpartition('/')[2]}"
+
+
+def loaded(proof: Proof) -> Loaded | None:
+    """What ran under public names, so that a stand-in is not taken for the model whose name it had; None for a real run."""
+    if not proof.stand_in:
+        return None
+    return Loaded(
+        models=", ".join(source.id for source in proof.models if not source.maker),
+        texts=", ".join(source.id for source in proof.texts) or "the text",
+        parameters=proof.measures[0].parameters / 1e6 if proof.measures else None,
+        made=[(source.id, maker_path(source)) for source in proof.models if source.maker],
+    )
+
+
+def title(script: Script, best: Stored) -> str:
+    """The heading of a box that has a proof to show."""
+    day = long_date(best.proof.date)
+    if best.state is State.CHANGED:
+        return "Code changed since this proof"
+    if best.state is State.FAILED:
+        return f"Failed on {day}"
+    outcome = "Faults shown" if script.head.guide.only_faults else "Proven"
+    return f"{outcome} on {day}" + (", with a stand-in model" if best.proof.stand_in else "")
+
+
+def machine_line(proof: Proof) -> str:
+    """Where and with what a notebook ran, as one sentence; versions that differ from the pins are named."""
+    machine = proof.machine
+    chip = f"compute capability {machine.capability}" if machine.kind == "cuda" else f"{machine.cores} cores, no GPU"
+    versions = ", ".join(f"{name} {found}" for name, found in proof.versions.items() if found)
+    pinned = "; ".join(f"{name} is pinned at {pin}" for name, (pin, _) in proof.differing_versions().items())
+    return (
+        f"{machine.name}, {chip}; {long_date(proof.date)}; {proof.seconds:.0f} s; Python {proof.python}; "
+        f"{versions}{f' ({pinned})' if pinned else ''}."
+    )
+
+
+def box(guide: Guide, name: str, link: Links, with_measures: bool) -> str:
+    """What is proven of a notebook, as one admonition in HTML."""
+    script, found = guide.scripts[name], guide.proofs[name]
+    best = guide.best(name)
+    state = guide.state(name)
+    return render(
+        "proof.html.jinja",
+        script=script,
+        table=script.head.guide,
+        state=state,
+        admonition=ADMONITION[state],
+        title=title(script, best) if best else "Not proven yet",
+        best=best,
+        proof=best.proof if best else None,
+        loaded=loaded(best.proof) if best else None,
+        machine=machine_line(best.proof) if best else "",
+        measures=measures.of_proof(best.proof).html() if best and with_measures and best.proof.measures else "",
+        others=[f"{one.proof.machine.name} ({one.state}, {long_date(one.proof.date)})" for one in found[1:]],
+        page=link(f"notebooks/{name}.ipynb"),
+        link=link,
+    )
+
+
+def summary(guide: Guide, method: Method) -> str:
+    """What is proven of a method, in a few words: the best state of its notebooks, and on which machines."""
+    best = [(name, stored) for name in method.notebooks if (stored := guide.best(name))]
+    proven = [(name, stored.proof) for name, stored in best if stored.state is State.PROVEN]
+    if not proven:
+        return SUMMARY[best[0][1].state if best else State.MISSING]
+    measured = [proof for name, proof in proven if not guide.scripts[name].head.guide.only_faults]
+    where = sorted({"CPU" if proof.machine.kind == "cpu" else proof.machine.name for proof in measured})
+    return f"proven on {', '.join(where)}" if where else "faults shown"

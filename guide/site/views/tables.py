@@ -1,0 +1,34 @@
+"""Tables as data."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from guide.site.render import render
+
+
+@dataclass(frozen=True)
+class Item:
+    """One cell of a table. What is empty is left out."""
+
+    text: str
+    url: str = ""  # where its text leads
+    more: str = ""  # plain text after it
+    mark: str = ""  # a sign before it, for eyes alone
+    form: str = ""  # strong or code
+    data: Mapping[str, str] = field(default_factory=dict)  # for scripts
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table whose first column heads its rows; the region around it can be scrolled by keyboard."""
+
+    head: Sequence[str]
+    rows: Sequence[Sequence[Item | str]]
+    caption: str
+    label: str = ""  # of the region, where it is not the caption
+    classes: str = ""  # beside guide-table
+
+    def html(self) -> str:
+        """The table as HTML."""
+        items = [[Item(cell) if isinstance(cell, str) else cell for cell in row] for row in self.rows]
+        return render("table.html.jinja", table=self, rows=items)
