@@ -7,6 +7,8 @@ import shutil
 from pathlib import Path
 
 import pytest
+from mkdocs.commands.build import build
+from mkdocs.config import load_config
 
 from guide.facts.guide import Guide
 from guide.facts.load import load
@@ -52,6 +54,18 @@ def _linked(source: str | Path, target: str | Path) -> None:
         os.link(source, target)
     except OSError:  # another file system
         shutil.copyfile(source, target)
+
+
+def mkdocs_warnings(folder: Path, pages: dict[str, str], caplog: pytest.LogCaptureFixture) -> list[str]:
+    """What MkDocs, as the project configures it, warns of while it builds some pages; --strict makes each an error."""
+    for name, text in pages.items():
+        (folder / "docs" / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / "docs" / name).write_text(text, encoding="utf-8")
+    folders = {"docs_dir": str(folder / "docs"), "site_dir": str(folder / "site")}
+    config = load_config(str(ROOT / "mkdocs.yml"), **folders, nav=list(pages), hooks=[], plugins=[])
+    with caplog.at_level("WARNING", logger="mkdocs"):
+        build(config)
+    return [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
 
 
 @pytest.fixture

@@ -7,10 +7,12 @@ import subprocess
 import sys
 
 import pytest
+from planting import mkdocs_warnings
 
 from guide.contribute.__main__ import main
 from guide.facts.load import load_scripts
 from guide.facts.proof import State
+from guide.library.check import check, installed
 from guide.notebooks.__main__ import main as build_notebooks
 from guide.project import GuideError
 from guide.site import stage
@@ -55,11 +57,18 @@ def test_two_files_are_all_that_a_new_method_needs(added):
     made = stage.files(guide)
     assert "Not proven yet" in made["methods/made-up.md"].decode()
     assert "MadeUpConfig(bits=4)" in made["methods/made-up.md"].decode()
-    for page in ("overview.md", "works-where.md", "facts.json", "assets/choices.json"):
-        assert "made-up" in made[page].decode() or page == "overview.md", page
+    for page in ("works-where.md", "facts.json", "assets/choices.json"):
+        assert "made-up" in made[page].decode(), page
     assert {"Made-up": "methods/made-up.md"} in [
         member for entry in stage.navigation(guide, [stage.METHODS]) for members in entry.values() for member in members
     ]
+
+
+def test_the_new_page_agrees_with_the_library_and_is_built_without_a_warning(added, guide, tmp_path, caplog):
+    made = added.load()
+    assert check(made, installed(guide)) == []
+    page = stage.files(made)["methods/made-up.md"].decode()
+    assert mkdocs_warnings(tmp_path / "site", {"index.md": "# Home", "methods/made-up.md": page}, caplog) == []
 
 
 def test_the_new_files_pass_lint(added):

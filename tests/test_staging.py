@@ -9,8 +9,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from mkdocs.commands.build import build
-from mkdocs.config import load_config
+from planting import mkdocs_warnings
 
 from guide.facts.method import Group
 from guide.facts.proof import State
@@ -302,22 +301,10 @@ def test_the_link_check_sees_pages_anchors_and_files(tmp_path):
 # What MkDocs and its --strict see of staged pages
 
 
-def built(folder: Path, pages: dict[str, str], caplog) -> list[str]:
-    """The warnings of MkDocs, as the project configures it, for some pages."""
-    for name, text in pages.items():
-        (folder / "docs").mkdir(exist_ok=True)
-        (folder / "docs" / name).write_text(text, encoding="utf-8")
-    path = Path(__file__).resolve().parent.parent / "mkdocs.yml"
-    config = load_config(
-        str(path), docs_dir=str(folder / "docs"), site_dir=str(folder / "site"), nav=list(pages), hooks=[], plugins=[]
-    )
-    with caplog.at_level("WARNING", logger="mkdocs"):
-        build(config)
-    return [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
-
-
 def test_a_broken_link_and_a_broken_anchor_of_a_page_are_named(tmp_path, caplog):
-    warnings = built(tmp_path, {"index.md": "# A\n[x](b.md) [y](c.md#gone) [z](c.md#here)", "c.md": "# C\n## Here"}, caplog)
+    warnings = mkdocs_warnings(
+        tmp_path, {"index.md": "# A\n[x](b.md) [y](c.md#gone) [z](c.md#here)", "c.md": "# C\n## Here"}, caplog
+    )
     assert len(warnings) == 2
     assert "index.md" in warnings[0] and "b.md" in warnings[0]
     assert "index.md" in warnings[1] and "#gone" in warnings[1]
