@@ -27,6 +27,16 @@ def first_fault(error: ValidationError) -> str:
     return f"'{field}' is wrong: {first['msg']}"
 
 
+class Below:
+    """A place in a project, told from its root."""
+
+    def __init__(self, path: str):
+        self.path = path
+
+    def __get__(self, project: "Project", owner: type | None = None) -> Path:
+        return project.root / self.path
+
+
 @dataclass(frozen=True)
 class Project:
     """A checkout, or a copy in which a test plants a fault. It only says where things are; ``guide.facts.load`` reads them."""
@@ -34,74 +44,26 @@ class Project:
     root: Path
     repository: str = "OWNER/REPOSITORY"  # owner/name on GitHub, where links to sources and notebooks lead
 
+    docs = Below("docs")
+    methods = Below("docs/methods")
+    assets = Below("docs/assets")
+    architectures = Below("docs/assets/architectures.json")
+    snippets = Below("snippets")
+    shared = Below("snippets/shared")  # what several scripts import and their notebooks hold as a copy
+    notebooks = Below("notebooks")
+    proofs = Below("proofs")  # executed notebooks, in a folder a machine
+    storage = Below("proofs/storage")  # what quantized models were found to store, in a file a machine
+    reference = Below("models/reference")  # the reference model, which stands in for public ones
+    makers = Below("models/checkpoints")  # scripts that make quantized checkpoints of the reference model
+    configs = Below("models/configs")  # public config.json files, the presets of the memory calculator
+    tests = Below("tests")
+    build = Below("build")  # everything made locally and never committed
+
     @classmethod
     def here(cls) -> Self:
         """The checkout that this module belongs to."""
         root = Path(__file__).resolve().parent.parent
         return cls(root, repository_of(root))
-
-    @property
-    def docs(self) -> Path:
-        return self.root / "docs"
-
-    @property
-    def methods(self) -> Path:
-        return self.docs / "methods"
-
-    @property
-    def assets(self) -> Path:
-        return self.docs / "assets"
-
-    @property
-    def snippets(self) -> Path:
-        return self.root / "snippets"
-
-    @property
-    def shared(self) -> Path:
-        """What several scripts import and their notebooks hold as a copy."""
-        return self.snippets / "shared"
-
-    @property
-    def notebooks(self) -> Path:
-        return self.root / "notebooks"
-
-    @property
-    def proofs(self) -> Path:
-        """Executed notebooks, in a folder a machine."""
-        return self.root / "proofs"
-
-    @property
-    def storage(self) -> Path:
-        """What quantized models were found to store, in a file a machine."""
-        return self.proofs / "storage"
-
-    @property
-    def reference(self) -> Path:
-        """The reference model, which stands in for public ones."""
-        return self.root / "models" / "reference"
-
-    @property
-    def makers(self) -> Path:
-        """Scripts that make quantized checkpoints of the reference model."""
-        return self.root / "models" / "checkpoints"
-
-    @property
-    def configs(self) -> Path:
-        """Public config.json files, the presets of the memory calculator."""
-        return self.root / "models" / "configs"
-
-    @property
-    def architectures(self) -> Path:
-        return self.assets / "architectures.json"
-
-    @property
-    def tests(self) -> Path:
-        return self.root / "tests"
-
-    @property
-    def build(self) -> Path:
-        """Everything made locally and never committed."""
-        return self.root / "build"
 
     def relative(self, path: Path) -> str:
         """A path as a reader of the repository knows it."""

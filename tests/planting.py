@@ -65,7 +65,7 @@ def mkdocs_warnings(folder: Path, pages: dict[str, str], caplog: pytest.LogCaptu
     config = load_config(str(ROOT / "mkdocs.yml"), **folders, nav=list(pages), hooks=[], plugins=[])
     with caplog.at_level("WARNING", logger="mkdocs"):
         build(config)
-    return [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    return [record.getMessage() for record in caplog.records if record.name.startswith("mkdocs")]
 
 
 @pytest.fixture
