@@ -174,7 +174,7 @@ ALTERED = {
     "no control": (lambda notebook: record_of(notebook).update(control=[]), "its control is empty"),
     "a failed run": (lambda notebook: record_of(notebook).update(
         status="failed", error={"class": "error", "message": "x", "cell": 1}), "its status is 'failed'"),
-    "a path": (lambda notebook: notebook["cells"][0].update(source="/root/secret"), "names a path of the machine"),
+    "a path": (lambda notebook: notebook["cells"][0].update(source="/home/somebody/secret"), "names a path of the machine"),
 }  # fmt: skip
 
 
