@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from pathlib import Path
 
 import pytest
 
@@ -168,7 +167,3 @@ def test_a_shared_module_without_a_docstring_is_named(planted):
     planted.edit("snippets/shared/known_fault.py", '"""Known faults', '"Known faults')
     with pytest.raises(GuideError, match="snippets/shared/known_fault.py must start with a docstring"):
         load_scripts(planted.project)
-
-
-def test_scripts_are_read_from_the_checkout():
-    assert [Path(script.path).stem for script in SCRIPTS.scripts.values()] == NAMES

@@ -73,8 +73,8 @@ def on_page_content(html: str, page: Page, **_: Any) -> str:
 def on_page_context(context: dict[str, Any], page: Page, config: MkDocsConfig, nav: Navigation) -> dict[str, Any]:
     """A notebook is edited in its script."""
     source = Path(page.file.src_uri)
-    if source.suffix == ".ipynb":
-        page.edit_url = f"https://github.com/{Project.here().repository}/edit/main/snippets/{source.stem}.py"
+    if source.suffix == ".ipynb" and config.edit_uri_template:
+        page.edit_url = config.edit_uri_template.replace("docs/{path}", f"snippets/{source.stem}.py")
     return context
 
 

@@ -30,11 +30,16 @@ class Place:
         return argument
 
     @property
-    def method(self) -> Method:
-        """The method that the only argument names; raises ValueError if there is none of that name."""
+    def method_name(self) -> str:
+        """The only argument, a method's page; raises ValueError if there is none of that name."""
         if self.one not in self.guide.methods:
             raise ValueError(f"no method page '{self.one}'; there are {', '.join(self.guide.methods)}")
-        return self.guide.methods[self.one]
+        return self.one
+
+    @property
+    def method(self) -> Method:
+        """The facts of that method."""
+        return self.guide.methods[self.method_name]
 
     @property
     def groups(self) -> list[Group]:
@@ -58,7 +63,7 @@ def _proof(place: Place) -> str:
 def _traps(place: Place) -> str:
     if not place.arguments:
         return methods.traps_of_all(place.guide, place.link)
-    return methods.traps(place.guide, place.one, place.link) if place.method else ""
+    return methods.traps(place.guide, place.method_name, place.link)
 
 
 def _stored(place: Place) -> str:
