@@ -143,6 +143,23 @@ def weigh(session: nox.Session) -> None:
 
 
 @nox.session
+def model(session: nox.Session) -> None:
+    """Fetch the real model that figures are measured on, check it, unpack it to bf16; -- --text FILE names its text."""
+    install(session, "prove")
+    session.run("python", "-m", "guide.bench.real_model", *session.posargs)
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Measure quality, size and speed of every variant on the real model; goes on where it was stopped; see -- --help."""
+    if "--no-install" in session.posargs:  # on a node without network: the interpreter at hand, as it is
+        session.run(sys.executable, "-m", "guide.bench.numbers", *session.posargs, external=True)
+        return
+    install(session, "prove")
+    session.run("python", "-m", "guide.bench.numbers", *session.posargs)
+
+
+@nox.session
 def train(session: nox.Session) -> None:
     """Train the reference model anew into models/reference/; resumes where it was stopped."""
     install(session, "train")

@@ -52,6 +52,11 @@ class Project:
     shared = Below("snippets/shared")  # what several scripts import and their notebooks hold as a copy
     notebooks = Below("notebooks")
     proofs = Below("proofs")  # executed notebooks, in a folder a machine
+    numbers = Below("proofs/numbers")  # what was measured of the real model, in a folder a machine
+    recipes = Below("snippets/numbers")  # scripts that make the variants of the real model
+    guests = Below("guide/guest")
+    real = Below("models/real.toml")  # where the real model comes from
+    unpack = Below("models/unpack.py")  # what makes a bf16 checkpoint of it
     storage = Below("proofs/storage")  # what quantized models were found to store, in a file a machine
     reference = Below("models/reference")  # the reference model, which stands in for public ones
     makers = Below("models/checkpoints")  # scripts that make quantized checkpoints of the reference model

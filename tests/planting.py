@@ -15,7 +15,7 @@ from guide.facts.load import load
 from guide.project import Project
 
 ROOT = Path(__file__).resolve().parent.parent
-ROOMS = ("docs", "snippets", "notebooks", "proofs", "models", "pyproject.toml", "mkdocs.yml")
+ROOMS = ("docs", "guide/guest", "snippets", "notebooks", "proofs", "models", "pyproject.toml", "mkdocs.yml")
 
 
 class Planted:

@@ -106,6 +106,9 @@ def field(tab, label: str):
 
 def resolve(facts: dict, path: str):
     """What a fact's path means in facts.json; raises KeyError, IndexError or StopIteration if there is no such fact."""
+    if path.startswith("number:"):
+        variant = path.removeprefix("number:")
+        return next(found[variant] for found in facts["numbers"].values() if variant in found)
     if path.startswith("proof:"):
         notebooks = (notebook for method in facts["methods"].values() for notebook in method["notebooks"])
         return next(notebook for notebook in notebooks if notebook["name"] == path.removeprefix("proof:") and notebook["date"])
@@ -253,7 +256,7 @@ CASES = [
         "a server without a GPU",
         {"hardware": "cpu", "model": "llama-3.1-8b", "purpose": "single"},
         {"torchao/int8-weight-only"},
-        "measured here: the proofs of torchao and others on a CPU",
+        "measured here: the page Benchmarks, on a CPU",
     ),
     Case(
         "a MacBook",

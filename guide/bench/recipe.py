@@ -91,15 +91,18 @@ def recipes(guide: Guide) -> dict[str, Recipe]:
     found: dict[str, Recipe] = {}
     for script in guide.scripts.values():
         if weighing := script.head.guide.weigh:
-            if other := found.get(script.head.guide.method):
+            method = script.head.guide.method
+            if method is None:
+                raise GuideError(f"The head of {script.path} has a table 'weigh' and names no method: name it.")
+            if other := found.get(method):
                 raise GuideError(f"The head of {script.path} has a table 'weigh', as {other.script.path} has for the same "
                                  "method: keep one.")  # fmt: skip
-            found[script.head.guide.method] = _recipe(guide, script, weighing)
+            found[method] = _recipe(guide, method, script, weighing)
     return found
 
 
-def _recipe(guide: Guide, script: Script, weighing: Weighing) -> Recipe:
-    method, loads_in = script.head.guide.method, weighing.loads_in or script.name
+def _recipe(guide: Guide, method: str, script: Script, weighing: Weighing) -> Recipe:
+    loads_in = weighing.loads_in or script.name
     made = [one for one in guide.methods[method].variants if one.notebook == script.name and one.section]
     shapes = tuple(name for given in weighing.shapes for name in GROUPS.get(given, (given,)))
     ids, known = {one.id for one in made}, {REFERENCE, *SHAPES}

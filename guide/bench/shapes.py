@@ -15,6 +15,7 @@ def _qwen3(hidden: int, inner: int, layers: int, heads: int, groups: int, **more
 _LLAMA = {"model_type": "llama", "vocab_size": 32000, "tie_word_embeddings": False, "max_position_embeddings": 4096}
 _TINYLLAMA = {"hidden_size": 2048, "intermediate_size": 5632, "num_attention_heads": 32, "num_key_value_heads": 4}
 _SMOLLM2 = {"hidden_size": 576, "intermediate_size": 1536, "num_attention_heads": 9, "num_key_value_heads": 3}
+_LLAMA31 = {"hidden_size": 4096, "intermediate_size": 14336, "num_attention_heads": 32, "num_key_value_heads": 8}
 _QWEN25 = {"hidden_size": 1536, "intermediate_size": 8960, "num_attention_heads": 12, "num_key_value_heads": 2}
 _EXPERTS = {"model_type": "qwen3_moe", "tie_word_embeddings": False, "norm_topk_prob": True, "num_experts_per_tok": 2}
 
@@ -37,3 +38,11 @@ GROUPS = {  # for methods that quantize fast on a CPU, and for those that take t
     "fast": (REFERENCE, *(name for name in SHAPES if name != "Qwen3-0.6B, 1 layer")),
     "slow": (REFERENCE, "SmolLM2-135M, 2 layers", "Qwen3-0.6B, 1 layer", "small mixture, 4 experts"),
 }
+
+# For speed: one layer is made and quantized, and repeated as often as the published model has it.
+ONE_LAYER: dict[str, Config] = {
+    "Qwen3-0.6B": _qwen3(1024, 3072, 1, 16, 8),
+    "Llama-3.1-8B": _LLAMA | _LLAMA31 | {"num_hidden_layers": 1, "vocab_size": 128256},
+    "Qwen3-8B": _qwen3(4096, 12288, 1, 32, 8, tie_word_embeddings=False),
+}
+LAYERS = {"Qwen3-0.6B": 28, "Llama-3.1-8B": 32, "Qwen3-8B": 36}

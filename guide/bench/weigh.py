@@ -8,21 +8,20 @@ import json
 import os
 import re
 import shutil
-import subprocess
 from pathlib import Path
 from typing import Any
 
 from packaging.requirements import Requirement
 
+from guide.bench.asking import ask
 from guide.bench.recipe import PUBLIC_ID, Recipe, expected
-from guide.bench.shapes import REFERENCE, SHAPES
+from guide.bench.shapes import REFERENCE, SHAPES, Config
 from guide.facts.guide import Guide
 from guide.facts.proof import Machine
 from guide.facts.storage import Case, Estimate, Shape
-from guide.project import GuideError, Project
+from guide.project import GuideError
 from guide.prove import environments, hub_cache
 
-MINUTES = 60  # after which a case counts as hung
 BESIDE_WEIGHTS = ("tokenizer.json", "tokenizer_config.json", "heldout.txt", "generation_config.json")  # the reference's own
 ESTIMATED = {16: "float16", 8: "int8"}  # the width that accelerate's estimate-memory is asked for, by bits; int4 for less
 REVISION = "0" * 40  # of the random model in the hub's cache
@@ -68,7 +67,7 @@ def quantized(guide: Guide, recipe: Recipe, name: str, machine: Machine, model: 
             path = folder / f"{task}.json"
             path.write_text(json.dumps({**job, "codes": codes, "packages": packages}), encoding="utf-8")
             python = environments.prepare(guide.project, script, machine.kind == "cuda")
-            answers = ask(guide.project, python, [task, str(path)], folder, variables)
+            answers = ask(guide.project, python, "weigher", [task, str(path)], folder, variables)
     except GuideError as error:
         answers = {variant.id: {"measured": None, "failed": str(error)} for variant in recipe.variants}
     finally:
@@ -113,9 +112,12 @@ def from_proof(guide: Guide, recipe: Recipe, machine: Machine, made: Made) -> An
     return answers
 
 
-def random_model(guide: Guide, name: str, python: Path) -> tuple[Path, Made]:
-    """The folder of a shape's random model, made by ``python`` if it is not there, and what is known of it."""
-    project, config = guide.project, SHAPES.get(name)
+def random_model(guide: Guide, name: str, python: Path, given: Config | None = None) -> tuple[Path, Made]:
+    """The folder of a shape's random model, made by ``python`` if it is not there, and what is known of it.
+
+    Its configuration is the one that is given, or that of the shape ``name``.
+    """
+    project, config = guide.project, given or SHAPES.get(name)
     key = hashlib.sha256(f"{json.dumps(config)} {guide.stand_in}".encode()).hexdigest()[:12]
     slug = re.sub(r"\W+", "-", name.lower())
     folder = project.build / "weigh" / "models" / f"{slug}-{key}"
@@ -130,24 +132,6 @@ def random_model(guide: Guide, name: str, python: Path) -> tuple[Path, Made]:
     if config:
         asked = folder / "config.json"
         asked.write_text(json.dumps(config | {"dtype": "bfloat16"}), encoding="utf-8")
-    made = Made.model_validate(ask(project, python, ["make", str(asked), str(folder)], folder, {}))
+    made = Made.model_validate(ask(project, python, "weigher", ["make", str(asked), str(folder)], folder))
     facts.write_text(made.model_dump_json(), encoding="utf-8")
     return folder, made
-
-
-def ask(project: Project, python: Path, task: list[str], folder: Path, variables: dict[str, str]) -> dict[str, Any]:
-    """What the guest answers to a task, run in ``folder``; raises GuideError with the last line it wrote if it dies."""
-    quiet = {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false", "PYTHONPATH": str(project.root)}
-    command = [str(python), "-m", "guide.guest.weigher", *task]
-    log_path = folder / f"{task[0]}.log"
-    with log_path.open("w", encoding="utf-8") as log:
-        try:
-            done = subprocess.run(command, cwd=folder, env={**os.environ, **quiet, **variables}, stdout=subprocess.PIPE,
-                                  stderr=log, text=True, timeout=60 * MINUTES, check=False)  # fmt: skip
-        except subprocess.TimeoutExpired:
-            raise GuideError(f"not done in {MINUTES} minutes") from None
-    if done.returncode:
-        lines = log_path.read_text(encoding="utf-8", errors="replace").strip().splitlines()
-        raise GuideError((lines or [f"ended with {done.returncode} and no message"])[-1][:300])
-    answer: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
-    return answer

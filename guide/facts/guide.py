@@ -2,11 +2,13 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from nbformat import NotebookNode
 
+from guide.facts import number
 from guide.facts.method import Cell, Method, Variant
+from guide.facts.number import Number, NumbersScript, Part, RealModel
 from guide.facts.proof import State, Stored
 from guide.facts.storage import Record
 from guide.notebooks import build as notebooks
@@ -51,6 +53,10 @@ class Guide(Scripts):
     assets: Mapping[str, bytes]  # every other file of docs/, by its path there
     proofs: Mapping[str, tuple[Stored, ...]]  # by notebook, the one to show first at the head
     records: Mapping[str, Record]  # what models were found to store, by machine
+    recipes: Mapping[str, NumbersScript]  # what makes the variants of the real model, by file
+    numbers: Mapping[str, Mapping[str, Number]]  # what was measured of them, by machine and variant
+    real: RealModel
+    guests: Mapping[str, str]  # the text of guide/guest/<name>.py, on which measured figures depend
     architectures: Mapping[str, Any]  # docs/assets/architectures.json
     configs: Mapping[str, Any]  # models/configs/, by name
     makers: Mapping[str, str]  # the text of models/checkpoints/, by name
@@ -61,6 +67,15 @@ class Guide(Scripts):
         digest = self.stand_in if stand_in else None
         return notebooks.digest(self.scripts[name], self.notebooks[name], self.makers, digest)
 
+    def digest_of(self, script: NumbersScript, variant: str, part: Part | Literal["made"]) -> str:
+        """The digest of everything on which a part of a variant's record depends: code, pins and the real model."""
+        modules = {"made": ["making"], "quality": ["making", "judging"]}.get(part, ["making", "racing", "stretching"])
+        counts = number.meaning(self.shared["measure"], ("decoder_linears", "stored_bytes", "weight_files_bytes"))
+        sources = [script.text, counts, *(self.guests[name] for name in modules)]
+        notebooks = {script.table.notebook, script.table.loads_in or script.table.notebook}
+        pins = [pin for name in sorted(notebooks) for pin in self.scripts[name].head.pins(cuda=False)]
+        return number.digest(sources, pins, variant, part, self.real.sha256)
+
     def best(self, name: str) -> Stored | None:
         """The proof to show of a notebook, if there is any."""
         return next(iter(self.proofs[name]), None)
@@ -70,9 +85,9 @@ class Guide(Scripts):
         best = self.best(name)
         return best.state if best else State.MISSING
 
-    def method_of(self, script: Script) -> Method:
-        """The method that a script's notebook proves."""
-        return self.methods[script.head.guide.method]
+    def method_of(self, script: Script) -> Method | None:
+        """The method that a script's notebook proves; None of one that is about several."""
+        return self.methods[script.head.guide.method] if script.head.guide.method else None
 
     def cell(self, method: str, variant: Variant, label: str) -> Cell:
         """A fact of one variant: its own where it differs from its method's."""

@@ -13,14 +13,16 @@ from pathlib import Path
 from typing import Any
 
 from packaging.dependency_groups import resolve_dependency_groups
+from pydantic import ValidationError
 
 from guide.facts.guide import Guide, Scripts
 from guide.facts.method import Method, parse_method
+from guide.facts.number import Number, RealModel, parse_number, parse_numbers_script
 from guide.facts.proof import Stored, parse_proof, state_of
 from guide.facts.storage import parse_record
 from guide.notebooks.build import build, digest, shared_modules
 from guide.notebooks.script import Script, parse_script
-from guide.project import GuideError, Project
+from guide.project import GuideError, Project, first_fault
 
 STAND_IN = ("model.safetensors", "tokenizer.json", "heldout.txt")  # what a proof on the reference model rests on
 
@@ -64,6 +66,10 @@ def load(project: Project, damaged_proofs: bool = False) -> Guide:
             name: _proofs(project, script, known, makers, stand_in, damaged_proofs) for name, script in known.scripts.items()
         },
         records={path.stem: parse_record(project.relative(path), _text(path)) for path in _files(project.storage, "*.json")},
+        recipes={name: parse_numbers_script(name, text) for name, text in _texts(project.recipes, "*.py").items()},
+        numbers=_numbers(project),
+        real=_real_model(project),
+        guests=_texts(project.guests, "*.py"),
         architectures=json.loads(_text(project.architectures)),
         configs={name: json.loads(text) for name, text in _texts(project.configs, "*.json").items()},
         makers=makers,
@@ -94,6 +100,23 @@ def _proofs(
     return tuple(sorted(found, key=lambda stored: stored.worth))
 
 
+def _numbers(project: Project) -> dict[str, dict[str, Number]]:
+    """The records of the real model, by machine and variant."""
+    found: dict[str, dict[str, Number]] = {}
+    for path in _files(project.numbers, "*/*.json"):
+        found.setdefault(path.parent.name, {})[path.stem] = parse_number(project.relative(path), _text(path))
+    return found
+
+
+def _real_model(project: Project) -> RealModel:
+    try:
+        return RealModel.model_validate(tomllib.loads(_text(project.real)))
+    except tomllib.TOMLDecodeError as error:
+        raise GuideError(f"{project.relative(project.real)} is not valid TOML: {error}.") from error
+    except ValidationError as error:
+        raise GuideError(f"In {project.relative(project.real)}, {first_fault(error)}.") from error
+
+
 def _check_names(known: Scripts, methods: Mapping[str, Method], makers: Mapping[str, str]) -> None:
     """Raise where a page names a notebook, or a script a page or a maker, that is not there."""
     for name, method in methods.items():
@@ -103,7 +126,7 @@ def _check_names(known: Scripts, methods: Mapping[str, Method], makers: Mapping[
                 raise GuideError(f"docs/methods/{name}.md: There is no notebook '{notebook}'. Known: {listed}.")
     for script in known.scripts.values():
         table = script.head.guide
-        if table.method not in methods:
+        if table.method and table.method not in methods:
             raise GuideError(f"The head of {script.path} names the method '{table.method}': there is no method page "
                              f"docs/methods/{table.method}.md.")  # fmt: skip
         for maker in table.checkpoints.values():

@@ -68,7 +68,8 @@ class Weighing(Strict):
 class GuideTable(Strict):
     """The ``[tool.guide]`` table of a script's head."""
 
-    method: str = Field(description="the method page this notebook proves: docs/methods/<method>.md")
+    method: str | None = Field(default=None, description="the method whose page, docs/methods/<method>.md, it proves; none "
+                               "where it is about several")  # fmt: skip
     needs: str = Field(pattern=NEEDS, description="the least hardware it runs on: cpu, cuda or cuda>=MAJOR.MINOR")
     minutes: int = Field(gt=0, description="how long a run may take, installation apart, before it counts as hung")
     models: list[str] = Field(description="the public model ids it loads")
@@ -81,6 +82,7 @@ class GuideTable(Strict):
                               "box says so")  # fmt: skip
     only_faults: bool = Field(default=False, description="it shows known faults of a method that cannot run, and measures "
                               "and checks nothing")  # fmt: skip
+    own_figures: bool = Field(default=False, description="it measures for its reader, in place of the table of measures")
     unwanted: list[str] = Field(default=[], description="packages that a dependency pulls in and that break the others")
     source_build: SourceBuild | None = Field(
         default=None, description="the dependency to install last, without build isolation"

