@@ -179,7 +179,7 @@ def test_a_record_of_another_text_is_named(planted, guide):
 def test_no_measured_number_is_typed(page):
     """What was measured comes from records: no divergence, error, perplexity or speed stands in a page's own text."""
     text = page.read_text(encoding="utf-8").partition("\n---\n")[2] or page.read_text(encoding="utf-8")
-    kinds = r"±|KL (of |from bf16 of )?\d|perplexity (of |is )?\d|\d(\.\d+)? ?(times|x|×) bf16|\d+ tokens (a second|/s)"
+    kinds = r"± ?\d|KL (of |from bf16 of )?\d|perplexity (of |is )?\d|\d(\.\d+)? ?(times|x|×) bf16|\d+ tokens (a second|/s)"
     found = re.search(kinds, text)
     assert not found, found[0]
 

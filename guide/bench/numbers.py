@@ -152,7 +152,8 @@ class Bench:
         if task.script.table.saves:
             made = self.made(task)
             more = {"made": str(self.checkpoint(task, made))}
-        job = self.job(task, linears=bf16["linears"], **more)
+        texts = ["wikitext"] if self.run else ["wikitext", "code"]  # a second run checks the order on one text
+        job = self.job(task, linears=bf16["linears"], judged=texts, again=bool(self.run), **more)
         answer = self.ask(task.script.table.loads_in or task.script.table.notebook, "judging", job, "variant")
         own = {"digest": self.guide.digest_of(task.script, task.id, "quality"), "date": today()}
         number = number.model_copy(update={"made": made or number.made, "windows_sha256": bf16["windows_sha256"]})

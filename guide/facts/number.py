@@ -173,7 +173,7 @@ class Quality(Strict):
     layers: list[str] = Field(description="classes of the decoder's linear layers")
     running_peak_bytes: int = Field(description="held at most while it reads 512 tokens and decodes 8, weights included")
     texts: dict[str, Judged]
-    same_text: SameText
+    same_text: SameText | None = Field(description="null in a second run, which judges one text alone")
     versions: dict[str, str]
 
 
@@ -254,7 +254,7 @@ def nearer(one: Quality | None, other: Quality | None, text: str) -> bool | None
 
     Both were judged on the same windows, so the difference is taken window by window: its error is what decides.
     """
-    if one is None or other is None:
+    if one is None or other is None or text not in one.texts or text not in other.texts:
         return None
     pairs = zip(one.texts[text].kl_by_window, other.texts[text].kl_by_window, strict=True)
     differences = [mine - theirs for mine, theirs in pairs]

@@ -25,8 +25,9 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from guide.guest.making import calibration, evaluated, given, peak, recipe, used
 from snippets.shared.measure import decoder_linears, stored_bytes, weight_files_bytes
 
-PROMPTS, PROMPT, CONTINUATION = 32, 64, 200  # of each text; tokens of each; tokens that bf16 generates after each
+PROMPTS, PROMPT, CONTINUATION = 16, 64, 200  # of each text; tokens of each; tokens that bf16 generates after each
 DIGITS = 6  # of a figure that is stored
+ROWS = 32  # of logits that are compared at once: as many as a cache holds
 
 
 def windows_of(job: dict[str, Any], tokenizer: Any) -> dict[str, torch.Tensor]:
@@ -109,18 +110,28 @@ def compared(model: nn.Module, base: Path, name: str, windows: torch.Tensor) -> 
     losses: list[tuple[float, float]] = []
     agreements, kls = [], []
     for row, ids in enumerate(windows):
-        log_p = torch.from_numpy(stored[row].copy()).view(torch.bfloat16)[:-1].to(model.device).float().log_softmax(-1)
-        log_q = model(input_ids=ids[None].to(model.device), use_cache=False).logits[0, :-1].float().log_softmax(-1)
-        following = ids[1:, None].to(model.device)
-        losses.append((-log_p.gather(1, following).double().mean().item(), -log_q.gather(1, following).double().mean().item()))
-        agreements.append((log_p.argmax(-1) == log_q.argmax(-1)).double().mean().item())
-        kls.append((log_p.exp() * (log_p - log_q)).sum(-1).double().mean().item())
-    own, bf16 = ([pair[which] for pair in losses] for which in (1, 0))
+        bf16 = torch.from_numpy(stored[row]).view(torch.bfloat16)[:-1]
+        own = model(input_ids=ids[None].to(model.device), use_cache=False).logits[0, :-1]
+        found = []
+        for start in range(0, len(own), ROWS):
+            part = slice(start, start + ROWS)
+            log_p, log_q = (one[part].to(model.device).float().log_softmax(-1) for one in (bf16, own))
+            following = ids[1:][part, None].to(model.device)
+            same = log_p.argmax(-1) == log_q.argmax(-1)
+            kl = nn.functional.kl_div(log_q, log_p, reduction="none", log_target=True).sum(-1)
+            found.append(
+                torch.stack([-log_p.gather(1, following)[:, 0], -log_q.gather(1, following)[:, 0], same, kl]).double()
+            )
+        loss_p, loss_q, same, kl = torch.cat(found, 1).mean(1).tolist()
+        losses.append((loss_p, loss_q))
+        agreements.append(same)
+        kls.append(kl)
+    before, after = ([pair[which] for pair in losses] for which in (0, 1))
     return {
         "tokens": windows.numel(),
-        "baseline_perplexity": rounded(math.exp(statistics.fmean(bf16))),
-        "perplexity": rounded(math.exp(min(statistics.fmean(own), 700))),
-        "loss_difference": mean([one - other for one, other in zip(own, bf16, strict=True)]),
+        "baseline_perplexity": rounded(math.exp(statistics.fmean(before))),
+        "perplexity": rounded(math.exp(min(statistics.fmean(after), 700))),
+        "loss_difference": mean([own - bf16 for own, bf16 in zip(after, before, strict=True)]),
         "top1_agreement": mean(agreements),
         "kl": mean(kls),
         "kl_by_window": [rounded(one) for one in kls],
@@ -181,8 +192,8 @@ def judge(job: dict[str, Any]) -> dict[str, Any]:
         "file_bytes": weight_files_bytes(made) if made else getattr(model, "file_bytes", None),
         "layers": sorted({type(model.get_submodule(name)).__name__ for name in linears}),
         "running_peak_bytes": running,
-        "texts": {name: compared(model, base, name, ids) for name, ids in inputs["windows"].items()},
-        "same_text": same_text(model, inputs["continued"], inputs["eos"]),
+        "texts": {name: compared(model, base, name, inputs["windows"][name]) for name in job["judged"]},
+        "same_text": None if job["again"] else same_text(model, inputs["continued"], inputs["eos"]),
         "versions": {name: version(name) for name in job["packages"]},
     }
     return answer

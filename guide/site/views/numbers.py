@@ -107,7 +107,7 @@ def ladder_row(guide: Guide, row: Row, first: Item | str) -> list[Item | str]:
         f"{smaller(guide, row, 'linears'):.2f}",
         perplexity(wiki.perplexity),
         amount(wiki.top1_agreement, ".1f", 100),
-        amount(quality.same_text, ".0f", 100),
+        amount(quality.same_text, ".0f", 100) if quality.same_text else "",
         making(row),
         group,
         row.contender.differs,
@@ -165,7 +165,8 @@ def speed_text(guide: Guide, row: Row, figure: str, compiled: bool = False) -> s
 def own_text(guide: Guide) -> str:
     """How much of its own greedy continuations bf16 agrees with when it is computed in one pass."""
     base = ranking.base(guide)
-    return f"its own share is {amount(base.quality.same_text, '.0f', 100)} %" if base and base.quality else NOT_YET
+    own = base.quality.same_text if base and base.quality else None
+    return f"its own share is {amount(own, '.0f', 100)} %" if own else NOT_YET
 
 
 SPEEDS = ("variant", "decode, batch 1", "decode, batch 8", "prompt of 512 tokens", "of the memory's bandwidth, %")
