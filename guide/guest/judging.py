@@ -173,13 +173,15 @@ def judge(job: dict[str, Any]) -> dict[str, Any]:
     torch.set_num_threads(job["threads"])
     base = Path(job["base"])
     inputs = torch.load(base / "inputs.pt")
-    setting, make = given(job), recipe(job)
+    # A recipe is imported only to make something: what it imports need not be there where its checkpoint is loaded.
+    make = None if job.get("made") else recipe(job)
+    setting = given(job)
     settle()
     held, started, before = memory("VmRSS"), time.monotonic(), used()
-    if made := job.get("made"):
-        model: nn.Module = AutoModelForCausalLM.from_pretrained(made, dtype=torch.bfloat16, device_map=job["device"])
-    else:
-        model = make(setting)  # a recipe that saves has a job with ``made``
+    made = job.get("made")
+    model: nn.Module = (
+        make(setting) if make else AutoModelForCausalLM.from_pretrained(made, dtype=torch.bfloat16, device_map=job["device"])
+    )
     taken = {"seconds": rounded(time.monotonic() - started), "cpu_seconds": rounded(used() - before), "peak_bytes": peak()}
     model.eval()
     linears = job["linears"]
