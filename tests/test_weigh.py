@@ -234,7 +234,7 @@ def test_a_model_that_is_left_in_memory_is_weighed_where_it_was_made(bench, reco
     recipe = next(one for one in recipes(bench).values() if not one.weighing.saves and not one.weighing.proven)
     asked = []
 
-    def ask(project, python, task, folder, variables):
+    def ask(project, python, module, task, folder, variables):
         asked.append((task[0], json.loads((folder / f"{task[0]}.json").read_text())))
         assert (folder / "hub").exists() and variables == {"HF_HOME": str(folder / "hub")}
         return answer_of(recipe, measured={"whole": 3, "linears": 2, "experts": 0})
@@ -251,7 +251,7 @@ def test_a_model_that_is_saved_is_weighed_in_a_second_process(bench, record, mon
     recipe = next(one for one in recipes(bench).values() if one.loader != one.script)
     asked = {}
 
-    def ask(project, python, task, folder, variables):
+    def ask(project, python, module, task, folder, variables):
         asked[task[0]] = json.loads((folder / f"{task[0]}.json").read_text())
         return answer_of(recipe, failed="nothing")
 
@@ -311,7 +311,7 @@ def test_a_proof_without_the_variants_row_is_told_so(bench, record):
 
 def test_a_worker_that_dies_gives_the_last_line_it_wrote(guide, tmp_path):
     with pytest.raises(GuideError, match=r"^ModuleNotFoundError: No module named 'torch'$"):  # the tests have none
-        weigh.ask(guide.project, sys.executable, ["run", "job.json"], tmp_path, {})
+        weigh.ask(guide.project, sys.executable, "weigher", ["run", "job.json"], tmp_path, {})
 
 
 def test_a_worker_that_dies_without_a_word_is_told_so(guide, tmp_path):
@@ -319,7 +319,7 @@ def test_a_worker_that_dies_without_a_word_is_told_so(guide, tmp_path):
     python.write_text("#!/bin/sh\nexit 3\n")
     python.chmod(0o755)
     with pytest.raises(GuideError, match="ended with 3 and no message"):
-        weigh.ask(guide.project, python, ["run", "job.json"], tmp_path, {})
+        weigh.ask(guide.project, python, "weigher", ["run", "job.json"], tmp_path, {})
 
 
 def test_a_random_model_is_made_once_for_each_shape(guide, made, tmp_path, monkeypatch):
@@ -328,7 +328,7 @@ def test_a_random_model_is_made_once_for_each_shape(guide, made, tmp_path, monke
     for name in ("config.json", *weigh.BESIDE_WEIGHTS):
         (here.project.reference / name).write_text("{}")
     asked = []
-    monkeypatch.setattr(weigh, "ask", lambda project, python, task, *_: asked.append(task[1]) or made.model_dump(mode="json"))
+    monkeypatch.setattr(weigh, "ask", lambda *given: asked.append(given[3][1]) or made.model_dump(mode="json"))
     shape = next(iter(SHAPES))
     for name in (REFERENCE, shape, shape):
         folder, found = weigh.random_model(here, name, tmp_path / "python")

@@ -32,6 +32,7 @@ const least = (a) => NVIDIA[a.hardware][1]; // compute capability of the generat
 const words = (cell) => (cell.note ? `: ${cell.note}` : "");
 export const reason = (text, ...facts) => ({ text, facts });
 const measured = (v) => v.numbers;
+const nearest = (v) => v.numbers ?? v.wider;
 const timed = (v) => v.numbers?.speed;
 const figures = (v) => `number:${v.numbers.id}`;
 const decoded = (v) => `decoded ${v.numbers.model} at ${timed(v).toFixed(2)} of bf16's speed on our CPU`;
@@ -101,13 +102,17 @@ export const EXCLUSIONS = [
   {
     id: "usable",
     says:
-      `It must agree with bf16 on at least ${100 * LEAST_AGREEMENT} % of the likeliest tokens of the model that was measured, ` +
-      "unless a checkpoint in its format is at hand.",
+      `It, or its next wider variant, must agree with bf16 on at least ${100 * LEAST_AGREEMENT} % of the likeliest tokens of ` +
+      "the model that was measured, unless a checkpoint in its format is at hand.",
     source: "measured, on the page Benchmarks; the line at one in ten is this guide's judgement",
     test: (v, a) =>
-      measured(v)?.top1 < LEAST_AGREEMENT &&
+      nearest(v)?.top1 < LEAST_AGREEMENT &&
       !ready(v, a) &&
-      reason(`agreed with bf16 on only ${(100 * measured(v).top1).toFixed(0)} % of tokens of ${v.numbers.model}`, figures(v)),
+      reason(
+        `${measured(v) ? "" : "is narrower than what "}agreed with bf16 on only ${(100 * nearest(v).top1).toFixed(0)} % of ` +
+          `tokens of ${nearest(v).model}`,
+        `number:${nearest(v).id}`,
+      ),
   },
   {
     id: "memory",
@@ -226,8 +231,7 @@ export const PREFERENCES = [
     when: (a) => speed(a) && a.hardware === "cpu",
     score: (v, a) => (timed(v) && measured(v).speed_high >= 1 && !(measured(v).compiled && a.compile === "no") ? 1 : 0),
     why: (v) => reason(`${decoded(v)}${measured(v).compiled ? ", compiled" : ""}`, figures(v)),
-    less: (v) =>
-      timed(v) ? reason(decoded(v), figures(v)) : reason("was not timed on a CPU", `${v.facts.self}.notebook`),
+    less: (v) => (timed(v) ? reason(decoded(v), figures(v)) : reason("was not timed on a CPU", `${v.facts.self}.notebook`)),
   },
   {
     id: "common",

@@ -12,7 +12,7 @@ from typing import Any
 from guide.calculator import shapes
 from guide.facts.guide import Guide
 from guide.facts.method import Hardware, Method, Stored, Variant
-from guide.facts.ranking import judged
+from guide.facts.ranking import Row, judged
 from guide.project import GuideError
 from guide.site.urls import Links
 from guide.site.views.methods import LABELS
@@ -76,6 +76,7 @@ def entry(guide: Guide, name: str, method: Method, number: int, link: Links) -> 
         "ready_code": ready_code(guide, variant),
         "notebook": notebook(guide, name, variant, link),
         "numbers": numbers(guide, name, variant),
+        "wider": wider(guide, name, variant),
     }
 
 
@@ -130,9 +131,22 @@ def numbers(guide: Guide, page: str, variant: Variant) -> dict[str, Any] | None:
 
     The speed is the compiled one where that was measured too and is higher; None for a variant that was not measured.
     """
-    row = next((one for one in judged(guide) if one.method == page and one.contender.of == variant.id), None)
-    if row is None:
+    rows = [one for one in judged(guide) if one.method == page]
+    row = next((one for one in rows if one.contender.of == variant.id), None)
+    return figures(guide, row) if row else None
+
+
+def wider(guide: Guide, page: str, variant: Variant) -> dict[str, Any] | None:
+    """The same of the narrowest variant of the method that was measured and has more bits: what is narrower is no better."""
+    rows = [one for one in judged(guide) if one.method == page]
+    if any(one.contender.of == variant.id for one in rows):
         return None
+    row = min((one for one in rows if one.contender.bits > variant.bits), key=lambda one: one.contender.bits, default=None)
+    return figures(guide, row) if row else None
+
+
+def figures(guide: Guide, row: Row) -> dict[str, Any]:
+    """A row's figures, as the rules read them."""
     wiki = row.quality.texts["wikitext"] if row.quality else None
     plain, compiled = row.race(DECODE), row.race(DECODE, compiled=True)
     fastest = max((race for race in (plain, compiled) if race), key=lambda race: race.ratio[0], default=None)
