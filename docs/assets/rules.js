@@ -102,8 +102,8 @@ export const EXCLUSIONS = [
   {
     id: "usable",
     says:
-      `It, or its next wider variant, must agree with bf16 on at least ${100 * LEAST_AGREEMENT} % of the likeliest tokens of ` +
-      "the model that was measured, unless a checkpoint in its format is at hand.",
+      `It, or its next wider variant, must agree with bf16 on at least ${100 * LEAST_AGREEMENT} % of the likeliest tokens ` +
+      "of the model that was measured, unless a checkpoint in its format is at hand.",
     source: "measured, on the page Benchmarks; the line at one in ten is this guide's judgement",
     test: (v, a) =>
       nearest(v)?.top1 < LEAST_AGREEMENT &&
