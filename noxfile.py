@@ -39,6 +39,15 @@ def install(session: nox.Session, group: str) -> None:
     session.install("--quiet", *nox.project.dependency_groups(GROUPS, group))
 
 
+def run_here_or_installed(session: nox.Session, module: str) -> None:
+    """Run a module with the group prove; with --no-install, on a node without network, in the interpreter at hand as it is."""
+    if "--no-install" in session.posargs:
+        session.run(sys.executable, "-m", module, *session.posargs, external=True)
+        return
+    install(session, "prove")
+    session.run("python", "-m", module, *session.posargs)
+
+
 @nox.session
 def serve(session: nox.Session) -> None:
     """Read the guide at http://127.0.0.1:8000/; what you edit is shown as you save."""
@@ -114,11 +123,7 @@ def browser(session: nox.Session) -> None:
 @nox.session
 def prove(session: nox.Session) -> None:
     """Run the notebooks and record what happened; see nox -s prove -- --help."""
-    if "--no-install" in session.posargs:  # on a node without network: the interpreter at hand, as it is
-        session.run(sys.executable, "-m", "guide.prove", *session.posargs, external=True)
-        return
-    install(session, "prove")
-    session.run("python", "-m", "guide.prove", *session.posargs)
+    run_here_or_installed(session, "guide.prove")
 
 
 @nox.session
@@ -152,11 +157,7 @@ def model(session: nox.Session) -> None:
 @nox.session
 def bench(session: nox.Session) -> None:
     """Measure quality, size and speed of every variant on the real model; goes on where it was stopped; see -- --help."""
-    if "--no-install" in session.posargs:  # on a node without network: the interpreter at hand, as it is
-        session.run(sys.executable, "-m", "guide.bench.numbers", *session.posargs, external=True)
-        return
-    install(session, "prove")
-    session.run("python", "-m", "guide.bench.numbers", *session.posargs)
+    run_here_or_installed(session, "guide.bench.numbers")
 
 
 @nox.session

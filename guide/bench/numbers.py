@@ -74,7 +74,7 @@ class Bench:
             return None
 
     def is_done(self, task: Task) -> bool:
-        """Whether today's code has measured the part, or has failed to."""
+        """Whether today's code has measured the part; what failed is tried again."""
         number = self.stored(task)
         if number is None or len(number.runs) <= self.run:
             return False
@@ -162,13 +162,13 @@ class Bench:
     def speed(self, task: Task, number: Number, shapes: dict[str, list[int]]) -> Number:
         """The record with the variant's speed on each of the shapes."""
         compiled = task.part == "compiled"
-        places = [self.shape(task, name, batches, number) for name, batches in shapes.items()]
+        places = [self.shape(task, name, batches) for name, batches in shapes.items()]
         job = self.job(task, shapes=places, compile=compiled)
         answer = self.ask(task.script.table.loads_in or task.script.table.notebook, "racing", job)
         own = {"digest": self.guide.digest_of(task.script, task.id, task.part), "date": today()}
         return self.with_part(number, task, Speed.model_validate({**answer, **own}))
 
-    def shape(self, task: Task, name: str, batches: list[int], number: Number) -> dict[str, Any]:
+    def shape(self, task: Task, name: str, batches: list[int]) -> dict[str, Any]:
         """What the guest is told of a shape: the bf16 model, and where the variant is saved, its checkpoint."""
         told: dict[str, Any] = {"name": name, "batches": batches, "steps": STEPS[name]}
         if name == REAL:

@@ -4,8 +4,6 @@ import ast
 import datetime
 import hashlib
 import json
-import re
-import tomllib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -15,9 +13,9 @@ from typing import Annotated, Literal
 from pydantic import Field, ValidationError
 
 from guide.facts.proof import Machine
+from guide.notebooks.script import split_head
 from guide.project import GuideError, Strict, first_fault
 
-HEAD = re.compile(r"^# /// script\n(?P<body>(?:#(?: .*)?\n)+?)# ///\n", re.MULTILINE)
 STANDARD_ERRORS = 2  # two figures nearer than this many standard errors of their difference are not told apart
 Part = Literal["quality", "speed", "compiled"]
 
@@ -84,14 +82,9 @@ class NumbersScript:
 def parse_numbers_script(name: str, text: str) -> NumbersScript:
     """The recipe ``snippets/numbers/<name>.py`` of this text; raises GuideError with the file and the field that is wrong."""
     path = f"snippets/numbers/{name}.py"
-    found = HEAD.match(text)
-    if not found:
-        raise GuideError(f"{path} has no PEP 723 block ('# /// script' ... '# ///') at its head.")
-    block = "".join(line[2:] if line.startswith("# ") else line[1:] for line in found["body"].splitlines(keepends=True))
+    table, _ = split_head(path, text)
     try:
-        return NumbersScript(name, Table.model_validate(tomllib.loads(block).get("tool", {}).get("numbers", {})), text)
-    except tomllib.TOMLDecodeError as error:
-        raise GuideError(f"The head of {path} is not valid TOML: {error}.") from error
+        return NumbersScript(name, Table.model_validate(table.get("tool", {}).get("numbers", {})), text)
     except ValidationError as error:
         raise GuideError(f"In the head of {path}, {first_fault(error)}.") from error
 

@@ -10,7 +10,7 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Annotated
+from typing import Annotated, Any
 
 import jupytext
 from nbformat import NotebookNode
@@ -170,16 +170,22 @@ def versions(pins: list[str]) -> dict[str, str]:
 def parse_script(name: str, text: str) -> Script:
     """The script ``snippets/<name>.py`` of this text; raises GuideError with the file and the field that is wrong."""
     path = f"snippets/{name}.py"
+    table, body = split_head(path, text)
+    tool = table.pop("tool", {})
+    try:
+        head = Head.model_validate({**table, "guide": tool.get("guide", {})})
+    except ValidationError as error:
+        raise GuideError(f"In the head of {path}, {first_fault(error)}.") from error
+    return Script(name, head, body, text)
+
+
+def split_head(path: str, text: str) -> tuple[dict[str, Any], str]:
+    """The table of a script's PEP 723 block, and what stands below it; raises GuideError naming ``path``."""
     found = HEAD.search(text)
     if not found:
         raise GuideError(f"{path} has no PEP 723 block ('# /// script' ... '# ///') at its head.")
     block = "".join(line[2:] if line.startswith("# ") else line[1:] for line in found["body"].splitlines(keepends=True))
     try:
-        table = tomllib.loads(block)
-        tool = table.pop("tool", {})
-        head = Head.model_validate({**table, "guide": tool.get("guide", {})})
+        return tomllib.loads(block), text[found.end() :].lstrip("\n")
     except tomllib.TOMLDecodeError as error:
         raise GuideError(f"The head of {path} is not valid TOML: {error}.") from error
-    except ValidationError as error:
-        raise GuideError(f"In the head of {path}, {first_fault(error)}.") from error
-    return Script(name, head, text[found.end() :].lstrip("\n"), text)

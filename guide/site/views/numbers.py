@@ -128,7 +128,7 @@ def of_method(guide: Guide, method: str, link: Links) -> str:
     """A method's variants on the real model, their speed beside; a sentence where nothing of it was measured."""
     found = [row for slug in ranking.machines(guide, "cpu")[:1] for row in ranking.rows(guide, slug) if row.method == method]
     if not found:
-        return render("nothing_measured.html.jinja", page=link("benchmarks.md"))
+        return render("nothing_measured.html.jinja")
     lines = []
     for row in found:
         full = ladder_row(guide, row, row.contender.label)
@@ -141,7 +141,8 @@ def of_method(guide: Guide, method: str, link: Links) -> str:
 def not_timed(row: Row) -> str:
     """Why a variant has no speed."""
     failed = row.number.runs[0].failed.get("speed", "") if row.number.runs else ""
-    return row.script.table.not_timed or failed or NOT_YET
+    of_shape = row.speed.shapes[REAL].failed if row.speed and REAL in row.speed.shapes else ""
+    return row.script.table.not_timed or failed or of_shape or NOT_YET
 
 
 def span_text(span: Span) -> str:
@@ -238,7 +239,7 @@ def plot(guide: Guide, kind: str) -> str:
     found = points(guide, kind)
     base = ranking.base(guide)
     if not found or not base or not base.quality:
-        return render("nothing_measured.html.jinja", page="")
+        return render("nothing_measured.html.jinja")
     best = ranking.front(found)
     quality = kind == "quality"
     marks = [
@@ -414,7 +415,11 @@ def misled(guide: Guide, link: Links) -> Table | None:
     if not lines:
         return None
     head = ("variant", "KL, reference model", "KL, real model", "times more")
-    return Table(head, lines, "The same kind of text, Python code; both against their own bf16")
+    return Table(
+        head,
+        lines,
+        "Python code, each against its own bf16; groups of 64 on the real model, on the other as its page has them",
+    )
 
 
 def _reference(guide: Guide, row: Row) -> float | None:
