@@ -24,7 +24,7 @@ from guide.facts.ranking import TEXTS
 from guide.project import GuideError
 from guide.site import stage
 from guide.site.urls import Links
-from guide.site.views import numbers, plots
+from guide.site.views import ladders, numbers, plots, speeds
 
 CPU = "cpu-x86-64"
 MACHINE = Machine(name="a processor", kind="cpu", architecture="x86_64", capability=None, driver=None, memory_bytes=0, cores=2)
@@ -96,7 +96,7 @@ def test_bf16_is_its_own_control(guide):
     for text in base.quality.texts.values():
         assert text.kl.mean == 0 and text.top1_agreement.mean == 1 and text.loss_difference.mean == 0
     for figure in (f"{bench.REAL}/decode/1", f"{bench.REAL}/prefill"):
-        race, spread = base.race(figure), ranking.spread(numbers.everyone(guide), figure)
+        race, spread = base.race(figure), ranking.spread(ranking.on_cpu(guide), figure)
         assert race and spread and ranking.verdict(race, spread) == "as bf16"
 
 
@@ -114,13 +114,13 @@ def test_what_rounding_activations_costs(guide):
 
 def test_what_pages_say_in_words_holds(guide):
     """The sentences of index.md and benchmarks.md that rest on records."""
-    row = {row.id: row for row in numbers.everyone(guide)}
+    row = {row.id: row for row in ranking.on_cpu(guide)}
     assert nearer(row["hqq-4"].quality, row["gptq-4"].quality, "code"), "calibrated on other texts, further than without data"
     assert row["torchao-int8"].quality.texts["wikitext"].top1_agreement.mean > 0.95, "int8, weights alone, is next to bf16"
     assert row["hqq-3"].quality.texts["wikitext"].top1_agreement.mean < 0.5, "3 bit without data is damaged"
     assert row["hqq-2"].quality.texts["wikitext"].top1_agreement.mean < 0.1, "2 bit without data is noise"
     figure = f"{bench.REAL}/decode/1"
-    spread = ranking.spread(numbers.everyone(guide), figure)
+    spread = ranking.spread(ranking.on_cpu(guide), figure)
     for name, compiled in (("bitsandbytes-nf4", False), ("torchao-int8", True)):
         race = row[name].race(figure, compiled)
         assert ranking.verdict(race, spread) == "faster", f"{name} on a server without a GPU"
@@ -190,7 +190,7 @@ def test_no_measured_number_is_typed(page):
 
 
 def test_no_page_calls_a_variant_faster_within_what_bf16_differs_from_itself(guide, pages):
-    rows, called = numbers.everyone(guide), 0
+    rows, called = ranking.on_cpu(guide), 0
     for shape in bench.ON_CPU:
         for figure in (f"{shape}/decode/1", f"{shape}/decode/8", f"{shape}/prefill"):
             low, high = ranking.spread(rows, figure)[1:]
@@ -198,7 +198,7 @@ def test_no_page_calls_a_variant_faster_within_what_bf16_differs_from_itself(gui
                 for compiled in (False, True):
                     if not (race := row.race(figure, compiled)):
                         continue
-                    text = numbers.speed_text(guide, row, figure, compiled)
+                    text = speeds.speed_text(rows, row, figure, compiled)
                     called += 1
                     assert text.endswith(("faster", "slower", "as bf16"))
                     assert text.endswith("faster") == (race.ratio[1] > max(high, 1 / low)), f"{row.id} {figure}"
@@ -232,7 +232,7 @@ def test_plots_show_every_row_and_name_the_front(guide, kind):
     html = numbers.plot(guide, kind)
     found = numbers.points(guide, kind)
     assert html.count("<title>") == len(found) > 7
-    best = {numbers.name_of(guide, row) for row in ranking.front(found)}
+    best = {ladders.name_of(guide, row) for row in ranking.front(found)}
     assert {unescape(name) for name in re.findall(r'class="plot-name"[^>]*>([^<]+)<', html)} == best
     told = unescape(re.search(r'role="img" aria-label="([^"]+)"', html)[1])
     assert all(name in told for name in best)
@@ -262,7 +262,7 @@ def test_without_records_pages_say_so(planted):
 
 
 def test_gpus_without_records_are_said_to_be_without(guide):
-    assert ranking.machines(guide, "cuda") or "No GPU has run this yet." in numbers.on_gpus(guide, LINK)
+    assert ranking.machines(guide, "cuda") or "No GPU has run this yet." in speeds.on_gpus(guide, LINK)
 
 
 def test_a_gpus_records_are_shown(planted):
@@ -272,7 +272,7 @@ def test_a_gpus_records_are_shown(planted):
         record = json.loads(text)
         record["machine"] |= {"name": "NVIDIA H100", "kind": "cuda", "capability": "9.0"}
         planted.write(f"proofs/numbers/nvidia-h100/{name}.json", json.dumps(record))
-    html = numbers.on_gpus(planted.load(), LINK)
+    html = speeds.on_gpus(planted.load(), LINK)
     assert "NVIDIA H100" in html and "HQQ" in html and "decode, batch 8" in html
 
 

@@ -83,16 +83,20 @@ def current(guide: Guide, script: NumbersScript, number: Number, part: Part, run
     return found if found and found.digest == guide.digest_of(script, number.variant, part) else None
 
 
+def on_cpu(guide: Guide) -> list[Row]:
+    """What was measured on the CPU that measured most, bf16 too."""
+    return [row for slug in machines(guide, "cpu")[:1] for row in rows(guide, slug)]
+
+
 def judged(guide: Guide, bits: int | None = None) -> list[Row]:
     """The variants whose quality was measured, nearest to bf16 on WikiText-2 first; of one width if given, without bf16."""
-    found = [row for slug in machines(guide, "cpu")[:1] for row in rows(guide, slug)]
-    chosen = [row for row in found if row.quality and row.id != BASE and bits in (None, row.contender.bits)]
+    chosen = [row for row in on_cpu(guide) if row.quality and row.id != BASE and bits in (None, row.contender.bits)]
     return sorted(chosen, key=Row.kl)
 
 
 def base(guide: Guide) -> Row | None:
     """The bf16 model itself, as it was measured like any variant."""
-    return next((row for slug in machines(guide, "cpu")[:1] for row in rows(guide, slug) if row.id == BASE), None)
+    return next((row for row in on_cpu(guide) if row.id == BASE), None)
 
 
 def told_apart(one: Row, other: Row, text: str = "wikitext") -> bool:

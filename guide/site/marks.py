@@ -9,7 +9,7 @@ from guide.facts.method import Group, Method
 from guide.project import GuideError
 from guide.site.render import render
 from guide.site.urls import Links
-from guide.site.views import measures, methods, numbers, proofs
+from guide.site.views import ladders, measures, methods, numbers, proofs, speeds
 from guide.site.views.tables import Table
 
 INCLUDE = re.compile(r'^(?P<indent>[ \t]*)--8<-- "(?P<path>[^":]+):(?P<section>[^"]+)"$', re.MULTILINE)
@@ -49,7 +49,7 @@ class Place:
 
 
 def _ladder(place: Place) -> str:
-    table, pairs = numbers.ladder(place.guide, int(place.one), place.link)
+    table, pairs = ladders.ladder(place.guide, int(place.one), place.link)
     return _table(table) + (render("pairs.html.jinja", pairs=pairs) if pairs else "")
 
 
@@ -75,27 +75,27 @@ def _stored(place: Place) -> str:
 
 MARKS: dict[str, Callable[[Place], str]] = {
     "cells": lambda place: methods.one_fact(place.guide, place.one, place.link).html(),
-    "activations": lambda place: _table(numbers.activations(place.guide, place.link)),
+    "activations": lambda place: _table(ladders.activations(place.guide, place.link)),
     "claims": lambda place: numbers.claims(place.guide).html(),
     "differences": lambda place: methods.differences(place.guide, place.link).html(),
     "facts": lambda place: methods.facts(place.method).html(),
-    "gpu-numbers": lambda place: numbers.on_gpus(place.guide, place.link),
+    "gpu-numbers": lambda place: speeds.on_gpus(place.guide, place.link),
     "group": lambda place: "\n\n".join(methods.group(place.guide, group) for group in place.groups),
     "install": lambda place: methods.install(place.guide, place.method),
     "links": lambda place: methods.elsewhere(place.method),
     "ladder": _ladder,
-    "misled": lambda place: _table(numbers.misled(place.guide, place.link)),
+    "misled": lambda place: _table(ladders.misled(place.guide, place.link)),
     "numbers": lambda place: numbers.of_method(place.guide, place.method_name, place.link),
     "overview": lambda place: methods.overview(place.guide, place.link).html(),
-    "own-text": lambda place: numbers.own_text(place.guide),
+    "own-text": lambda place: ladders.own_text(place.guide),
     "plot": lambda place: numbers.plot(place.guide, place.one),
     "proof": _proof,
     "pros-cons": lambda place: methods.pros_and_cons(place.method),
-    "speeds": lambda place: _table(numbers.speeds(place.guide, " ".join(place.arguments), place.link)),
+    "speeds": lambda place: _table(speeds.on_cpu(place.guide, " ".join(place.arguments), place.link)),
     "storage": _stored,
     "traps": _traps,
     "use-cases": lambda place: methods.use_cases(place.guide, place.groups),
-    "widths": lambda place: numbers.widths(place.guide).html(),
+    "widths": lambda place: ladders.widths(place.guide).html(),
 }
 
 

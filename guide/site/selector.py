@@ -16,7 +16,7 @@ from guide.facts.ranking import Row, judged
 from guide.project import GuideError
 from guide.site.urls import Links
 from guide.site.views.methods import LABELS
-from guide.site.views.numbers import DECODE
+from guide.site.views.speeds import DECODE
 
 WORK = {"single": (8192, 1), "throughput": (8192, 16), "finetune": (2048, 1), "smallest": (8192, 1)}  # tokens, sequences
 YEAR = timedelta(days=365)

@@ -1,0 +1,96 @@
+"""Speed of the real model's variants beside bf16, on a CPU and on GPUs."""
+
+from dataclasses import replace
+from statistics import median
+
+from guide.calculator.memory import gigabytes
+from guide.facts import ranking
+from guide.facts.guide import Guide
+from guide.facts.number import Decode, Span
+from guide.facts.ranking import BASE, Row
+from guide.site.render import render
+from guide.site.urls import Links
+from guide.site.views.ladders import NOT_YET, linked
+from guide.site.views.tables import Item, Table
+
+REAL = "SmolLM2-135M"  # the shape of the real model
+
+DECODE = f"{REAL}/decode/1"
+
+
+def span_text(span: Span) -> str:
+    """A ratio with its lowest and highest."""
+    return f"{span[0]:.2f} ({span[1]:.2f} to {span[2]:.2f})"
+
+
+def not_timed(row: Row) -> str:
+    """Why a variant has no speed."""
+    failed = row.number.runs[0].failed.get("speed", "") if row.number.runs else ""
+    of_shape = row.speed.shapes[REAL].failed if row.speed and REAL in row.speed.shapes else ""
+    return row.script.table.not_timed or failed or of_shape or NOT_YET
+
+
+def speed_text(records: list[Row], row: Row, figure: str, compiled: bool = False) -> str:
+    """A variant's ratio, with what that is called beside what bf16 differs from itself on the machine of the records."""
+    race, spread = row.race(figure, compiled), ranking.spread(records, figure)
+    if race is None or spread is None:
+        return ""
+    return f"{span_text(race.ratio)}, {ranking.verdict(race, spread)}"
+
+
+def figures_of(records: list[Row], shape: str) -> dict[str, str]:
+    """What was timed of a shape, by what it is called: decoding at each batch, and reading a prompt."""
+    batches = {batch for row in records if row.speed and shape in row.speed.shapes for batch in row.speed.shapes[shape].decode}
+    return {f"decode, batch {batch}": f"{shape}/decode/{batch}" for batch in sorted(batches)} | {
+        "prompt of 512 tokens": f"{shape}/prefill"
+    }
+
+
+def speeds(guide: Guide, records: list[Row], shape: str, link: Links) -> Table | None:
+    """How many times faster than bf16 each variant of one machine is on a shape, the fastest at decoding first."""
+    figures = figures_of(records, shape)
+    found: list[tuple[float, list[Item | str]]] = []
+    for row in records:
+        for compiled in (False, True):
+            race, part = row.race(next(iter(figures.values())), compiled), row.compiled if compiled else row.speed
+            if not race or not part or (row.id == BASE and not compiled):
+                continue
+            first = linked(guide, row, link)
+            if compiled:
+                first = replace(first, more=f"{first.more}, compiled in {part.shapes[shape].compile_seconds:.0f} s")
+            share = ranking.share_of_bandwidth(race, part.bandwidth) if isinstance(race, Decode) else 0
+            cells = [speed_text(records, row, figure, compiled) for figure in figures.values()]
+            found.append((race.ratio[0], [first, *cells, f"{100 * share:.0f}"]))
+    if not found:
+        return None
+    lines = [cells for _, cells in sorted(found, key=lambda one: -one[0])]
+    head = ("variant", *figures, "of the memory's bandwidth, %")
+    return Table(head, lines, spread_sentence(records, shape, figures), f"Speed on {shape}'s shape", "numbers")
+
+
+def spread_sentence(records: list[Row], shape: str, figures: dict[str, str]) -> str:
+    """On what a shape was timed, what bf16 differs from itself there, and how fast it is."""
+    own = [f"{what} {spread[1]:.2f} to {spread[2]:.2f}"
+           for what, figure in figures.items() if (spread := ranking.spread(records, figure))]  # fmt: skip
+    bf16 = median(race.seconds[0] for row in records if (race := row.race(next(iter(figures.values())))))
+    bandwidth = median(part.bandwidth for row in records for part in (row.speed, row.compiled) if part)
+    return (
+        f"{shape}'s shape on {records[0].number.machine.name}. Times bf16's speed: median (lowest to highest of five blocks, "
+        f"in turns with bf16). bf16 beside itself: {'; '.join(own)}. What lies within is called neither faster nor slower. "
+        f"bf16 decodes {1 / bf16:.1f} tokens a second at batch 1; the memory was read at {gigabytes(bandwidth):.0f} GB/s."
+    )
+
+
+def on_cpu(guide: Guide, shape: str, link: Links) -> Table | None:
+    """A shape's speeds on the CPU."""
+    return speeds(guide, ranking.on_cpu(guide), shape, link)
+
+
+def on_gpus(guide: Guide, link: Links) -> str:
+    """The records of GPUs, or a sentence that there are none."""
+    tables = []
+    for slug in ranking.machines(guide, "cuda"):
+        records = ranking.rows(guide, slug)
+        shapes = dict.fromkeys(shape for row in records if row.speed for shape in row.speed.shapes)
+        tables += [table.html() for shape in shapes if (table := speeds(guide, records, shape, link))]
+    return "\n\n".join(tables) or render("no_gpu_numbers.html.jinja")
