@@ -278,6 +278,28 @@ assert all(abs(row["loss_difference"]) < 0.05 for row in rows if row["bits"] == 
 #
 # Each cell stands alone, shows a fault happen, and will fail on the day it is mended.
 #
+# ### int8 dynamic, compiled on a CPU, decodes nonsense
+#
+# For one token at a time Inductor hands `torch._int_mm` a view whose first stride is 0; oneDNN refuses it, nobody looks at the
+# refusal, and what stood in memory is taken for the product ([PyTorch issue
+# 195066](https://github.com/pytorch/pytorch/issues/195066)). Two tokens at a time are right.
+
+# %% tags=["trap:int8-dynamic-compiled"]
+import torch
+from torchao.quantization import Int8DynamicActivationInt8WeightConfig, quantize_
+
+layer = torch.nn.Linear(256, 256, bias=False, dtype=torch.bfloat16)
+quantize_(layer, Int8DynamicActivationInt8WeightConfig())
+compiled = torch.compile(layer)
+for tokens in (2, 1):
+    hidden = torch.randn(1, tokens, 256, dtype=torch.bfloat16)
+    with torch.no_grad():
+        right = layer(hidden).float()
+        off = (compiled(hidden).float() - right).norm() / right.norm()
+    print(f"{tokens} at a time: compiled is off by {off:.1g} times the right result")
+known_fault(off > 1, "torch", "torchao")
+
+# %% [markdown]
 # ### The memory footprint shows no saving at all
 #
 # A torchao weight reports the dtype and shape it stands for; `get_memory_footprint` computes from those.

@@ -24,7 +24,7 @@ from guide.facts.ranking import TEXTS
 from guide.project import GuideError
 from guide.site import stage
 from guide.site.urls import Links
-from guide.site.views import ladders, numbers, plots, speeds
+from guide.site.views import numbers, plots, speeds
 
 CPU = "cpu-x86-64"
 MACHINE = Machine(name="a processor", kind="cpu", architecture="x86_64", capability=None, driver=None, memory_bytes=0, cores=2)
@@ -115,15 +115,28 @@ def test_what_rounding_activations_costs(guide):
 def test_what_pages_say_in_words_holds(guide):
     """The sentences of index.md and benchmarks.md that rest on records."""
     row = {row.id: row for row in ranking.on_cpu(guide)}
-    assert nearer(row["hqq-4"].quality, row["gptq-4"].quality, "code"), "calibrated on other texts, further than without data"
-    assert row["torchao-int8"].quality.texts["wikitext"].top1_agreement.mean > 0.95, "int8, weights alone, is next to bf16"
+
+    def is_nearer(one: str, other: str, text: str) -> bool | None:
+        return nearer(row[one].quality, row[other].quality, text)
+
+    for name in ("torchao-int8", "quanto-int8", "hqq-8", "gguf-q8_0"):
+        assert row[name].quality.texts["wikitext"].top1_agreement.mean > 0.95, "8 bit, weights alone, is next to bf16"
+    for name in ("bitsandbytes-int8", "torchao-int8-dynamic", "compressed-w8a8", "compressed-fp8", "torchao-float8"):
+        assert row[name].kl() > 3 * row["torchao-int8"].kl(), "activations too, or float8, cost several times more"
+    for int8 in ("torchao-int8-dynamic", "compressed-w8a8"):
+        assert is_nearer("compressed-fp8", int8, "wikitext") and is_nearer("compressed-fp8", int8, "code") is None
+    assert is_nearer("torchao-int8", "torchao-float8", "wikitext"), "float8 rounds weights more coarsely"
+    assert is_nearer("gptq-4", "bitsandbytes-nf4", "wikitext") and is_nearer("bitsandbytes-nf4", "gptq-4", "code")
     assert row["hqq-3"].quality.texts["wikitext"].top1_agreement.mean < 0.5, "3 bit without data is damaged"
     assert row["hqq-2"].quality.texts["wikitext"].top1_agreement.mean < 0.1, "2 bit without data is noise"
     figure = f"{bench.REAL}/decode/1"
-    spread = ranking.spread(ranking.on_cpu(guide), figure)
-    for name, compiled in (("bitsandbytes-nf4", False), ("torchao-int8", True)):
+    spread, bf16 = ranking.spread(ranking.on_cpu(guide), figure), row["bf16"].race(figure, compiled=True)
+    for name, compiled in (("bitsandbytes-nf4", False), ("torchao-int8", True), ("torchao-int8-dynamic", True)):
         race = row[name].race(figure, compiled)
         assert ranking.verdict(race, spread) == "faster", f"{name} on a server without a GPU"
+        assert not compiled or race.ratio[1] > bf16.ratio[2], "and faster than bf16 that is compiled too"
+    for name in ("hqq-4", "sinq-4", "quanto-int2"):
+        assert ranking.verdict(row[name].race(figure), spread) == "slower", "without a kernel for a CPU, however small"
 
 
 # What pages make of them
@@ -232,7 +245,7 @@ def test_plots_show_every_row_and_name_the_front(guide, kind):
     html = numbers.plot(guide, kind)
     found = numbers.points(guide, kind)
     assert html.count("<title>") == len(found) > 7
-    best = {ladders.name_of(guide, row) for row in ranking.front(found)}
+    best = {name for _, name in ranking.front(found)}
     assert {unescape(name) for name in re.findall(r'class="plot-name"[^>]*>([^<]+)<', html)} == best
     told = unescape(re.search(r'role="img" aria-label="([^"]+)"', html)[1])
     assert all(name in told for name in best)
@@ -319,6 +332,15 @@ def test_what_is_compiled_and_what_is_not_timed(guide):
     found = {(task.id, task.part) for task in bench.tasks(guide, [], ["quality", "speed", "compiled"])}
     assert ("torchao-int8", "compiled") in found and ("hqq-4", "compiled") not in found
     assert ("gguf-q8_0", "quality") in found and ("gguf-q8_0", "speed") not in found
+
+
+def test_an_interpreter_without_all_packages_names_those_it_has(guide):
+    """A node without network has what it has: bf16's notebook unpacks the real model with gguf, which speed does not need."""
+    (task,) = bench.tasks(guide, ["bf16"], ["speed"])
+    assert "gguf" in bench.Bench(guide, MACHINE).job(task)["packages"]
+    found = bench.Bench(guide, MACHINE, install=False).job(task)["packages"]
+    assert set(found) == {name for name in bench.Bench(guide, MACHINE).job(task)["packages"] if bench.is_installed(name)}
+    assert not bench.is_installed("no-such-package")
 
 
 class Answering(bench.Bench):

@@ -15,6 +15,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -92,6 +93,8 @@ class Bench:
         """What every guest is told."""
         loads = task.script.table.loads_in or task.script.table.notebook
         packages = [Requirement(pin).name for pin in self.guide.scripts[loads].head.dependencies]
+        if not self.install:  # the interpreter at hand need not have what bf16's notebook needs to unpack the real model
+            packages = [name for name in packages if is_installed(name)]
         return {
             "module": f"snippets.numbers.{task.script.name}",
             "variant": task.id,
@@ -164,7 +167,8 @@ class Bench:
         compiled = task.part == "compiled"
         places = [self.shape(task, name, batches) for name, batches in shapes.items()]
         job = self.job(task, shapes=places, compile=compiled)
-        answer = self.ask(task.script.table.loads_in or task.script.table.notebook, "racing", job)
+        guest = "compiling" if compiled else "racing"
+        answer = self.ask(task.script.table.loads_in or task.script.table.notebook, guest, job)
         own = {"digest": self.guide.digest_of(task.script, task.id, task.part), "date": today()}
         return self.with_part(number, task, Speed.model_validate({**answer, **own}))
 
@@ -224,6 +228,14 @@ class Bench:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(as_text(number), encoding="utf-8")
         return said
+
+
+def is_installed(package: str) -> bool:
+    """Whether this interpreter has a package."""
+    try:
+        return bool(version(package))
+    except PackageNotFoundError:
+        return False
 
 
 def today() -> str:

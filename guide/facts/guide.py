@@ -69,7 +69,8 @@ class Guide(Scripts):
 
     def digest_of(self, script: NumbersScript, variant: str, part: Part | Literal["made"]) -> str:
         """The digest of everything on which a part of a variant's record depends: code, pins and the real model."""
-        modules = {"made": ["making"], "quality": ["making", "judging"]}.get(part, ["making", "racing", "stretching"])
+        timed = ["making", "racing", "stretching"]
+        modules = {"made": ["making"], "quality": ["making", "judging"], "compiled": [*timed, "compiling"]}.get(part, timed)
         counts = number.meaning(self.shared["measure"], ("decoder_linears", "stored_bytes", "weight_files_bytes"))
         sources = [script.text, counts, *(self.guests[name] for name in modules)]
         notebooks = {script.table.notebook, script.table.loads_in or script.table.notebook}

@@ -192,6 +192,7 @@ class ShapeSpeed(Strict):
     decode: dict[int, Decode] = Field(default={}, description="by batch")
     prefill: Race | None = Field(default=None, description="of 512 tokens")
     compile_seconds: float | None = None
+    distances: tuple[float, float] | None = Field(default=None, description="KL from bf16 as it is, and compiled")
     failed: str = ""
 
 

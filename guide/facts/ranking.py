@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from itertools import combinations
+from typing import TypeVar
 
 from guide.facts.guide import Guide
 from guide.facts.number import (
@@ -17,6 +18,7 @@ from guide.facts.number import (
     nearer,
 )
 
+Shown = TypeVar("Shown")
 TEXTS = {"wikitext": "WikiText-2", "code": "Python code"}  # that are evaluated; the first one orders rows
 BASE = "bf16"  # the variant that is the bf16 model itself
 
@@ -109,14 +111,14 @@ def not_told_apart(found: list[Row]) -> list[tuple[Row, Row]]:
     return [pair for pair in combinations(found, 2) if not any(told_apart(*pair, text) for text in TEXTS)]
 
 
-def front(points: list[tuple[float, float, Row]]) -> list[Row]:
-    """The rows that no other beats on both axes, where less is better, from the smallest on."""
-    best: list[Row] = []
+def front(points: list[tuple[float, float, Shown]]) -> list[Shown]:
+    """What no other beats on both axes, where less is better, from the smallest on."""
+    best: list[Shown] = []
     lowest = float("inf")
-    for _, height, row in sorted(points, key=lambda point: point[:2]):
+    for _, height, what in sorted(points, key=lambda point: point[:2]):
         if height < lowest:
             lowest = height
-            best.append(row)
+            best.append(what)
     return best
 
 
@@ -130,10 +132,15 @@ def spread(found: list[Row], figure: str) -> Span | None:
 
 def verdict(race: Race, spread: Span) -> str:
     """Faster or slower than bf16, or neither where its span reaches into what bf16 differs from itself."""
-    widest = max(spread[2], 1 / spread[1])
-    if race.ratio[1] > widest:
+    limit = widest(spread)
+    if race.ratio[1] > limit:
         return "faster"
-    return "slower" if race.ratio[2] < 1 / widest else "as bf16"
+    return "slower" if race.ratio[2] < 1 / limit else "as bf16"
+
+
+def widest(spread: Span) -> float:
+    """How many times faster, or slower, bf16 was than itself at most."""
+    return max(spread[2], 1 / spread[1])
 
 
 def share_of_bandwidth(race: Decode, bandwidth: float) -> float:

@@ -37,34 +37,42 @@ def symbol(row: Row) -> str:
 KINDS = {"circle": "weights alone, no data", "square": "weights alone, calibrated", "triangle": "activations too"}
 
 
-def points(guide: Guide, kind: str) -> list[tuple[float, float, Row]]:
-    """Stored megabytes against what a plot shows: ``quality`` is KL on WikiText-2, ``speed`` seconds a token over bf16's."""
+def points(guide: Guide, kind: str) -> list[tuple[float, float, tuple[Row, str]]]:
+    """Stored megabytes against what a plot shows, with the variant and its name.
+
+    ``quality`` is KL on WikiText-2; ``speed`` is seconds a token over bf16's, of what runs as it is and of what is compiled.
+    """
     found = []
     for row in ranking.judged(guide):
-        race = row.race(DECODE)
-        if row.quality is None or (kind == "speed" and race is None):
+        if row.quality is None:
             continue
-        size = (row.quality.file_bytes if row.script.table.not_timed else row.quality.stored.whole) or 0
-        found.append((size / 1e6, row.kl() if kind == "quality" else 1 / race.ratio[0] if race else 0, row))
+        size = ((row.quality.file_bytes if row.script.table.not_timed else row.quality.stored.whole) or 0) / 1e6
+        name = name_of(guide, row)
+        if kind == "quality":
+            found.append((size, row.kl(), (row, name)))
+            continue
+        for compiled, called in ((False, name), (True, f"{name}, compiled")):
+            if race := row.race(DECODE, compiled):
+                found.append((size, 1 / race.ratio[0], (row, called)))
     return found
 
 
 def plot(guide: Guide, kind: str) -> str:
     """A plot of all variants as SVG: KL, or decode speed, against stored megabytes; the Pareto front is drawn and named."""
-    found = points(guide, kind)
-    base = ranking.base(guide)
+    found, base = points(guide, kind), ranking.base(guide)
     if not found or not base or not base.quality:
         return render("nothing_measured.html.jinja")
     best = ranking.front(found)
-    quality = kind == "quality"
+    quality, spread = kind == "quality", ranking.spread(ranking.on_cpu(guide), DECODE)
     marks = [
-        Point(size, height if quality else 1 / height, symbol(row), name_of(guide, row), row in best)
-        for size, height, row in found
+        Point(size, height if quality else 1 / height, symbol(row), name, (row, name) in best)
+        for size, height, (row, name) in found
     ]
-    names = ", ".join(name_of(guide, row) for row in best)
+    limit = ranking.widest(spread) if spread else 1
     alt = (
         f"{'KL from bf16 on WikiText-2' if quality else 'Decode speed over bf16’s at batch 1'} against stored megabytes, "
-        f"{len(found)} variants. No other is both smaller and {'nearer to bf16' if quality else 'faster'} than: {names}."
+        f"{len(found)} points. No other is both smaller and {'nearer to bf16' if quality else 'faster'} than: "
+        f"{'; '.join(name for _, name in best)}."
     )
     return svg(
         Plot(
@@ -73,7 +81,8 @@ def plot(guide: Guide, kind: str) -> str:
             y_label="KL from bf16, nats a token (log)" if quality else "times bf16's decode speed (log)",
             points=marks,
             kinds={shape: text for shape, text in KINDS.items() if any(one.shape == shape for one in marks)},
-            reference=(base.quality.stored.whole / 1e6, None if quality else 1.0),
+            reference=base.quality.stored.whole / 1e6,
+            band=None if quality else (1 / limit, limit),
         )
     )
 
@@ -144,7 +153,9 @@ def _faster(guide: Guide) -> str:
     if not spread or not races:
         return NOT_YET
     found = [ranking.verdict(race, spread) for race in races]
+    compiled = [ranking.verdict(race, spread) for row in ranking.judged(guide) if (race := row.race(DECODE, compiled=True))]
     return (
-        f"on this CPU, decoding at batch 1 without compiling: {found.count('faster')} variants faster, "
-        f"{found.count('slower')} slower, {found.count('as bf16')} within bf16's own spread"
+        f"on this CPU, decoding at batch 1: {found.count('faster')} variants faster, {found.count('slower')} slower, "
+        f"{found.count('as bf16')} within bf16's own spread; of {len(compiled)} that are compiled, {compiled.count('faster')} "
+        "faster"
     )

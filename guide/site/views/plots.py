@@ -10,7 +10,9 @@ WIDTH, HEIGHT = 760, 520
 LEFT, RIGHT, TOP, BOTTOM = 64, 16, 14, 78
 LINE, CHARACTER = 15, 6.6  # of a label in pixels
 TRIES = ((8, 4, "start"), (-8, 4, "end"), (8, -9, "start"), (-8, -9, "end"), (8, 17, "start"), (-8, 17, "end"),
-         (0, -12, "middle"), (0, 22, "middle"))  # fmt: skip
+         (0, -12, "middle"), (0, 22, "middle"),
+         *((dx, dy, side) for dy in (-24, 32, -40, 48) for dx, side in ((20, "start"), (-20, "end"))))  # fmt: skip
+NEAR = 18  # pixels from which on a label is tied to its point by a line
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,8 @@ class Plot:
     y_label: str
     points: Sequence[Point]
     kinds: Mapping[str, str]  # what each shape says
-    reference: tuple[float, float | None]  # where bf16 stands; its y may lie beyond the axis
+    reference: float  # where bf16 stands on the x axis
+    band: tuple[float, float] | None  # what bf16 differs from itself on the y axis, where that is shown
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,13 @@ class Drawn:
     x: float
     y: float
     label: tuple[float, float, str] | None  # x, y and anchor
+
+    @property
+    def tie(self) -> str | None:
+        """The line to a label that does not stand beside its point, as an SVG path; None where it does."""
+        if not self.label or abs(self.label[0] - self.x) < NEAR:
+            return None
+        return f"M{self.x:.1f} {self.y:.1f}L{self.label[0]:.1f} {self.label[1] - LINE / 3:.1f}"
 
 
 def ticks(low: float, high: float, count: int = 6) -> list[float]:
@@ -62,8 +72,8 @@ def log_ticks(low: float, high: float) -> list[float]:
 
 def svg(plot: Plot) -> str:
     """The plot as SVG in HTML, its colours those of the page's scheme."""
-    xs, ys = [point.x for point in plot.points] + [plot.reference[0]], [point.y for point in plot.points]
-    ys += [plot.reference[1]] if plot.reference[1] else []
+    xs = [plot.reference, *(point.x for point in plot.points)]
+    ys = [*(plot.band or ()), *(point.y for point in plot.points)]
     x_ticks = ticks(0.9 * min(xs), max(xs))
     y_low, y_high = min(ys) / 1.35, max(ys) * 1.35
 
@@ -85,7 +95,8 @@ def svg(plot: Plot) -> str:
         y_ticks=[(down(y), f"{y:g}") for y in log_ticks(y_low, y_high)],
         drawn=sorted(drawn, key=lambda one: one.point.best),
         steps=steps([(one.x, one.y) for one in front]),
-        reference=(across(plot.reference[0]), down(plot.reference[1]) if plot.reference[1] else None),
+        reference=across(plot.reference),
+        band=(down(plot.band[1]), down(plot.band[0])) if plot.band else None,
         legend=[(LEFT + 205 * number, shape, text) for number, (shape, text) in enumerate(plot.kinds.items())],
     )
 

@@ -53,11 +53,15 @@ def speeds(guide: Guide, records: list[Row], shape: str, link: Links) -> Table |
     for row in records:
         for compiled in (False, True):
             race, part = row.race(next(iter(figures.values())), compiled), row.compiled if compiled else row.speed
-            if not race or not part or (row.id == BASE and not compiled):
+            if not part or shape not in part.shapes or (row.id == BASE and not compiled):
                 continue
-            first = linked(guide, row, link)
+            first, told = linked(guide, row, link), part.shapes[shape]
             if compiled:
-                first = replace(first, more=f"{first.more}, compiled in {part.shapes[shape].compile_seconds:.0f} s")
+                took = f" in {told.compile_seconds:.0f} s" if told.compile_seconds else ""
+                first = replace(first, more=f"{first.more}, compiled{took}")
+            if not race:
+                found.append((0, [first, told.failed, *[""] * len(figures)]))
+                continue
             share = ranking.share_of_bandwidth(race, part.bandwidth) if isinstance(race, Decode) else 0
             cells = [speed_text(records, row, figure, compiled) for figure in figures.values()]
             found.append((race.ratio[0], [first, *cells, f"{100 * share:.0f}"]))
