@@ -257,7 +257,7 @@ def measured_or_why_not(how, base, memory):
         return measured(how, base, memory)
     except Exception as error:
         said = reasons.found[:1] or [f"{type(error).__name__}: {error}"]
-        return {"failed": " ".join(said[0].split())[:300]}
+        return {"failed": " ".join(said[0].split()).strip(" :")[:300]}
 
 
 def attempt(how, base=None, memory=0):
@@ -354,7 +354,7 @@ for name in results.keys() - done.keys():
 import matplotlib.pyplot as plt
 
 figure, (left, right) = plt.subplots(1, 2, figsize=(13, 5.5), layout="constrained")
-for number, (name, shape) in enumerate(zip(ordered, itertools.cycle("osD^v<>PX*"), strict=False), start=1):
+for number, (name, shape) in enumerate(zip(ordered, itertools.cycle("osD^v<>PX"), strict=False), start=1):
     megabytes = done[name]["stored_bytes"] / 1e6
     for plot, height in ((left, done[name]["kl"]), (right, speed_of(done[name])[0])):
         plot.plot(megabytes, height, shape, label=f"{number} {name}" if plot is left else None)

@@ -58,7 +58,7 @@ def test_the_records_are_of_todays_code(guide):
 
 def test_what_is_judged_is_judged_on_enough_text(guide):
     records = guide.numbers[CPU].values()
-    assert sum(1 for number in records if number.runs[0].quality) >= 9
+    assert sum(1 for number in records if number.runs[0].quality) >= 24
     judged = ranking.judged(guide)
     assert {row.contender.bits for row in judged} >= {8, 4, 3, 2}
     assert {row.contender.activations for row in judged} == {"16-bit", "int8", "float8"}
@@ -131,7 +131,7 @@ def test_what_pages_say_in_words_holds(guide):
     assert row["hqq-2"].quality.texts["wikitext"].top1_agreement.mean < 0.1, "2 bit without data is noise"
     figure = f"{bench.REAL}/decode/1"
     spread, bf16 = ranking.spread(ranking.on_cpu(guide), figure), row["bf16"].race(figure, compiled=True)
-    for name, compiled in (("bitsandbytes-nf4", False), ("torchao-int8", True), ("torchao-int8-dynamic", True)):
+    for name, compiled in (("bitsandbytes-nf4", False), ("torchao-int8", True)):
         race = row[name].race(figure, compiled)
         assert ranking.verdict(race, spread) == "faster", f"{name} on a server without a GPU"
         assert not compiled or race.ratio[1] > bf16.ratio[2], "and faster than bf16 that is compiled too"
@@ -219,6 +219,17 @@ def test_no_page_calls_a_variant_faster_within_what_bf16_differs_from_itself(gui
     assert called > 100
 
 
+def test_what_is_compiled_says_what_it_says_as_it_is(guide, pages):
+    """A kernel that computes nothing is fast: what changes its answers has no speed, and a row that says why."""
+    shapes = [(row, shape) for row in ranking.on_cpu(guide) if row.compiled for shape in row.compiled.shapes.values()]
+    assert len(shapes) >= 4
+    for row, shape in shapes:
+        plain, compiled = shape.distances
+        assert bool(shape.decode) == (compiled <= 2 * plain + 0.01), row.id
+        assert shape.decode or shape.failed in unescape(pages["benchmarks.md"]), row.id
+    assert {row.id for row, shape in shapes if shape.failed} == {"torchao-int8-dynamic"}, "its trap, on torchao's page"
+
+
 def test_verdicts():
     def race(low: float, middle: float, high: float) -> Race:
         return Race(seconds=(1, 1, 1), ratio=(middle, low, high), control=(1, 0.98, 1.03), blocks=5)
@@ -244,7 +255,7 @@ def test_the_front(guide):
 def test_plots_show_every_row_and_name_the_front(guide, kind):
     html = numbers.plot(guide, kind)
     found = numbers.points(guide, kind)
-    assert html.count("<title>") == len(found) > 7
+    assert html.count("<title>") == len(found) > 20
     best = {name for _, name in ranking.front(found)}
     assert {unescape(name) for name in re.findall(r'class="plot-name"[^>]*>([^<]+)<', html)} == best
     told = unescape(re.search(r'role="img" aria-label="([^"]+)"', html)[1])

@@ -66,7 +66,7 @@ def ticks(low: float, high: float, count: int = 6) -> list[float]:
 def log_ticks(low: float, high: float) -> list[float]:
     """1, 2 and 5 times powers of ten within two bounds; the powers alone where those are many."""
     powers = range(floor(log10(low)), ceil(log10(high)) + 1)
-    factors = (1,) if len(powers) > 3 else (1, 2, 5)
+    factors = (1,) if len(powers) > 4 else (1, 2, 5)
     return [factor * 10.0**power for power in powers for factor in factors if low <= factor * 10.0**power <= high]
 
 
