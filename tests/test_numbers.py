@@ -135,6 +135,13 @@ def test_what_pages_say_in_words_holds(guide):
         race = row[name].race(figure, compiled)
         assert ranking.verdict(race, spread) == "faster", f"{name} on a server without a GPU"
         assert not compiled or race.ratio[1] > bf16.ratio[2], "and faster than bf16 that is compiled too"
+    prompt = f"{bench.REAL}/prefill"
+    spread = ranking.spread(ranking.on_cpu(guide), prompt)
+    for one in row.values():
+        assert not one.race(prompt) or ranking.verdict(one.race(prompt), spread) != "faster", f"{one.id} on a prompt"
+    for name in ("bitsandbytes-nf4", "torchao-int4-cpu", "gptq-4"):
+        assert row[name].race(prompt).ratio[2] < 1 / 3, "several times as long as bf16"
+    spread = ranking.spread(ranking.on_cpu(guide), figure)
     for name in ("hqq-4", "sinq-4", "quanto-int2"):
         assert ranking.verdict(row[name].race(figure), spread) == "slower", "without a kernel for a CPU, however small"
 

@@ -9,7 +9,7 @@ from guide.site.urls import Links
 from guide.site.views import ladders, speeds
 from guide.site.views.ladders import LADDER, NOT_YET, minutes, name_of, smaller, span
 from guide.site.views.plots import Plot, Point, svg
-from guide.site.views.speeds import DECODE, speed_text
+from guide.site.views.speeds import DECODE, REAL, speed_text
 from guide.site.views.tables import Table
 
 
@@ -18,11 +18,14 @@ def of_method(guide: Guide, method: str, link: Links) -> str:
     found = [row for row in ranking.on_cpu(guide) if row.method == method]
     if not found:
         return render("nothing_measured.html.jinja")
-    lines = []
+    everyone, lines = ranking.on_cpu(guide), []
     for row in found:
         full = ladders.ladder_row(guide, row, row.contender.label)
-        race = row.race(DECODE)
-        lines.append([*full[:4], speed_text(ranking.on_cpu(guide), row, DECODE) if race else speeds.not_timed(row), full[7]])
+        speed = speed_text(everyone, row, DECODE) if row.race(DECODE) else speeds.not_timed(row)
+        lines.append([*full[:4], speed, full[7]])
+        if row.compiled and (shape := row.compiled.shapes.get(REAL)):
+            speed = speed_text(everyone, row, DECODE, compiled=True) or shape.failed
+            lines.append([f"{row.contender.label}, compiled", "", "", "", speed, ""])
     head = (*LADDER[:4], "decode at batch 1, times bf16's speed on this CPU", LADDER[7])
     return Table(head, lines, f"On the real model: {ladders.origin(guide)}", "On the real model", "numbers").html()
 
