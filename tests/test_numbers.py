@@ -127,8 +127,11 @@ def test_what_pages_say_in_words_holds(guide):
         assert is_nearer("compressed-fp8", int8, "wikitext") and is_nearer("compressed-fp8", int8, "code") is None
     assert is_nearer("torchao-int8", "torchao-float8", "wikitext"), "float8 rounds weights more coarsely"
     assert is_nearer("gptq-4", "bitsandbytes-nf4", "wikitext") and is_nearer("bitsandbytes-nf4", "gptq-4", "code")
+    assert is_nearer("hqq-4", "gptq-4", "code"), "on other texts further than no data, as GPTQ's page says"
     assert row["hqq-3"].quality.texts["wikitext"].top1_agreement.mean < 0.5, "3 bit without data is damaged"
-    assert row["hqq-2"].quality.texts["wikitext"].top1_agreement.mean < 0.1, "2 bit without data is noise"
+    for name in ("hqq-2", "quanto-int2", "sinq-2", "gptq-2"):
+        assert row[name].quality.texts["wikitext"].top1_agreement.mean < 0.1, "2 bit is noise"
+    assert is_nearer("gptq-3", "hqq-3", "wikitext") and is_nearer("gptq-3", "sinq-3", "wikitext"), "GPTQ helps at 3 bit"
     figure = f"{bench.REAL}/decode/1"
     spread, bf16 = ranking.spread(ranking.on_cpu(guide), figure), row["bf16"].race(figure, compiled=True)
     for name, compiled in (("bitsandbytes-nf4", False), ("torchao-int8", True)):
