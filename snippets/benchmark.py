@@ -311,6 +311,7 @@ print("out of memory:", hungry["failed"])
 
 # %%
 import pandas
+from IPython.display import HTML
 
 usual = statistics.median(base["seconds"] + again["seconds"])
 low, high = usual / max(base["seconds"] + again["seconds"]), usual / min(base["seconds"] + again["seconds"])
@@ -341,7 +342,8 @@ def line(row):
 
 
 ordered = sorted(done, key=lambda name: done[name]["kl"])
-display(pandas.DataFrame([line(done[name]) for name in ordered], index=ordered))
+table = pandas.DataFrame([{"variant": name} | line(done[name]) for name in ordered])
+display(HTML(table.to_html(index=False)))
 print(f"16 bit: perplexity {again['perplexity']:.1f}, {base['stored_bytes'] / 1e6:.1f} MB, {NEW_TOKENS / usual:.1f} tokens/s")
 print(f"16 bit beside itself: {low:.2f} to {high:.2f} times its speed; KL {again['kl']:.4f}")
 for name in results.keys() - done.keys():
@@ -363,7 +365,9 @@ left.set(xlabel="stored, MB", ylabel="KL from 16 bit, nats a token", yscale="log
 right.set(xlabel="stored, MB", ylabel="times the decode speed of 16 bit", yscale="log", title="Speed against size")
 right.axhspan(1 / widest, widest, alpha=0.2, label="16 bit beside itself")
 figure.legend(loc="outside right center", fontsize=9)
-plt.show()
+plt.close(figure)
+told = f"KL, and decode speed, of {len(done)} variants against the megabytes that they store; the table has the figures"
+display(figure, metadata={"image/png": {"alt": told}})
 
 # %% [markdown]
 # ## Keep it

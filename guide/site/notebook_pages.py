@@ -4,6 +4,7 @@ The proof box stands below the title, code that is the same in every notebook is
 alone, and links lead where the site has its pages.
 """
 
+import base64
 import copy
 import posixpath
 import re
@@ -50,9 +51,17 @@ def shown(guide: Guide, name: str, link: Links) -> NotebookNode:
     parts = [heading, box, *([rest.strip()] if rest.strip() else [])]
     made = [nbformat.v4.new_markdown_cell(part) for part in parts] + cells
     cells = [shown for cell in made for shown in _cells(guide, name, cell, link)]
+    for path, output in zip(pictures(guide, name), _drawn(cells), strict=True):
+        output.data = {"text/html": _picture(name, link(path), output)}
     for number, cell in enumerate(cells):
         cell.id = f"cell-{number}"  # the same text gives the same file, so that an unchanged page is not rendered again
     return nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": source.metadata.kernelspec})
+
+
+def pictures(guide: Guide, name: str) -> dict[str, bytes]:
+    """What the notebook drew, as files of their own beside its page, so that the page itself stays light."""
+    drawn = _drawn(executed(guide, name).cells)
+    return {f"notebooks/{name}-{n}.png": base64.b64decode(output.data["image/png"]) for n, output in enumerate(drawn, start=1)}
 
 
 def executed(guide: Guide, name: str) -> NotebookNode:
@@ -99,6 +108,20 @@ def _shared_line(guide: Guide, source: str, link: Links) -> str:
     path = next((name for name, text in guide.shared.items() if shared_title(name, text) == title), None)
     url = link.source(f"snippets/shared/{path}.py" if path else "snippets/shared")  # an older proof may have an older title
     return render("shared_code.html.jinja", lines=len(lines) - 1, url=url, title=title)
+
+
+def _drawn(cells: list[NotebookNode]) -> list[NotebookNode]:
+    """The outputs of cells that are pictures."""
+    outputs = [output for cell in cells for output in cell.get("outputs", [])]
+    return [output for output in outputs if "image/png" in output.get("data", {}) and "text/html" not in output.data]
+
+
+def _picture(name: str, url: str, output: NotebookNode) -> str:
+    """A picture with the words for who does not see it."""
+    alt = output.metadata.get("image/png", {}).get("alt")
+    if not alt:
+        raise GuideError(f"The notebook {name} draws a picture without words: give display() metadata with its 'alt'.")
+    return render("picture.html.jinja", url=url, alt=alt)
 
 
 def _thin(output: NotebookNode) -> NotebookNode:

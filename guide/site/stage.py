@@ -21,7 +21,8 @@ def files(guide: Guide) -> dict[str, bytes]:
     scripts = {f"traps/{shown.trap.id}.py": shown.standalone for shown in all_traps(guide)}
     made = programs.files(guide) | {"assets/choices.json": selector.file(guide, Links("", (), guide.project.repository))}
     notebooks = [f"notebooks/{name}.ipynb" for name in guide.scripts]
-    known = {*guide.pages, *guide.assets, *scripts, *made, *notebooks}
+    pictures = {path: content for name in guide.scripts for path, content in notebook_pages.pictures(guide, name).items()}
+    known = {*guide.pages, *guide.assets, *scripts, *made, *notebooks, *pictures}
 
     def links(page: str) -> Links:
         return Links(page, known, guide.project.repository)
@@ -30,7 +31,7 @@ def files(guide: Guide) -> dict[str, bytes]:
     texts |= {page: marks.fill(guide, text, f"docs/{page}", links(page)) for page, text in guide.pages.items()}
     for name, page in zip(guide.scripts, notebooks, strict=True):
         texts[page] = nbformat.writes(notebook_pages.shown(guide, name, links(page))) + "\n"
-    return {**guide.assets, **{path: text.encode() for path, text in texts.items()}}
+    return {**guide.assets, **pictures, **{path: text.encode() for path, text in texts.items()}}
 
 
 def write(folder: Path, files: Mapping[str, bytes]) -> None:
