@@ -310,3 +310,17 @@ def test_a_broken_link_and_a_broken_anchor_of_a_page_are_named(tmp_path, caplog)
     assert len(warnings) == 2
     assert "index.md" in warnings[0] and "b.md" in warnings[0]
     assert "index.md" in warnings[1] and "#gone" in warnings[1]
+
+
+def test_a_picture_of_a_notebook_is_a_file_with_words(guide):
+    files = stage.files(guide)
+    assert files["notebooks/benchmark-1.png"].startswith(b"\x89PNG")
+    page = files["notebooks/benchmark.ipynb"].decode()
+    assert re.search(r'<img src=\\"\.\./benchmark-1\.png\\" alt=\\"KL, and decode speed, of \d+ variants', page)
+    assert "image/png" not in page
+
+
+def test_a_picture_without_words_is_refused(planted):
+    planted.edit("proofs/cpu-x86-64/benchmark.ipynb", '"alt": "KL', '"title": "KL')
+    with pytest.raises(GuideError, match=r"The notebook benchmark draws a picture without words: give display\(\) metadata"):
+        stage.files(planted.load())

@@ -52,7 +52,7 @@ def shown(guide: Guide, name: str, link: Links) -> NotebookNode:
     made = [nbformat.v4.new_markdown_cell(part) for part in parts] + cells
     cells = [shown for cell in made for shown in _cells(guide, name, cell, link)]
     for path, output in zip(pictures(guide, name), _drawn(cells), strict=True):
-        output.data = {"text/html": _picture(name, link(path), output)}
+        output.data, output.metadata = {"text/html": _picture(name, link(path), output)}, {}
     for number, cell in enumerate(cells):
         cell.id = f"cell-{number}"  # the same text gives the same file, so that an unchanged page is not rendered again
     return nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": source.metadata.kernelspec})
