@@ -317,7 +317,7 @@ def test_a_picture_of_a_notebook_is_a_file_with_words(guide):
     assert files["notebooks/benchmark-1.png"].startswith(b"\x89PNG")
     page = files["notebooks/benchmark.ipynb"].decode()
     assert re.search(r'<img src=\\"\.\./benchmark-1\.png\\" alt=\\"KL, and decode speed, of \d+ variants', page)
-    assert "image/png" not in page
+    assert '"image/png": "' not in page, "no picture within the page"
 
 
 def test_a_picture_without_words_is_refused(planted):
