@@ -77,7 +77,7 @@ def test_the_table_that_is_read_holds_the_figures_that_are_recorded(stored):
 @pytest.mark.parametrize("name", [name for name in GUIDE.scripts if not GUIDE.scripts[name].head.guide.only_faults])
 def test_prose_costs_no_run_and_code_does(planted, name):
     before = GUIDE.digest(name, stand_in=True)
-    planted.edit(f"snippets/{name}.py", "Everything below is compared", "All below is compared")
+    planted.edit(f"snippets/{name}.py", "\n# ## ", "\n# ## About ")
     assert planted.load().digest(name, stand_in=True) == before
     planted.edit(f"snippets/{name}.py", "\nassert ", "\nassert 1 and ")
     changed = planted.load()
