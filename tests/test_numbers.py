@@ -95,7 +95,7 @@ def test_bf16_is_its_own_control(guide):
     assert base and base.quality
     for text in base.quality.texts.values():
         assert text.kl.mean == 0 and text.top1_agreement.mean == 1 and text.loss_difference.mean == 0
-    for figure in (f"{bench.REAL}/decode/1", f"{bench.REAL}/prefill"):
+    for figure in (f"{ranking.REAL}/decode/1", f"{ranking.REAL}/prefill"):
         race, spread = base.race(figure), ranking.spread(ranking.on_cpu(guide), figure)
         assert race and spread and ranking.verdict(race, spread) == "as bf16"
 
@@ -132,13 +132,13 @@ def test_what_pages_say_in_words_holds(guide):
     for name in ("hqq-2", "quanto-int2", "sinq-2", "gptq-2"):
         assert row[name].quality.texts["wikitext"].top1_agreement.mean < 0.1, "2 bit is noise"
     assert is_nearer("gptq-3", "hqq-3", "wikitext") and is_nearer("gptq-3", "sinq-3", "wikitext"), "GPTQ helps at 3 bit"
-    figure = f"{bench.REAL}/decode/1"
+    figure = f"{ranking.REAL}/decode/1"
     spread, bf16 = ranking.spread(ranking.on_cpu(guide), figure), row["bf16"].race(figure, compiled=True)
     for name, compiled in (("bitsandbytes-nf4", False), ("torchao-int8", True)):
         race = row[name].race(figure, compiled)
         assert ranking.verdict(race, spread) == "faster", f"{name} on a server without a GPU"
         assert not compiled or race.ratio[1] > bf16.ratio[2], "and faster than bf16 that is compiled too"
-    prompt = f"{bench.REAL}/prefill"
+    prompt = f"{ranking.REAL}/prefill"
     spread = ranking.spread(ranking.on_cpu(guide), prompt)
     for one in row.values():
         assert not one.race(prompt) or ranking.verdict(one.race(prompt), spread) != "faster", f"{one.id} on a prompt"

@@ -29,11 +29,11 @@ from guide.facts.guide import Guide
 from guide.facts.load import load
 from guide.facts.number import Made, Number, NumbersScript, Part, Quality, Run, Speed, parse_number
 from guide.facts.proof import Machine
+from guide.facts.ranking import REAL
 from guide.project import GuideError, Project
 from guide.prove import environments
 from guide.prove.machine import this_machine
 
-REAL = "SmolLM2-135M"  # the name of the real model's shape
 ON_CPU = {REAL: [1, 8], "Qwen3-0.6B": [1, 8]}  # shapes that are timed, and the batches each decodes
 COMPILED = {REAL: [1]}  # compiling takes minutes a shape and batch
 ON_GPU = {"Llama-3.1-8B": [1, 8, 64], "Qwen3-8B": [1, 8, 64]}

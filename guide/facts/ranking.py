@@ -20,6 +20,7 @@ from guide.facts.number import (
 
 Shown = TypeVar("Shown")
 TEXTS = {"wikitext": "WikiText-2", "code": "Python code"}  # that are evaluated; the first one orders rows
+REAL = "SmolLM2-135M"  # the shape of the real model
 BASE = "bf16"  # the variant that is the bf16 model itself
 
 

@@ -51,8 +51,8 @@ def shown(guide: Guide, name: str, link: Links) -> NotebookNode:
     parts = [heading, box, *([rest.strip()] if rest.strip() else [])]
     made = [nbformat.v4.new_markdown_cell(part) for part in parts] + cells
     cells = [shown for cell in made for shown in _cells(guide, name, cell, link)]
-    for path, output in zip(pictures(guide, name), _drawn(cells), strict=True):
-        output.data, output.metadata = {"text/html": _picture(name, link(path), output)}, {}
+    for number, output in enumerate(_drawn(cells), start=1):
+        output.data, output.metadata = {"text/html": _picture(name, link(_picture_path(name, number)), output)}, {}
     for number, cell in enumerate(cells):
         cell.id = f"cell-{number}"  # the same text gives the same file, so that an unchanged page is not rendered again
     return nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": source.metadata.kernelspec})
@@ -61,7 +61,12 @@ def shown(guide: Guide, name: str, link: Links) -> NotebookNode:
 def pictures(guide: Guide, name: str) -> dict[str, bytes]:
     """What the notebook drew, as files of their own beside its page, so that the page itself stays light."""
     drawn = _drawn(executed(guide, name).cells)
-    return {f"notebooks/{name}-{n}.png": base64.b64decode(output.data["image/png"]) for n, output in enumerate(drawn, start=1)}
+    return {_picture_path(name, n): base64.b64decode(output.data["image/png"]) for n, output in enumerate(drawn, start=1)}
+
+
+def _picture_path(name: str, number: int) -> str:
+    """Where the site has a picture of a notebook."""
+    return f"notebooks/{name}-{number}.png"
 
 
 def executed(guide: Guide, name: str) -> NotebookNode:

@@ -11,7 +11,6 @@ from guide.site.urls import Links
 from guide.site.views.tables import Item, Table
 
 NOT_YET = "not measured yet"
-
 HUGE = 1000  # from this perplexity on a text is noise, and its digits say nothing
 
 

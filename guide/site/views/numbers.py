@@ -3,13 +3,13 @@
 from guide.facts import ranking
 from guide.facts.guide import Guide
 from guide.facts.number import Race
-from guide.facts.ranking import Row
+from guide.facts.ranking import REAL, Row
 from guide.site.render import render
 from guide.site.urls import Links
 from guide.site.views import ladders, speeds
 from guide.site.views.ladders import LADDER, NOT_YET, minutes, name_of, smaller, span
 from guide.site.views.plots import Plot, Point, svg
-from guide.site.views.speeds import DECODE, REAL, speed_text
+from guide.site.views.speeds import DECODE, speed_text
 from guide.site.views.tables import Table
 
 

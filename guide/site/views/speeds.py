@@ -7,13 +7,11 @@ from guide.calculator.memory import gigabytes
 from guide.facts import ranking
 from guide.facts.guide import Guide
 from guide.facts.number import Decode, Span
-from guide.facts.ranking import BASE, Row
+from guide.facts.ranking import BASE, REAL, Row
 from guide.site.render import render
 from guide.site.urls import Links
 from guide.site.views.ladders import NOT_YET, linked
 from guide.site.views.tables import Item, Table
-
-REAL = "SmolLM2-135M"  # the shape of the real model
 
 DECODE = f"{REAL}/decode/1"
 
