@@ -24,7 +24,7 @@ from guide.facts.ranking import TEXTS
 from guide.project import GuideError
 from guide.site import stage
 from guide.site.urls import Links
-from guide.site.views import numbers, plots, speeds
+from guide.site.views import ladders, numbers, plots, speeds
 
 CPU = "cpu-x86-64"
 MACHINE = Machine(name="a processor", kind="cpu", architecture="x86_64", capability=None, driver=None, memory_bytes=0, cores=2)
@@ -162,6 +162,13 @@ def test_a_deleted_record_takes_its_row_with_it(planted, pages):
     assert label not in files["benchmarks.md"].decode()
     assert '<th scope="row">4 bit</th>' not in files["methods/hqq.md"].decode().split("## What it needs")[0].split("Proven")[0]
     assert f"There is no proofs/numbers/{CPU}/hqq-4.json: run 'nox -s bench -- hqq-4'." in bench.faults(after, CPU)
+
+
+def test_what_is_not_measured_is_named(planted, guide, pages):
+    missing = ladders.not_measured(guide)
+    assert missing in pages["benchmarks.md"] and "HQQ 4 bit" not in missing
+    (planted.project.numbers / CPU / "hqq-4.json").unlink()
+    assert "HQQ 4 bit" in ladders.not_measured(planted.load())
 
 
 def test_a_record_of_other_code_is_left_out_and_named(planted):

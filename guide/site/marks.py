@@ -85,6 +85,7 @@ MARKS: dict[str, Callable[[Place], str]] = {
     "links": lambda place: methods.elsewhere(place.method),
     "ladder": _ladder,
     "misled": lambda place: _table(ladders.misled(place.guide, place.link)),
+    "not-measured": lambda place: ladders.not_measured(place.guide),
     "numbers": lambda place: numbers.of_method(place.guide, place.method_name, place.link),
     "overview": lambda place: methods.overview(place.guide, place.link).html(),
     "own-text": lambda place: ladders.own_text(place.guide),

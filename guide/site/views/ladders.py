@@ -118,6 +118,15 @@ def ladder(guide: Guide, bits: int, link: Links) -> tuple[Table | None, list[str
     return Table(LADDER, lines, f"{bits} bit: {origin(guide)}", f"Quality at {bits} bit", "numbers"), pairs
 
 
+def not_measured(guide: Guide) -> str:
+    """A sentence that names the variants whose quality today's code has not measured; empty where there are none."""
+    judged = {row.id for row in ranking.judged(guide)} | {ranking.BASE}
+    missing = [f"{guide.methods[script.table.method].title} {contender.label}"
+               for script in guide.recipes.values() if script.table.method
+               for name, contender in script.table.variants.items() if name not in judged]  # fmt: skip
+    return f"Not measured yet: {', '.join(missing)}." if missing else ""
+
+
 def activations(guide: Guide, link: Links) -> Table | None:
     """8-bit variants by what becomes of the activations: what rounding them costs beside rounding weights alone."""
     found = ranking.judged(guide, 8)
