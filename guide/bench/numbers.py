@@ -29,7 +29,7 @@ from guide.facts.guide import Guide
 from guide.facts.load import load
 from guide.facts.number import Made, Number, NumbersScript, Part, Quality, Run, Speed, parse_number
 from guide.facts.proof import Machine
-from guide.facts.ranking import REAL
+from guide.facts.ranking import REAL, timed_on
 from guide.project import GuideError, Project
 from guide.prove import environments
 from guide.prove.machine import this_machine
@@ -75,13 +75,15 @@ class Bench:
             return None
 
     def is_done(self, task: Task) -> bool:
-        """Whether today's code has measured the part; what failed is tried again."""
+        """Whether today's code has measured the part, a speed on this processor; what failed is tried again."""
         number = self.stored(task)
         if number is None or len(number.runs) <= self.run:
             return False
         run = number.runs[self.run]
         found: Quality | Speed | None = getattr(run, task.part)
-        return found is not None and found.digest == self.guide.digest_of(task.script, task.id, task.part)
+        if found is None or (isinstance(found, Speed) and found.on != self.machine.name):
+            return False
+        return found.digest == self.guide.digest_of(task.script, task.id, task.part)
 
     def python(self, notebook: str) -> Path:
         """The interpreter of a notebook's environment, or this one."""
@@ -141,25 +143,22 @@ class Bench:
         facts.parent.mkdir(parents=True, exist_ok=True)
         answer = self.ask(task.script.table.notebook, "making", self.job(task, folder=str(folder)))
         answer["folder"] = os.path.relpath(answer["folder"], folder)
-        known = Made.model_validate({**answer, "digest": digest, "date": today()})
+        known = Made.model_validate({**answer, "digest": digest, "date": today(), "on": self.machine.name})
         facts.write_text(known.model_dump_json(), encoding="utf-8")
         return known
 
-    def checkpoint(self, task: Task, made: Made) -> Path:
-        """The folder of a saved variant."""
-        return self.work / "made" / task.id / made.folder
-
     def quality(self, task: Task, number: Number) -> Number:
         """The record with the variant's quality."""
-        bf16, made, more = self.bf16(task), None, {}
+        bf16, made, more = self.bf16(task), number.made, {}
         if task.script.table.saves:
-            made = self.made(task)
-            more = {"made": str(self.checkpoint(task, made))}
+            latest = self.made(task)
+            made = number.made if self.run else latest  # a second run leaves the first one's figures as they are
+            more = {"made": str(self.work / "made" / task.id / latest.folder)}
         texts = ["wikitext"] if self.run else ["wikitext", "code"]  # a second run checks the order on one text
         job = self.job(task, linears=bf16["linears"], judged=texts, again=bool(self.run), **more)
         answer = self.ask(task.script.table.loads_in or task.script.table.notebook, "judging", job, "variant")
-        own = {"digest": self.guide.digest_of(task.script, task.id, "quality"), "date": today()}
-        number = number.model_copy(update={"made": made or number.made, "windows_sha256": bf16["windows_sha256"]})
+        own = {"digest": self.guide.digest_of(task.script, task.id, "quality"), "date": today(), "on": self.machine.name}
+        number = number.model_copy(update={"made": made, "windows_sha256": bf16["windows_sha256"]})
         return self.with_part(number, task, Quality.model_validate({**answer, **own}))
 
     def speed(self, task: Task, number: Number, shapes: dict[str, list[int]]) -> Number:
@@ -169,26 +168,24 @@ class Bench:
         job = self.job(task, shapes=places, compile=compiled)
         guest = "compiling" if compiled else "racing"
         answer = self.ask(task.script.table.loads_in or task.script.table.notebook, guest, job)
-        own = {"digest": self.guide.digest_of(task.script, task.id, task.part), "date": today()}
+        shutil.rmtree(self.work / "quick", ignore_errors=True)
+        own = {"digest": self.guide.digest_of(task.script, task.id, task.part), "date": today(), "on": self.machine.name}
         return self.with_part(number, task, Speed.model_validate({**answer, **own}))
 
     def shape(self, task: Task, name: str, batches: list[int]) -> dict[str, Any]:
-        """What the guest is told of a shape: the bf16 model, and where the variant is saved, its checkpoint."""
+        """What the guest is told of a shape: the bf16 model, and where the variant is saved, a checkpoint made quickly, since
+        speed does not ask how well the weights were chosen."""
         told: dict[str, Any] = {"name": name, "batches": batches, "steps": STEPS[name]}
-        if name == REAL:
-            told["model"] = str(real_model.folder(self.project))
-            if task.script.table.saves:
-                told["made"] = str(self.checkpoint(task, self.made(task)))
-            return told
-        small, _ = random_model(self.guide, f"{name}, one layer", self.python(self.guide.real.notebook), ONE_LAYER[name])
-        told["model"] = str(self.stretched(task, small, name))
+        model, stretch = real_model.folder(self.project), name != REAL
+        if stretch:
+            model, _ = random_model(self.guide, f"{name}, one layer", self.python(self.guide.real.notebook), ONE_LAYER[name])
+        told["model"] = str(self.stretched(task, model, name) if stretch else model)
         if task.script.table.saves:
             folder = self.work / "quick" / f"{task.id}-{name}"
             shutil.rmtree(folder, ignore_errors=True)
-            job = self.job(task, model=str(small), folder=str(folder), quick=True)
+            job = self.job(task, model=str(model), folder=str(folder), quick=True)
             made = Path(self.ask(task.script.table.notebook, "making", job)["folder"])
-            told["made"] = str(self.stretched(task, made, name))
-            shutil.rmtree(folder)
+            told["made"] = str(self.stretched(task, made, name) if stretch else made)
         return told
 
     def stretched(self, task: Task, folder: Path, name: str) -> Path:
@@ -207,7 +204,8 @@ class Bench:
         """The record with a part of this run; what failed before is forgotten."""
         runs = [*number.runs, *(Run() for _ in range(self.run + 1 - len(number.runs)))]
         failed = {part: why for part, why in runs[self.run].failed.items() if part != task.part}
-        if isinstance(found, Speed) and (old := getattr(runs[self.run], task.part)) and old.digest == found.digest:
+        old = getattr(runs[self.run], task.part)
+        if isinstance(found, Speed) and old and (old.digest, old.on) == (found.digest, found.on):
             found = found.model_copy(update={"shapes": {**old.shapes, **found.shapes}})
         runs[self.run] = runs[self.run].model_copy(update={task.part: found, "failed": failed})
         return number.model_copy(update={"runs": runs})
@@ -215,7 +213,7 @@ class Bench:
     def measure(self, task: Task, shapes: dict[str, list[int]]) -> str:
         """Measure a part, store the record, and return what to say of it."""
         empty = Number(version=1, variant=task.id, recipe=task.script.path, machine=self.machine, windows_sha256="", runs=[])
-        number = (self.stored(task) or empty).model_copy(update={"machine": self.machine})
+        number = self.stored(task) or empty
         try:
             number = self.quality(task, number) if task.part == "quality" else self.speed(task, number, shapes)
             said = summary(number, task, self.run)
@@ -304,7 +302,7 @@ def wait_until_alone() -> None:
 def faults(guide: Guide, machine: str) -> Iterator[str]:
     """What is wrong with the committed records of a machine, a sentence each."""
     known = {name: script for script in guide.recipes.values() for name in script.table.variants}
-    stored = guide.numbers.get(machine, {})
+    stored, timer = guide.numbers.get(machine, {}), timed_on(guide, machine)
     for name in sorted(set(stored) - set(known)):
         yield f"proofs/numbers/{machine}/{name}.json is of no variant of snippets/numbers/: delete it."
     for name, script in known.items():
@@ -321,6 +319,8 @@ def faults(guide: Guide, machine: str) -> Iterator[str]:
                 yield f"{path} has no {part}: {command}."
             elif found and found.digest != guide.digest_of(script, name, part):
                 yield f"{path}: its {part} was measured with other code or pins: {command}."
+            elif isinstance(found, Speed) and found.on != timer:
+                yield f"{path}: its {part} was measured on {found.on}, bf16's on {timer}: {command} and bf16 on one of them."
 
 
 def run(bench: Bench, wanted: list[Task], shapes: dict[str, list[int]], minutes: float | None) -> list[str]:

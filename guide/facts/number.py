@@ -157,6 +157,7 @@ class Quality(Strict):
 
     digest: str
     date: datetime.date
+    on: str = Field(description="the name of the processor or GPU")
     load: Cost
     stored: Bytes
     after_forward: Bytes = Field(description="after the first forward pass, which unpacks some formats")
@@ -199,6 +200,7 @@ class Speed(Strict):
 
     digest: str
     date: datetime.date
+    on: str = Field(description="the name of the processor or GPU: speeds of two are not compared")
     bandwidth: float = Field(description="bytes a second at which the machine read its memory then")
     shapes: dict[str, ShapeSpeed]
     versions: dict[str, str]
@@ -218,6 +220,7 @@ class Made(Cost):
 
     digest: str
     date: datetime.date
+    on: str = Field(description="the name of the processor or GPU")
     folder: str = Field(description="below the folder of what was made, where its checkpoint lies")
 
 

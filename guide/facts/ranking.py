@@ -68,14 +68,23 @@ def machines(guide: Guide, kind: str) -> list[str]:
 
 
 def rows(guide: Guide, machine: str) -> list[Row]:
-    """What was measured on a machine, with the parts of older code left out; variants in the order of their recipes."""
-    found = []
+    """What was measured on a machine; variants in the order of their recipes. Left out are parts of older code, and speeds
+    of another processor than the one that timed bf16."""
+    found, timer = [], timed_on(guide, machine)
     for script in guide.recipes.values():
         for name, contender in script.table.variants.items():
             if number := guide.numbers.get(machine, {}).get(name):
                 parts = [current(guide, script, number, part) for part in ("quality", "speed", "compiled")]
+                parts = [None if isinstance(part, Speed) and part.on != timer else part for part in parts]
                 found.append(Row(name, contender, script, number, *parts))  # type: ignore[arg-type]
     return found
+
+
+def timed_on(guide: Guide, machine: str) -> str | None:
+    """The processor that timed bf16 on a kind of machine: speeds of another are not held against its."""
+    number = guide.numbers.get(machine, {}).get(BASE)
+    speed = number.runs[0].speed if number and number.runs else None
+    return speed.on if speed else None
 
 
 def current(guide: Guide, script: NumbersScript, number: Number, part: Part, run: int = 0) -> Quality | Speed | None:

@@ -68,14 +68,14 @@ def origin(guide: Guide) -> str:
         return ""
     found = [row.quality for row in ranking.judged(guide) if row.quality]
     days = sorted({quality.date for quality in found} | {base.quality.date})
-    machine = base.number.machine
+    processors = " and ".join(sorted({quality.on for quality in found} | {base.quality.on}))
     texts = " and ".join(
         f"{one.tokens:,} tokens of {TEXTS[name]} (bf16: perplexity {one.perplexity:.1f})"
         for name, one in base.quality.texts.items()
     )
     return (
         f"{guide.real.public_id}, {guide.real.parameters / 1e6:.1f} million parameters, on {texts}, in windows of 512. "
-        f"{machine.name}, {machine.cores} cores; {long_date(days[0].isoformat())}"
+        f"{processors}, {base.number.machine.cores} cores; {long_date(days[0].isoformat())}"
         + (f" to {long_date(days[-1].isoformat())}" if days[-1] != days[0] else "")
         + "."
     )

@@ -76,8 +76,9 @@ def spread_sentence(records: list[Row], shape: str, figures: dict[str, str]) -> 
            for what, figure in figures.items() if (spread := ranking.spread(records, figure))]  # fmt: skip
     bf16 = median(race.seconds[0] for row in records if (race := row.race(next(iter(figures.values())))))
     bandwidth = median(part.bandwidth for row in records for part in (row.speed, row.compiled) if part)
+    on = next((row.speed.on for row in records if row.speed), "")
     return (
-        f"{shape}'s shape on {records[0].number.machine.name}. Times bf16's speed: median (lowest to highest of five blocks, "
+        f"{shape}'s shape on {on}. Times bf16's speed: median (lowest to highest of five blocks, "
         f"in turns with bf16). bf16 beside itself: {'; '.join(own)}. What lies within is called neither faster nor slower. "
         f"bf16 decodes {1 / bf16:.1f} tokens a second at batch 1; the memory was read at {gigabytes(bandwidth):.0f} GB/s."
     )
