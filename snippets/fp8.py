@@ -2,9 +2,9 @@
 # requires-python = ">=3.11"
 # dependencies = [
 #   "torch==2.13.0",
-#   "transformers==5.23.0",
+#   "transformers==5.22.0",
 #   "accelerate==1.15.0",
-#   "kernels==0.18.2",
+#   "kernels==0.17.2",
 # ]
 #
 # [tool.guide]

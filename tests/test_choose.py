@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-HARDWARE = ["", "volta", "turing", "ampere", "ada", "hopper", "blackwell", "amd", "intel_gpu", "apple", "cpu"]
+HARDWARE = ["", "volta", "turing", "ampere", "ada", "hopper", "blackwell", "blackwell_rtx", "amd", "intel_gpu", "apple", "cpu"]
 MEMORY = [8, 24, 80]  # GiB
 OWN_JAVASCRIPT = 40_000  # bytes that a page may load of the guide's own
 

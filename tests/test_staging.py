@@ -126,10 +126,10 @@ def test_markup_in_the_facts_is_shown_and_not_run(planted):
 
 
 def test_a_wrong_fact_names_the_file_and_the_field(planted):
-    planted.edit("docs/methods/torchao.md", "    answer: not verified\n    note: float8 dynamic accepts it",
+    planted.edit("docs/methods/torchao.md", "    answer: not verified\n    note: float8 dynamic asks for MI300 or newer",
                  "    answer: maybe\n    note: x")  # fmt: skip
     sentence = refused(planted)
-    assert "docs/methods/torchao.md" in sentence and "'hardware.intel_gpu.answer' is wrong" in sentence
+    assert "docs/methods/torchao.md" in sentence and "'hardware.amd.answer' is wrong" in sentence
 
 
 def test_an_unknown_notebook_in_the_facts_lists_the_known_ones(planted):
@@ -189,6 +189,26 @@ def test_each_trap_says_that_its_fault_is_known(guide):
 def test_every_trap_was_seen_where_its_notebook_is_proven(guide):
     for trap in all_traps(guide):
         assert trap.printed is None or trap.printed, f"{trap.trap.id} printed nothing"
+
+
+def test_what_raises_stands_under_errors_and_nothing_else(guide):
+    """A trap under "errors" names what is raised; none under "silent" begins with it."""
+    for found in all_traps(guide):
+        text = found.trap.get
+        if found.trap.silent:
+            assert not re.match(r"(An? )?(\w+Error\b|error\b)", text), found.trap.id
+        else:
+            assert re.search(r"Error\b|error\b|sys\.exit|segmentation fault|fails|refuses", text), found.trap.id
+
+
+def test_a_trap_that_did_not_happen_in_the_recorded_run_says_so(guide):
+    page = stage.files(guide)["traps.md"].decode()
+    entries = dict(re.findall(r"\{ #([\w-]+) \}\n(.*?)(?=\n#|\Z)", page, re.DOTALL))
+    for found in all_traps(guide):
+        if found.printed:
+            said = "In the recorded run it did not happen:" in entries[found.trap.id]
+            assert said != ("Known fault, seen with" in found.printed), found.trap.id
+    assert any(not one.happened for one in all_traps(guide)) == ("it did not happen" in page)
 
 
 # Notebooks

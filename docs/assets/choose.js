@@ -20,9 +20,9 @@ export function needs(v, a, model) {
 }
 
 /** The first rule that rules a variant out, with its reason; null if none does. */
-function exclusion(variant, a, bytes) {
+function exclusion(variant, a, bytes, model) {
   for (const rule of EXCLUSIONS) {
-    const said = rule.test(variant, a, bytes);
+    const said = rule.test(variant, a, bytes, model);
     if (said) return { rule: rule.id, ...said };
   }
   return null;
@@ -35,7 +35,7 @@ function sorted(variants, a, model) {
   const out = [];
   for (const variant of variants) {
     const bytes = needs(variant, a, model);
-    const excluded = exclusion(variant, a, bytes);
+    const excluded = exclusion(variant, a, bytes, model);
     if (excluded) out.push({ variant, needs: bytes, ...excluded });
     else left.push({ variant, needs: bytes, scores: asked.map((rule) => rule.score(variant, a)) });
   }

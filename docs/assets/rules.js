@@ -8,7 +8,8 @@ export const NVIDIA = {
   ampere: ["Ampere (A100, A10, RTX 30)", 8.0],
   ada: ["Ada (L4, L40S, RTX 40)", 8.9],
   hopper: ["Hopper (H100, H200)", 9.0],
-  blackwell: ["Blackwell (B200, RTX 50)", 10.0],
+  blackwell: ["Blackwell, data centre (B200, B300)", 10.0],
+  blackwell_rtx: ["Blackwell, RTX (RTX 50, RTX PRO 6000)", 12.0],
 };
 export const DEVICES = { amd: "AMD GPU", intel_gpu: "Intel GPU", apple: "Apple GPU", cpu: "CPU" };
 export const PURPOSES = {
@@ -70,6 +71,16 @@ export const EXCLUSIONS = [
       !made(v) &&
       !ready(v, a) &&
       reason(`only loads checkpoints in its own format${yours(a)}`, v.facts.calibration, v.facts.keys),
+  },
+  {
+    id: "only-models",
+    says: "What is for certain models alone needs one of them.",
+    source: "only_models, on its page",
+    test: (v, a, bytes, model) =>
+      v.only_models.length &&
+      !ready(v, a) &&
+      !v.only_models.some((part) => model?.id?.toLowerCase().includes(part)) &&
+      reason(`is for ${v.only_models.join(", ")} alone`, v.facts.only_models),
   },
   {
     id: "calibration",
@@ -209,19 +220,19 @@ export const PREFERENCES = [
     source: "kernel_source of each variant",
     when: (a) => speed(a) && !(a.hardware in DEVICES),
     score: (v, a) =>
-      (v.kernel === "fused" && Number(v.kernel_capability ?? 0) <= (NVIDIA[a.hardware]?.[1] ?? 99)) ||
-      (v.kernel === "compiled" && a.compile !== "no")
+      (v.kernel === "fused" || (v.kernel === "compiled" && a.compile !== "no")) &&
+      Number(v.kernel_capability ?? 0) <= (NVIDIA[a.hardware]?.[1] ?? 99)
         ? 1
         : 0,
     why: (v) =>
       v.kernel === "fused"
         ? reason(`has a kernel that reads packed weights (${v.kernel_source})`, `${v.facts.self}.kernel`)
         : reason("its unpacking is fused into the product by torch.compile", `${v.facts.self}.kernel`),
-    less: (v) =>
-      v.kernel === "compiled"
-        ? reason("is slow until compiled", `${v.facts.self}.kernel`)
-        : v.kernel === "fused"
-          ? reason(`has its kernel from compute capability ${v.kernel_capability} on`, `${v.facts.self}.kernel_capability`)
+    less: (v, a) =>
+      Number(v.kernel_capability ?? 0) > (NVIDIA[a.hardware]?.[1] ?? 99)
+        ? reason(`has its kernel from compute capability ${v.kernel_capability} on`, `${v.facts.self}.kernel_capability`)
+        : v.kernel === "compiled"
+          ? reason("is slow until compiled", `${v.facts.self}.kernel`)
           : reason("unpacks its weights before each product, which is no faster than bf16", `${v.facts.self}.kernel`),
   },
   {

@@ -12,7 +12,9 @@ from pydantic import Field, HttpUrl, ValidationError, model_validator
 from guide.project import GuideError, Strict, first_fault
 
 YAML_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the one in C where PyYAML was built with it
-EVIDENCE = re.compile(r"proof|notebook \w+|[\w-]+ v?\d[\w.]*, .+|.+, read \d{4}-\d{2}-\d{2}")  # what a yes may rest on
+EVIDENCE = re.compile(
+    r"proof|notebook \w+|[\w.-]+ v?\d[\w.]*( [^,]+)?, .+|.+, read \d{4}-\d{2}-\d{2}"
+)  # what a yes may rest on
 
 
 class Group(StrEnum):
@@ -52,7 +54,7 @@ class Cell(Strict):
 
     @model_validator(mode="after")
     def _yes_has_evidence(self) -> Self:
-        if self.answer is Answer.YES and not EVIDENCE.fullmatch(self.source):
+        if self.answer is Answer.YES and not any(map(EVIDENCE.fullmatch, self.source.split("; "))):
             raise ValueError(
                 f"'{self.source}' is no evidence for a yes; write proof, notebook NAME, 'library 1.2.3, name in its source', "
                 "or 'page, read YYYY-MM-DD'"
@@ -96,14 +98,26 @@ class Features(Strict):
     torch_compile: Cell
 
 
+class OfKey(Strict):
+    """What is true of one key of the registry, where its method has several."""
+
+    bits: list[int]
+    cells: dict[str, Cell] = Field(default={}, description="where they differ from the method's, by the name of the cell")
+    tried: bool = Field(default=True, description="a notebook of the method runs it")
+
+
 class InTransformers(Strict):
     """What Transformers' registry and checks say of the method; ``nox -s drift`` compares it with the library."""
 
     keys: list[str] = Field(
         description="keys of AUTO_QUANTIZATION_CONFIG_MAPPING that this page covers; none where a library loads by itself"
     )
+    own: dict[str, OfKey] = Field(default={}, description="by key, what differs from the method's facts")
     packages: dict[str, str | None] = Field(
         description="packages it asks for, with the lowest version that passes its check; null where any version does"
+    )
+    packages_later: dict[str, str | None] = Field(
+        default={}, description="packages that loading or the first forward pass asks for, behind that check"
     )
     raises_without: list[Literal["cuda", "mps", "xpu"]] = Field(
         default=[], description="devices; without any of them quantizing a bf16 model raises"
@@ -193,9 +207,10 @@ class Variant(Strict):
 
 
 class Trap(Strict):
-    """Something that goes wrong without an error; the notebook's cell tagged ``trap:<id>`` shows it happen."""
+    """Something that goes wrong; the notebook's cell tagged ``trap:<id>`` shows it happen."""
 
     id: Annotated[str, Field(pattern=r"^[a-z0-9-]+$")]
+    silent: bool = Field(default=True, description="nothing is raised where it goes wrong, though it may be later")
     do: str = Field(description="what you do")
     expect: str = Field(description="what you expect of it")
     get: str = Field(description="what you get")
@@ -212,6 +227,10 @@ class Method(Strict):
     use_case: str = Field(description="what to take it for, in the words of the guide's table")
     bits: list[int] = Field(description="weight widths it offers, widest first")
     calibration: Literal["none", "needed", "made elsewhere"]
+    calibration_note: str = Field(default="", description="what a reader should know of its calibration")
+    only_models: list[str] = Field(
+        default=[], description="parts of model ids that it is for, where it does nothing to others or ruins them"
+    )
     notebooks: list[str] = Field(description="notebooks that prove it, the main one first; none where nothing of it was run")
     transformers: InTransformers
     library: Library | None = Field(default=None, description="null where Transformers has all the code")

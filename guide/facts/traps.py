@@ -12,6 +12,7 @@ from guide.notebooks.script import Script
 from guide.project import GuideError
 
 TAG = "trap:"
+SEEN = "Known fault, seen with"  # printed by known_fault of snippets/shared/known_fault.py, where the fault happened
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,7 @@ class ShownTrap:
     script: Script
     code: str
     printed: str | None  # by the cell in the proof of today's code that the pages show; None where there is none
+    happened: bool  # in that run; where it did not, the cell says why
     standalone: str  # a script that shows the fault with nothing but the pinned packages: pip, uv and pipx run it as it is
 
 
@@ -62,11 +64,13 @@ def shown_traps(guide: Guide, name: str) -> list[ShownTrap]:
     if extra := set(cells) - described:
         path = cells[min(extra)][0].path
         raise GuideError(f"{path} has a cell tagged 'trap:{min(extra)}', which the front matter of {page} does not describe.")
-    return [
-        ShownTrap(name, trap, script, code, _printed(guide, script, trap.id),
-                  _standalone(script, code, guide.shared["known_fault"]))
-        for trap in method.traps for script, code in [cells[trap.id]]
-    ]  # fmt: skip
+    found = []
+    for trap in method.traps:
+        script, code = cells[trap.id]
+        printed = _printed(guide, script, trap.id)
+        alone = _standalone(script, code, guide.shared["known_fault"])
+        found.append(ShownTrap(name, trap, script, code, printed, SEEN in (printed or ""), alone))
+    return found
 
 
 def all_traps(guide: Guide) -> list[ShownTrap]:

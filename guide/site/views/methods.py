@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from guide.facts.guide import Guide
-from guide.facts.method import Answer, Cell, Group, Method
+from guide.facts.method import Answer, Cell, Group, Method, OfKey
 from guide.facts.traps import ShownTrap, all_traps, shown_traps
 from guide.notebooks.build import install_lines
 from guide.site.render import render
@@ -52,16 +52,17 @@ def elsewhere(method: Method) -> str:
 
 
 def traps(guide: Guide, name: str, link: Links) -> str:
-    """Markdown: what goes wrong silently with a method, each linked to its evidence."""
-    return render("traps_of_method.md.jinja", traps=shown_traps(guide, name), page=link("traps.md"))
+    """Markdown: what goes wrong with a method, silently first, each linked to its evidence."""
+    found = sorted(shown_traps(guide, name), key=lambda shown: not shown.trap.silent)
+    return render("traps_of_method.md.jinja", traps=found, page=link("traps.md"))
 
 
 def traps_of_all(guide: Guide, link: Links) -> str:
     """Markdown: every trap of every method, with the code that shows it, what a run printed, and a script to send upstream."""
-    by_method: dict[str, list[ShownTrap]] = {}
+    kinds: dict[bool, dict[str, list[ShownTrap]]] = {True: {}, False: {}}  # silent, by method
     for shown in all_traps(guide):
-        by_method.setdefault(guide.methods[shown.method].title, []).append(shown)
-    return render("traps_of_all.md.jinja", by_method=by_method, link=link)
+        kinds[shown.trap.silent].setdefault(guide.methods[shown.method].title, []).append(shown)
+    return render("traps_of_all.md.jinja", kinds=kinds, link=link)
 
 
 def facts(method: Method) -> Table:
@@ -88,17 +89,22 @@ def overview(guide: Guide, link: Links) -> Table:
     head = ["key", "method", "bits", "calibration", *LABELS.values(), "lowest versions", "proof"]
     rows: list[list[Item | str]] = []
     for name, method in sorted(guide.methods.items(), key=lambda item: item[1].title.lower()):
-        cells = method.cells()
-        packages = [f"{package} {lowest or 'any'}" for package, lowest in method.transformers.packages.items()]
-        shared: list[Item | str] = [
-            Item(method.title, url=link(f"methods/{name}.md")),
-            Item(", ".join(map(str, method.bits)), data={"sort": str(max(method.bits))}),
-            method.calibration,
-            *(_answer(fact, cells[fact]) for fact in LABELS),
-            ", ".join(packages),
-            proofs.summary(guide, method),
-        ]
-        rows += [[Item(key, form="code"), *shared] for key in method.transformers.keys]
+        packages = method.transformers.packages | method.transformers.packages_later
+        lowest_versions = [f"{package} {lowest or 'any'}" for package, lowest in packages.items()]
+        for key in method.transformers.keys:
+            own = method.transformers.own.get(key, OfKey(bits=method.bits))
+            cells = method.cells() | own.cells
+            rows.append(
+                [
+                    Item(key, form="code"),
+                    Item(method.title, url=link(f"methods/{name}.md")),
+                    Item(", ".join(map(str, own.bits)), data={"sort": str(max(own.bits))}),
+                    method.calibration,
+                    *(_answer(fact, cells[fact]) for fact in LABELS),
+                    ", ".join(lowest_versions),
+                    proofs.summary(guide, method) if own.tried else "not tried",
+                ]
+            )
     caption = f"The {len(rows)} keys of Transformers' registry. Notes and sources of the answers are on each method's page."
     return Table(head, rows, caption, label="All methods", classes="overview")
 
