@@ -46,6 +46,8 @@ class Project:
 
     docs = Below("docs")
     methods = Below("docs/methods")
+    engines = Below("docs/engines")
+    registries = Below("proofs/engines")  # what engines' own registries were found to list
     assets = Below("docs/assets")
     architectures = Below("docs/assets/architectures.json")
     snippets = Below("snippets")

@@ -24,7 +24,9 @@ from guide.project import GuideError
 from guide.site import programs
 
 KEYS = 27
-AGREES = re.compile(rf"The guide agrees with Transformers [\d.]+: {KEYS} of {KEYS} keys, .+\n")
+AGREES = re.compile(
+    rf"The guide agrees with Transformers [\d.]+: {KEYS} of {KEYS} keys, .+\nEngines' pages agree with the registries of .+\n"
+)
 
 
 @pytest.fixture(scope="session")

@@ -12,15 +12,13 @@ from playwright.sync_api import Error as PlaywrightError
 from serving import DESKTOP, serve
 
 from guide.project import Project
+from guide.site.urls import url_of
 
 AXE = (Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text(encoding="utf-8")
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22a", "wcag22aa", "best-practice"]
 PROJECT = Project.here()
 NOTEBOOK_PAGES = [f"notebooks/{path.stem}/" for path in sorted(PROJECT.notebooks.glob("*.ipynb"))]
-PAGES = NOTEBOOK_PAGES + [
-    "" if path.stem == "index" else f"{path.relative_to(PROJECT.docs).with_suffix('').as_posix()}/"
-    for path in sorted(PROJECT.docs.rglob("*.md"))
-]
+PAGES = NOTEBOOK_PAGES + [url_of(path.relative_to(PROJECT.docs).as_posix()) for path in sorted(PROJECT.docs.rglob("*.md"))]
 HEAVIEST_NOTEBOOK_PAGE = 60_000  # bytes of HTML
 LONGEST_LINE = 127  # of a script, as in pyproject.toml; the formatter leaves long texts as they are
 FOCUSED = 40  # controls of an article whose focus is looked at

@@ -1,5 +1,10 @@
 // Loads what a page asks for, and only there. The theme changes pages without reloading, so each is looked at as it comes.
-const MODULES = { "#selector": "./selector.js", "#memory-calculator": "./calculator.js", ".overview": "./overview.js" };
+const MODULES = {
+  "#selector": "./selector.js",
+  "#memory-calculator": "./calculator.js",
+  ".overview": "./overview.js",
+  ".matrix": "./matrix.js",
+};
 
 document$.subscribe(() => {
   for (const [place, module] of Object.entries(MODULES)) {

@@ -7,6 +7,7 @@ from typing import Any, Literal
 from nbformat import NotebookNode
 
 from guide.facts import number
+from guide.facts.engine import Common, Engine, Listed
 from guide.facts.method import Cell, Method, Variant
 from guide.facts.number import Number, NumbersScript, Part, RealModel
 from guide.facts.proof import State, Stored
@@ -49,6 +50,9 @@ class Guide(Scripts):
 
     transformers: str  # the release that the guide describes and ``nox -s drift`` checks
     methods: Mapping[str, Method]  # by page name, sorted
+    engines: Mapping[str, Engine]  # by page name, in the order of the matrix
+    registries: Mapping[str, Listed]  # what an engine's own registry was found to list, by page name
+    common: Common  # the formats and the generations of hardware that engines are asked about
     pages: Mapping[str, str]  # the text of every Markdown page, by its path below docs/
     assets: Mapping[str, bytes]  # every other file of docs/, by its path there
     proofs: Mapping[str, tuple[Stored, ...]]  # by notebook, the one to show first at the head

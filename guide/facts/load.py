@@ -15,6 +15,7 @@ from typing import Any
 from packaging.dependency_groups import resolve_dependency_groups
 from pydantic import ValidationError
 
+from guide.facts.engine import parse_common, parse_engine, parse_listed, with_methods
 from guide.facts.guide import Guide, Scripts
 from guide.facts.method import Method, parse_method
 from guide.facts.number import Number, RealModel, parse_number, parse_numbers_script
@@ -52,6 +53,13 @@ def load(project: Project, damaged_proofs: bool = False) -> Guide:
     methods = {
         path.stem: parse_method(path.stem, pages[_below(project.docs, path)]) for path in _files(project.methods, "*.md")
     }
+    engines = _texts(project.engines, "*.md")
+    common = engines.pop("index")
+    order = parse_common(common).engines
+    if strays := sorted(set(engines) ^ set(order)):
+        raise GuideError(
+            f"docs/engines/{strays[0]}.md and the list 'engines' of docs/engines/index.md do not agree: write both."
+        )
     makers = _texts(project.makers, "*.py")
     _check_names(known, methods, makers)
     stand_in = _stand_in(project)
@@ -60,6 +68,14 @@ def load(project: Project, damaged_proofs: bool = False) -> Guide:
         **vars(known),
         transformers=_described_transformers(project),
         methods=methods,
+        engines={
+            name: with_methods(parse_engine(name, engines[name], common), parse_common(common).formats, methods)
+            for name in order
+        },
+        registries={
+            path.stem: parse_listed(project.relative(path), _text(path)) for path in _files(project.registries, "*.json")
+        },
+        common=parse_common(common),
         pages=pages,
         assets={_below(project.docs, path): path.read_bytes() for path in assets},
         proofs={

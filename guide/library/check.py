@@ -179,6 +179,8 @@ def unknown_names(guide: Guide, library: Description) -> Iterator[str]:
         (name.rpartition(".")[2] for method in guide.methods.values() for name in method.names),
     )
     for page, text in guide.pages.items():
+        if page.startswith("engines/"):
+            continue  # names of engines, which their own registries answer for
         method = guide.methods.get(page.removeprefix("methods/").removesuffix(".md")) if page.startswith("methods/") else None
         shown = known | recorded_names(guide, method.notebooks if method else [])
         for code in dict.fromkeys(CODE.findall(ANY_FENCE.sub("", text))):

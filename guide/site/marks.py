@@ -4,12 +4,13 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from guide.facts.engine import Engine
 from guide.facts.guide import Guide
 from guide.facts.method import Group, Method
 from guide.project import GuideError
 from guide.site.render import render
 from guide.site.urls import Links
-from guide.site.views import ladders, measures, methods, numbers, proofs, speeds
+from guide.site.views import engines, ladders, measures, methods, numbers, proofs, speeds
 from guide.site.views.tables import Table
 
 INCLUDE = re.compile(r'^(?P<indent>[ \t]*)--8<-- "(?P<path>[^":]+):(?P<section>[^"]+)"$', re.MULTILINE)
@@ -41,6 +42,13 @@ class Place:
     def method(self) -> Method:
         """The facts of that method."""
         return self.guide.methods[self.method_name]
+
+    @property
+    def engine(self) -> Engine:
+        """The facts of the engine that the only argument names; raises ValueError if there is none."""
+        if self.one not in self.guide.engines:
+            raise ValueError(f"no engine's page '{self.one}'; there are {', '.join(self.guide.engines)}")
+        return self.guide.engines[self.one]
 
     @property
     def groups(self) -> list[Group]:
@@ -78,12 +86,16 @@ MARKS: dict[str, Callable[[Place], str]] = {
     "activations": lambda place: _table(ladders.activations(place.guide, place.link)),
     "claims": lambda place: numbers.claims(place.guide).html(),
     "differences": lambda place: methods.differences(place.guide, place.link).html(),
+    "engine": lambda place: engines.facts(place.guide, place.engine, place.link),
+    "engine-head": lambda place: engines.head(place.engine),
+    "engine-traps": lambda place: engines.traps(place.engine),
     "facts": lambda place: methods.facts(place.method).html(),
     "gpu-numbers": lambda place: speeds.on_gpus(place.guide, place.link),
     "group": lambda place: "\n\n".join(methods.group(place.guide, group) for group in place.groups),
     "install": lambda place: methods.install(place.guide, place.method),
     "links": lambda place: methods.elsewhere(place.method),
     "ladder": _ladder,
+    "matrix": lambda place: engines.matrix(place.guide, place.link).html(),
     "misled": lambda place: _table(ladders.misled(place.guide, place.link)),
     "not-measured": lambda place: ladders.not_measured(place.guide),
     "numbers": lambda place: numbers.of_method(place.guide, place.method_name, place.link),

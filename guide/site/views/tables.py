@@ -22,13 +22,14 @@ class Item:
 class Table:
     """A table whose first column heads its rows; the region around it can be scrolled by keyboard."""
 
-    head: Sequence[str]
+    head: Sequence[Item | str]
     rows: Sequence[Sequence[Item | str]]
     caption: str
     label: str = ""  # of the region, where it is not the caption
     classes: str = ""  # beside guide-table
+    data: Mapping[str, str] = field(default_factory=dict)  # for scripts
 
     def html(self) -> str:
         """The table as HTML."""
-        items = [[Item(cell) if isinstance(cell, str) else cell for cell in row] for row in self.rows]
-        return render("table.html.jinja", table=self, rows=items)
+        items = [[Item(cell) if isinstance(cell, str) else cell for cell in row] for row in (self.head, *self.rows)]
+        return render("table.html.jinja", table=self, head=items[0], rows=items[1:])

