@@ -6,6 +6,8 @@ import json
 import re
 
 import pytest
+import yaml
+from planting import ROOT
 
 from guide.facts.engine import Generation, Loads
 from guide.facts.method import Answer
@@ -199,3 +201,99 @@ def test_where_in_short(guide, on, words):
     loads = Loads.model_validate({"answer": "yes", "how": "packed", "elsewhere": others, "source": "vllm 0.32.0, a file"})
     planted = engine.model_copy(update={"hardware": hardware, "formats": {one.id: loads}})
     assert engines.short(planted, one, guide.common.generations) == words
+
+
+# The tool that reads a checkpoint's configuration
+
+VECTORS = yaml.safe_load((ROOT / "tests" / "quantization_configs.yaml").read_text(encoding="utf-8"))
+READ = """async ({ base, texts }) => {
+  const { read } = await import(`${base}assets/reading.js`);
+  return texts.map((text) => read(text));
+}"""
+MALFORMED = {
+    "": "Paste a config.json",
+    "{": "This is not valid JSON",
+    '{"quantization_config": {"quant_method": "gptq",}}': "This is not valid JSON",
+    "[1, 2]": "This is JSON, but no object",
+    '"gptq"': "This is JSON, but no object",
+    "4": "This is JSON, but no object",
+    "null": "This is JSON, but no object",
+    "{}": "This object has neither a quantization block nor model_type",
+    '{"weights": "int4"}': "This object has neither a quantization block nor model_type",
+    '{"model_type": "llama", "quantization_config": {"bits_per_weight": 4}}': "The quantization block names no quant_method",
+    '{"quantization_config": {}}': "The quantization block names no quant_method",
+}
+
+
+@pytest.fixture
+def reading(site, tab):
+    """Reads texts as the page does."""
+    tab.goto(f"{site[1]}checkpoints/")
+    return lambda texts: tab.evaluate(READ, {"base": site[1], "texts": texts})
+
+
+def test_configurations_of_public_repositories_read_as_expected(reading):
+    assert len(VECTORS) >= 40
+    found = reading([json.dumps(vector["config"]) for vector in VECTORS])
+    wrong = [
+        f"{vector['repository']}: {one} is {read.get(one)!r}, not {value!r}"
+        for vector, read in zip(VECTORS, found, strict=True)
+        for one, value in vector["expected"].items()
+        if read.get(one) != value
+    ]
+    assert wrong == []
+
+
+def test_expected_readings_are_rows_of_the_matrix(guide):
+    rows = {one.id for one in guide.common.formats}
+    assert {vector["expected"]["format"] for vector in VECTORS} - {None} <= rows
+
+
+def test_what_transformers_itself_writes_is_a_row(reading, guide):
+    """Every quantization block that a proof of a method's notebook saved under a key of the registry is known."""
+    keys = [key for method in guide.methods.values() for key in method.transformers.keys]
+    named = [re.sub(r"_[48]bit$", "", key) for key in keys if key not in ("fouroversix", "gemma", "metal", "nvfp4")]
+    unknown = "a quant_method that no engine of the matrix names"
+    found = reading([json.dumps({"quantization_config": {"quant_method": key}}) for key in named if key != "gguf"])
+    assert [read for read in found if any(unknown in note for note in read["notes"])] == []
+
+
+def test_malformed_configurations_get_one_sentence_each(reading):
+    found = reading(list(MALFORMED))
+    for (text, start), read in zip(MALFORMED.items(), found, strict=True):
+        assert read.get("problem", "").startswith(start), text
+        assert read["problem"].count(". ") <= 1, text
+
+
+def test_the_page_answers_a_configuration_and_a_name(site, tab):
+    tab.goto(f"{site[1]}checkpoints/")
+    tab.wait_for_selector("#checkpoint:visible")
+    tab.fill("#checkpoint-text", json.dumps({"quantization_config": {"quant_method": "awq", "bits": 4, "group_size": 128}}))
+    tab.select_option("#checkpoint-hardware", "turing")
+    answer = tab.locator("[data-part=answer]")
+    assert answer.inner_text().startswith("AWQ, 4 bit, groups of 128, 16-bit activations.")
+    rows = dict(row.split("\t")[:2] for row in answer.locator("tbody").inner_text().splitlines() if "\t" in row)
+    assert rows["Transformers"] == "yes" and rows["ExLlamaV3"] == "no"
+    tab.fill("#checkpoint-text", "someone/Some-Model-8B.Q4_K_M.gguf")
+    assert "By its name: GGUF, Q4_K_M and kin" in answer.inner_text()
+    tab.fill("#checkpoint-text", "someone/Some-Model-8B")
+    assert "says nothing that is known here" in tab.inner_text("#checkpoint-problem")
+
+
+def test_the_matrix_is_narrowed_to_hardware_and_keeps_it_in_the_address(site, tab, guide):
+    tab.goto(f"{site[1]}engines/?on=cpu")
+    cell = tab.locator(".matrix tbody tr").first.locator("td").nth(1)
+    tab.wait_for_selector("#matrix-hardware")
+    assert cell.inner_text() == "✓ yes"
+    loaded = sum(
+        1 for engine in guide.engines.values() for one in guide.common.formats
+        if engine.on(one.id, generation(guide, "cpu")) is Answer.YES
+    )  # fmt: skip
+    pairs = len(guide.engines) * len(guide.common.formats)
+    assert (
+        tab.inner_text(".matrix-choice [role=status]")
+        == f"CPU (x86-64, ARM): {loaded} of {pairs} pairs of format and engine load."
+    )
+    tab.select_option("#matrix-hardware", "")
+    assert cell.inner_text().startswith("✓ 7.5+")
+    assert "on=" not in tab.url

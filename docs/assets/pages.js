@@ -4,6 +4,7 @@ const MODULES = {
   "#memory-calculator": "./calculator.js",
   ".overview": "./overview.js",
   ".matrix": "./matrix.js",
+  "#checkpoint": "./checkpoint.js",
 };
 
 document$.subscribe(() => {

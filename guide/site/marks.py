@@ -97,6 +97,7 @@ MARKS: dict[str, Callable[[Place], str]] = {
     "ladder": _ladder,
     "matrix": lambda place: engines.matrix(place.guide, place.link).html(),
     "misled": lambda place: _table(ladders.misled(place.guide, place.link)),
+    "names": lambda place: engines.names(place.guide, place.link).html(),
     "not-measured": lambda place: ladders.not_measured(place.guide),
     "numbers": lambda place: numbers.of_method(place.guide, place.method_name, place.link),
     "overview": lambda place: methods.overview(place.guide, place.link).html(),

@@ -9,7 +9,7 @@ import nbformat
 from guide.facts.guide import Guide
 from guide.facts.method import Group
 from guide.facts.traps import all_traps
-from guide.site import marks, notebook_pages, programs, selector
+from guide.site import marks, notebook_pages, programs, selector, serving
 from guide.site.urls import Links
 
 METHODS = "methods/"  # stands in mkdocs.yml's navigation for the methods, group by group
@@ -19,7 +19,10 @@ def files(guide: Guide) -> dict[str, bytes]:
     """Every file of the site's ``docs`` by its path: pages, notebooks, data. Raises GuideError where the guide contradicts
     itself."""
     scripts = {f"traps/{shown.trap.id}.py": shown.standalone for shown in all_traps(guide)}
-    made = programs.files(guide) | {"assets/choices.json": selector.file(guide, Links("", (), guide.project.repository))}
+    made = programs.files(guide) | {
+        "assets/choices.json": selector.file(guide, Links("", (), guide.project.repository)),
+        "assets/serving.json": serving.file(guide),
+    }
     notebooks = [f"notebooks/{name}.ipynb" for name in guide.scripts]
     pictures = {path: content for name in guide.scripts for path, content in notebook_pages.pictures(guide, name).items()}
     known = {*guide.pages, *guide.assets, *scripts, *made, *notebooks, *pictures}

@@ -107,6 +107,17 @@ def said(cell: Loads) -> str:
     return "; ".join(filter(None, notes))
 
 
+def names(guide: Guide, link: Links) -> Table:
+    """The endings of names by which formats are known, and what each holds."""
+    rows: list[list[Item | str]] = [
+        [", ".join(one.named), _format(one, link), one.holds, Item(one.key, form="code")]
+        for one in guide.common.formats
+        if one.named
+    ]
+    head = ("in the name", "mostly means", "which holds", "says in its files")
+    return Table(head, rows, "Endings of names of checkpoints, and what they mostly mean")
+
+
 def head(engine: Engine) -> str:
     """Markdown: an engine's version, how to install it, and how to start its server."""
     return render("engine_head.md.jinja", engine=engine)
