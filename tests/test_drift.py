@@ -93,8 +93,8 @@ PLANTED = {
                                                "models/checkpoints/fp8.py:18: FineGrainedFP8Config has no argument 'weight_b"),
     "a name in prose": (GPTQ, "Use `backend`.", "Use `back_end`.", "docs/methods/gptq.md: `back_end` is not in Transformers"),
     "an explained difference that is none": (
-        "docs/methods/bitsandbytes.md", "  torch_compile:\n", "  torch_compile:\n    differs: it is compiled all the same\n",
-        "docs/methods/bitsandbytes.md: features.torch_compile.differs explains a difference, but"),
+        "docs/methods/bitsandbytes.md", "  generate_compiles:\n", "  generate_compiles:\n    differs: so it is\n",
+        "docs/methods/bitsandbytes.md: features.generate_compiles.differs explains a difference, but"),
     "a difference that is not explained": (
         "docs/methods/sinq.md", "    differs: ", "    # ", "docs/methods/sinq.md: features.peft.answer is 'no', but"),
     "a calibration that is said not to be": (

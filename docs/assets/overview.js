@@ -10,7 +10,7 @@ const CHOICES = [
   ["quantize_on_load", "quantizes on load"],
   ["save_and_reload", "saves and reloads"],
   ["peft", "PEFT"],
-  ["torch_compile", "torch.compile"],
+  ["torch_compile", "torch.compile works on it"],
 ];
 
 const makeSortable = (table) => {

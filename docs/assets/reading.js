@@ -1,4 +1,4 @@
-// What a checkpoint is, read from its config.json, from the block in it, or from the file beside it that says how it is quantized.
+// What a checkpoint is, read from its config.json, from the block in it, or from the file beside it that has the block.
 // A reading: {method, format, bits, group, activations, notes}; `format` is a row of the matrix, null where it has none.
 
 const lower = (text) => String(text ?? "").toLowerCase();

@@ -95,7 +95,8 @@ class Features(Strict):
     activations: Cell = Field(description="quantizes activations as well as weights")
     save_and_reload: Cell
     peft: Cell
-    torch_compile: Cell
+    generate_compiles: Cell = Field(description="generate compiles its decoding by itself")
+    torch_compile: Cell = Field(description="torch.compile of the model works, and says the same")
 
 
 class OfKey(Strict):
@@ -186,7 +187,7 @@ class Variant(Strict):
     hardware: dict[Literal["cpu", "nvidia", "amd", "intel_gpu", "apple"], NvidiaCell] = Field(
         default={}, description="where it differs from the method's hardware"
     )
-    features: dict[Literal["quantize_on_load", "save_and_reload", "peft", "torch_compile"], Cell] = Field(
+    features: dict[Literal["quantize_on_load", "save_and_reload", "peft", "generate_compiles", "torch_compile"], Cell] = Field(
         default={}, description="where it differs from the method's features"
     )
     quantizes: list[Part] = Field(default=[Part.LINEAR], description="what of a model it quantizes; the rest stays in bf16")

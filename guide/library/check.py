@@ -16,7 +16,7 @@ from guide.guest.arguments import is_there, keywords
 from guide.guest.registry import Description, Entry, describe, names_in
 from guide.project import GuideError
 
-FLAGS = {"save_and_reload": "is_serializable", "peft": "is_trainable", "torch_compile": "is_compileable"}
+FLAGS = {"save_and_reload": "is_serializable", "peft": "is_trainable", "generate_compiles": "is_compileable"}
 DEVICE_CELLS = {"cpu": None, "intel_gpu": "xpu", "apple": "mps"}  # AMD's GPUs answer as cuda
 FENCE = re.compile(r"^```python\n(.*?)^```", re.DOTALL | re.MULTILINE)
 ANY_FENCE = re.compile(r"^```.*?^```", re.DOTALL | re.MULTILINE)

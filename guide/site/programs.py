@@ -4,6 +4,7 @@ import json
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from guide.facts.engine import Engine, Format, Generation
 from guide.facts.guide import Guide
 from guide.facts.method import Method
 from guide.facts.number import Number
@@ -40,6 +41,9 @@ class Facts(BaseModel):
     schema_: str = Field(default="facts.schema.json", alias="$schema")
     transformers: str = Field(description="the release of Transformers that the facts were checked against")
     methods: dict[str, MethodFacts]
+    formats: list[Format] = Field(description="what files hold, the rows of the matrix of engines")
+    generations: list[Generation] = Field(description="generations of hardware")
+    engines: dict[str, Engine] = Field(description="what each engine loads, by its page below engines/")
     numbers: dict[str, dict[str, Number]] = Field(description="what was measured of the real model, by machine and variant")
 
 
@@ -69,7 +73,14 @@ def facts(guide: Guide) -> Facts:
         for name, method in guide.methods.items()
     }
     records = {machine: dict(found) for machine, found in guide.numbers.items()}
-    return Facts(transformers=guide.transformers, methods=methods, numbers=records)
+    return Facts(
+        transformers=guide.transformers,
+        methods=methods,
+        formats=guide.common.formats,
+        generations=guide.common.generations,
+        engines=dict(guide.engines),
+        numbers=records,
+    )
 
 
 def files(guide: Guide) -> dict[str, str]:

@@ -77,7 +77,7 @@ def origin(guide: Guide) -> str:
         f"{guide.real.public_id}, {guide.real.parameters / 1e6:.1f} million parameters, on {texts}, in windows of 512. "
         f"{processors}, {base.number.machine.cores} cores; {long_date(days[0].isoformat())}"
         + (f" to {long_date(days[-1].isoformat())}" if days[-1] != days[0] else "")
-        + "."
+        + ". ± is over windows of these texts: it says nothing of other models, texts or seeds."
     )
 
 

@@ -22,7 +22,8 @@ LABELS = {
     "apple": "Apple GPU",
     "save_and_reload": "save and reload",
     "peft": "fine-tuning with PEFT",
-    "torch_compile": "torch.compile",
+    "generate_compiles": "generate compiles it by itself",
+    "torch_compile": "torch.compile works on it",
 }
 
 
