@@ -9,6 +9,7 @@ import pytest
 import yaml
 from planting import ROOT
 
+from guide.facts import served
 from guide.facts.engine import Generation, Loads
 from guide.facts.method import Answer
 from guide.library import engines as registries
@@ -297,3 +298,38 @@ def test_the_matrix_is_narrowed_to_hardware_and_keeps_it_in_the_address(site, ta
     tab.select_option("#matrix-hardware", "")
     assert cell.inner_text().startswith("✓ 7.5+")
     assert "on=" not in tab.url
+
+
+# What was run
+
+
+def test_cells_that_were_run_say_what_the_run_showed(guide):
+    assert list(served.faults(guide)) == []
+    ran = [one for name in guide.engines for one in served.runs(guide, name)]
+    assert {one.row.loads for one in ran} == {True, False}
+    assert all(one.row.said for one in ran if not one.row.loads), "a refusal has the engine's words"
+
+
+def test_a_cell_that_says_yes_where_the_run_refused_is_named(planted):
+    text = planted.load().pages["engines/mlx.md"]
+    wrong = (
+        '  bnb-nf4:\n    answer: "yes"\n    how: packed\n    elsewhere: {cpu: "yes"}\n    source: "mlx-lm 0.32.2, a file"\n'
+    )
+    planted.write("docs/engines/mlx.md", re.sub(r"^  bnb-nf4:\n(?:    .*\n)+", wrong, text, count=1, flags=re.MULTILINE))
+    assert list(served.faults(planted.load())) == [
+        "docs/engines/mlx.md: formats.bnb-nf4 says 'yes' for cpu, "
+        "but proofs/cpu-x86-64/serve_mlx.ipynb shows that it is refused."
+    ]
+
+
+def test_a_cell_that_says_no_where_the_run_loaded_is_named(planted):
+    planted.edit("docs/engines/mlx.md", '  cpu:\n    answer: "yes"', '  cpu:\n    answer: "no"')
+    assert "docs/engines/mlx.md: formats.awq-4 says 'no' for cpu" in " ".join(served.faults(planted.load()))
+
+
+def test_what_was_run_is_told_apart_and_linked(guide):
+    pages = stage.files(guide)
+    ran = {(name, one.row.format) for name in guide.engines for one in served.runs(guide, name)}
+    assert pages["engines/index.md"].decode().count("data-ran=") == len(ran)
+    for name, _ in ran:
+        assert "What was run of" in pages[f"engines/{name}.md"].decode()

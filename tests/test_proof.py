@@ -79,7 +79,7 @@ def test_prose_costs_no_run_and_code_does(planted, name):
     before = GUIDE.digest(name, stand_in=True)
     planted.edit(f"snippets/{name}.py", "\n# ## ", "\n# ## About ")
     assert planted.load().digest(name, stand_in=True) == before
-    planted.edit(f"snippets/{name}.py", "\nassert ", "\nassert 1 and ")
+    planted.edit(f"snippets/{name}.py", "assert ", "assert 1 and ")
     changed = planted.load()
     assert changed.digest(name, stand_in=True) != before
     assert changed.state(name) is (State.CHANGED if GUIDE.proofs[name] else State.MISSING)

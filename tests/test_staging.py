@@ -126,8 +126,7 @@ def test_markup_in_the_facts_is_shown_and_not_run(planted):
 
 
 def test_a_wrong_fact_names_the_file_and_the_field(planted):
-    planted.edit("docs/methods/torchao.md", "    answer: not verified\n    note: float8 dynamic asks for MI300 or newer",
-                 "    answer: maybe\n    note: x")  # fmt: skip
+    planted.edit("docs/methods/torchao.md", '  amd:\n    answer: "yes"', "  amd:\n    answer: maybe")
     sentence = refused(planted)
     assert "docs/methods/torchao.md" in sentence and "'hardware.amd.answer' is wrong" in sentence
 
@@ -189,6 +188,17 @@ def test_each_trap_says_that_its_fault_is_known(guide):
 def test_every_trap_was_seen_where_its_notebook_is_proven(guide):
     for trap in all_traps(guide):
         assert trap.printed is None or trap.printed, f"{trap.trap.id} printed nothing"
+
+
+def test_what_is_not_verified_names_the_texts_that_were_read(guide):
+    """README, documentation or source: so that nobody takes what was not looked up for what no text answers."""
+    texts = re.compile(
+        r"README|documentation|source|support table|notebook \w+|/|\.py|\.md|[A-Z]\w+\.\w+|names no such device"
+    )
+    for name, method in guide.methods.items():
+        for place, cell in dict(method.hardware).items():
+            if cell.answer == "not verified":
+                assert texts.search(cell.source), f"{name}.{place}: {cell.source}"
 
 
 def test_what_raises_stands_under_errors_and_nothing_else(guide):

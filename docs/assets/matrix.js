@@ -17,7 +17,8 @@ export const mount = (region) => {
   const apply = () => {
     const at = names.findIndex(({ id }) => id === select.value);
     for (const [cell, html, answer] of cells) {
-      const [word, text] = at < 0 ? [answer, null] : ANSWERS[cell.dataset.on[at]];
+      const [word, says] = at < 0 ? [answer, null] : ANSWERS[cell.dataset.on[at]];
+      const text = says && cell.dataset.ran === names[at].id ? `${says}; run here` : says;
       cell.dataset.answer = word;
       if (text === null) cell.innerHTML = html;
       else cell.textContent = text;

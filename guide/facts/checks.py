@@ -5,6 +5,7 @@ from pathlib import Path, PurePosixPath
 
 import nbformat
 
+from guide.facts import served
 from guide.facts.guide import Guide
 from guide.facts.proof import State, Stored
 
@@ -12,7 +13,7 @@ from guide.facts.proof import State, Stored
 def faults(guide: Guide) -> list[str]:
     """Notebooks without a proof of their code as it is, and proofs that are not whole."""
     stored = [one for found in guide.proofs.values() for one in found]
-    return [*unproven(guide), *(sentence for one in stored for sentence in not_whole(guide, one))]
+    return [*unproven(guide), *(sentence for one in stored for sentence in not_whole(guide, one)), *served.faults(guide)]
 
 
 def unproven(guide: Guide) -> Iterator[str]:

@@ -8,7 +8,7 @@ import hashlib
 import json
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +61,7 @@ def load(project: Project, damaged_proofs: bool = False) -> Guide:
             f"docs/engines/{strays[0]}.md and the list 'engines' of docs/engines/index.md do not agree: write both."
         )
     makers = _texts(project.makers, "*.py")
-    _check_names(known, methods, makers)
+    _check_names(known, methods, makers, order)
     stand_in = _stand_in(project)
     assets = [path for path in sorted(project.docs.rglob("*")) if path.is_file() and path.suffix != ".md"]
     return Guide(
@@ -133,7 +133,7 @@ def _real_model(project: Project) -> RealModel:
         raise GuideError(f"In {project.relative(project.real)}, {first_fault(error)}.") from error
 
 
-def _check_names(known: Scripts, methods: Mapping[str, Method], makers: Mapping[str, str]) -> None:
+def _check_names(known: Scripts, methods: Mapping[str, Method], makers: Mapping[str, str], engines: Sequence[str]) -> None:
     """Raise where a page names a notebook, or a script a page or a maker, that is not there."""
     for name, method in methods.items():
         for notebook in method.notebooks:
@@ -145,6 +145,12 @@ def _check_names(known: Scripts, methods: Mapping[str, Method], makers: Mapping[
         if table.method and table.method not in methods:
             raise GuideError(f"The head of {script.path} names the method '{table.method}': there is no method page "
                              f"docs/methods/{table.method}.md.")  # fmt: skip
+        if table.engine and table.engine not in engines:
+            raise GuideError(f"The head of {script.path} names the engine '{table.engine}': there is no page "
+                             f"docs/engines/{table.engine}.md.")  # fmt: skip
+        for other in table.made_with.values():
+            if other not in known.scripts:
+                raise GuideError(f"The head of {script.path} makes a checkpoint with '{other}', which is no notebook.")
         for maker in table.checkpoints.values():
             if maker not in makers:
                 raise GuideError(f"The head of {script.path} names the maker '{maker}': there is no "

@@ -88,6 +88,17 @@ class Hardware(Strict):
     apple: Cell
 
 
+class Kernel(Strict):
+    """A kernel that reads a method's packed weights, and what it asks for; what its source does not state is left out."""
+
+    name: str
+    runs_on: str = Field(description="devices, with the lowest compute capability where one is stated")
+    system: str = Field(default="", description="operating system, and what compiling it takes")
+    package: str = Field(default="", description="that brings it")
+    dtype: str = Field(default="", description="of activations")
+    source: str
+
+
 class Features(Strict):
     """What else the method can do within Transformers."""
 
@@ -236,6 +247,7 @@ class Method(Strict):
     transformers: InTransformers
     library: Library | None = Field(default=None, description="null where Transformers has all the code")
     hardware: Hardware
+    kernels: list[Kernel] = Field(default=[], description="kernels of its library, by its source")
     features: Features
     pros: list[str]
     cons: list[str]

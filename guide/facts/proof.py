@@ -13,6 +13,7 @@ from pydantic import Field, ValidationError, model_validator
 from guide.project import GuideError, Strict, first_fault
 
 MEASURES_MIME = "application/vnd.quantization-guide.measures+json"
+SERVED_MIME = "application/vnd.quantization-guide.served+json"
 ENVIRONMENT_MIME = "application/vnd.quantization-guide.environment+json"
 
 
@@ -88,6 +89,19 @@ class Measure(Strict):
     reload_equal: bool = Field(description="saved and reloaded, it generates the same tokens")
 
 
+class Served(Strict):
+    """What an engine made of one checkpoint: a row of a notebook that serves."""
+
+    format: str = Field(description="a row of the matrix of engines")
+    checkpoint: str
+    loads: bool
+    seconds: float = Field(description="of starting a process, loading and generating; 0 where it does not load")
+    stored_bytes: int = Field(description="of the files of weights")
+    resident_bytes: int = Field(description="of the weights that the engine holds; 0 where it does not say or does not load")
+    same: int | None = Field(description="first tokens that are Transformers' own; null where that was not compared")
+    said: str = Field(description="the engine's words where it refused")
+
+
 class Proof(Strict):
     """The record of one run of one notebook."""
 
@@ -106,6 +120,7 @@ class Proof(Strict):
     models: list[Source]
     texts: list[Source]
     measures: list[Measure]
+    served: list[Served] = Field(default=[], description="what an engine made of checkpoints, of a notebook that serves")
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -184,4 +199,7 @@ def parse_proof(path: str, text: str) -> tuple[NotebookNode, Proof]:
     shown = output_data(notebook, MEASURES_MIME)
     if proof.status == "passed" and [Measure.model_validate(row) for row in (shown[-1] if shown else [])] != proof.measures:
         raise GuideError(f"The proof {path} is damaged: its record differs from the table it shows. {advice}")
+    tried = output_data(notebook, SERVED_MIME)
+    if proof.status == "passed" and [Served.model_validate(row) for row in (tried[-1] if tried else [])] != proof.served:
+        raise GuideError(f"The proof {path} is damaged: its record differs from what it shows of checkpoints. {advice}")
     return notebook, proof

@@ -155,6 +155,7 @@ def digest(script: Script, notebook: NotebookNode, makers: Mapping[str, str], st
     parts: list[object] = [code, script.head.pins(cuda=True), table.unwanted, table.needs, table.control, table.swap]
     parts.append([makers[name] for name in table.checkpoints.values()] if stand_in else [])
     parts.append(stand_in or "hub")
+    parts += [sorted(table.made_with.items())] if stand_in and table.made_with else []
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 

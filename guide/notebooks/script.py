@@ -75,6 +75,8 @@ class GuideTable(Strict):
     models: list[str] = Field(description="the public model ids it loads")
     checkpoints: dict[str, str] = Field(default={}, description="quantized checkpoints it loads: public id, and the module of "
                                         "models/checkpoints/ that makes the stand-in")  # fmt: skip
+    made_with: dict[str, str] = Field(default={}, description="makers that run in another notebook's environment, and which")
+    engine: str | None = Field(default=None, description="the engine whose page, docs/engines/<engine>.md, it proves")
     texts: list[str] = Field(default=[], description="the public data set ids it loads")
     cuda_dependencies: list[Pin] = Field(default=[], description="pins that only an NVIDIA GPU has a use for")
     colab_gpu: str | None = Field(default=None, description="the GPU that Colab should offer: T4, L4, A100")

@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Literal
@@ -16,6 +17,8 @@ from guide.notebooks.script import GuideTable
 from guide.project import GuideError, Project
 
 MODEL_FILES = ("config.json", "generation_config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json")
+
+CARD = "---\nlicense: apache-2.0\n---\nThe guide's small reference model, under the name of a public one.\n"
 
 # What stands in for each public data set: the file a notebook asks for, and the name of the text within it.
 TEXTS = {"ggml-org/ci": ("wikitext-2-raw-v1.zip", "wikitext-2-raw/wiki.test.raw")}
@@ -57,8 +60,10 @@ def make_checkpoint(maker: Path, python: Path, model: Path, target: Path, public
         raise GuideError(f"models/checkpoints/{maker.name} could not make the stand-in for {public_id}: {last[:400]}")
 
 
-def fill(project: Project, stand_in: str, cache: Path, python: Path, table: GuideTable) -> dict[str, str]:
-    """Make ``cache`` anew with the stand-in, of digest ``stand_in``, under all ids of a head; its makers run with ``python``.
+def fill(project: Project, stand_in: str, cache: Path, python_for: Callable[[str], Path], table: GuideTable) -> dict[str, str]:
+    """Make ``cache`` anew with the stand-in, of digest ``stand_in``, under all ids of a head.
+
+    ``python_for`` gives the interpreter that a maker runs with.
 
     Returns the environment variables that select it; raises GuideError if something cannot be made.
     """
@@ -66,11 +71,12 @@ def fill(project: Project, stand_in: str, cache: Path, python: Path, table: Guid
     shutil.rmtree(cache, ignore_errors=True)
     for public_id, maker in table.checkpoints.items():
         target = snapshot(cache, "models", public_id, revision)
-        make_checkpoint(project.makers / f"{maker}.py", python, project.reference, target, public_id)
+        make_checkpoint(project.makers / f"{maker}.py", python_for(maker), project.reference, target, public_id)
     for public_id in table.models:
         target = snapshot(cache, "models", public_id, revision)
         for name in MODEL_FILES:
             shutil.copyfile(project.reference / name, target / name)
+        (target / "README.md").write_text(CARD, encoding="utf-8")
     for public_id in table.texts:
         if public_id not in TEXTS:
             advice = "add it to TEXTS in guide/prove/hub_cache.py"

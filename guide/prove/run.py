@@ -15,7 +15,7 @@ import nbformat
 from nbformat import NotebookNode
 
 from guide.facts.guide import Guide
-from guide.facts.proof import ENVIRONMENT_MIME, MEASURES_MIME, Failure, Machine, Proof, Source, output_data
+from guide.facts.proof import ENVIRONMENT_MIME, MEASURES_MIME, SERVED_MIME, Failure, Machine, Proof, Source, output_data
 from guide.guest import arguments
 from guide.notebooks.script import versions
 from guide.project import GuideError
@@ -78,9 +78,16 @@ class Run:
             if self.install:
                 self.python = environments.prepare(project, self.script, self.cuda)
             if not self.hub:
-                self.variables = hub_cache.fill(project, stand_in, self.folder / "hub", self.python, self.table)
+                self.variables = hub_cache.fill(project, stand_in, self.folder / "hub", self.python_for, self.table)
         except GuideError as error:
             raise Failed("installation", str(error)) from error
+
+    def python_for(self, maker: str) -> Path:
+        """The interpreter that makes a checkpoint: the notebook's own, or that of the notebook which its head names."""
+        other = self.table.made_with.get(maker)
+        if other is None or not self.install:
+            return self.python
+        return environments.prepare(self.guide.project, self.guide.scripts[other], self.cuda)
 
     def check_arguments(self) -> None:
         """Ask the environment whether it has the arguments that are used, and the names of the page that this proves first."""
@@ -144,6 +151,7 @@ class Run:
     def record(self, stored: NotebookNode) -> Proof:
         """The record of this run, which ``stored`` gets in ``metadata.proof``."""
         shown, measures = output_data(stored, ENVIRONMENT_MIME), output_data(stored, MEASURES_MIME)
+        tried = output_data(stored, SERVED_MIME)
         environment = shown[-1] if shown else {"machine": self.machine.model_dump(), "versions": {}}
         models = dict.fromkeys(self.table.models) | self.table.checkpoints
         fields = {
@@ -161,6 +169,7 @@ class Run:
             "models": [self._source("models", one, maker) for one, maker in models.items()],
             "texts": [self._source("datasets", one) for one in dict.fromkeys(self.table.texts)],
             "measures": measures[-1] if measures and not self.error else [],
+            "served": tried[-1] if tried and not self.error else [],
         }
         proof = Proof.model_validate(fields)
         stored.metadata["proof"] = json.loads(proof.model_dump_json(by_alias=True))

@@ -44,11 +44,16 @@ class Place:
         return self.guide.methods[self.method_name]
 
     @property
-    def engine(self) -> Engine:
-        """The facts of the engine that the only argument names; raises ValueError if there is none."""
+    def engine_name(self) -> str:
+        """The only argument, an engine's page; raises ValueError if there is none of that name."""
         if self.one not in self.guide.engines:
             raise ValueError(f"no engine's page '{self.one}'; there are {', '.join(self.guide.engines)}")
-        return self.guide.engines[self.one]
+        return self.one
+
+    @property
+    def engine(self) -> Engine:
+        """The facts of that engine."""
+        return self.guide.engines[self.engine_name]
 
     @property
     def groups(self) -> list[Group]:
@@ -86,10 +91,10 @@ MARKS: dict[str, Callable[[Place], str]] = {
     "activations": lambda place: _table(ladders.activations(place.guide, place.link)),
     "claims": lambda place: numbers.claims(place.guide).html(),
     "differences": lambda place: methods.differences(place.guide, place.link).html(),
-    "engine": lambda place: engines.facts(place.guide, place.engine, place.link),
+    "engine": lambda place: engines.facts(place.guide, place.engine_name, place.link),
     "engine-head": lambda place: engines.head(place.engine),
     "engine-traps": lambda place: engines.traps(place.engine),
-    "facts": lambda place: methods.facts(place.method).html(),
+    "facts": lambda place: methods.facts(place.method),
     "gpu-numbers": lambda place: speeds.on_gpus(place.guide, place.link),
     "group": lambda place: "\n\n".join(methods.group(place.guide, group) for group in place.groups),
     "install": lambda place: methods.install(place.guide, place.method),

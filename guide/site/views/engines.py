@@ -2,9 +2,11 @@
 
 import json
 
+from guide.facts import served
 from guide.facts.engine import Engine, Format, Generation, How, Loads
 from guide.facts.guide import Guide
 from guide.facts.method import Answer
+from guide.facts.served import Ran
 from guide.site.render import render
 from guide.site.urls import Links
 from guide.site.views.methods import MARKS
@@ -16,8 +18,12 @@ LETTERS = {Answer.YES: "y", Answer.NO: "n", Answer.UNVERIFIED: "u"}  # data-on, 
 def matrix(guide: Guide, link: Links) -> Table:
     """Formats by engines; ``engines.js`` narrows the answers to one generation of hardware by each cell's ``data-on``."""
     pages = [Item(engine.title, url=link(f"engines/{name}.md")) for name, engine in guide.engines.items()]
+    ran = {name: {one.row.format: one for one in served.runs(guide, name)} for name in guide.engines}
     rows: list[list[Item | str]] = [
-        [_format(one, link), *(_cell(engine, one, guide.common.generations) for engine in guide.engines.values())]
+        [
+            _format(one, link),
+            *(_cell(engine, one, guide.common.generations, ran[name]) for name, engine in guide.engines.items()),
+        ]
         for one in guide.common.formats
     ]
     versions = ", ".join(f"{engine.title} {engine.version}" for engine in guide.engines.values())
@@ -30,14 +36,18 @@ def _format(one: Format, link: Links) -> Item:
     return Item(one.name, url=link(f"methods/{one.method}.md") if one.method else "")
 
 
-def _cell(engine: Engine, one: Format, generations: list[Generation]) -> Item:
+def _cell(engine: Engine, one: Format, generations: list[Generation], ran: dict[str, Ran]) -> Item:
     """The answer in short, and its letters for every generation."""
     answers = {generation.id: engine.on(one.id, generation) for generation in generations}
     found = engine.formats[one.id].answer
     if found is Answer.YES and Answer.YES not in answers.values():
         found = Answer.UNVERIFIED  # it loads, but on which hardware is not known
     data = {"answer": found, "on": "".join(LETTERS[answer] for answer in answers.values())}
-    return Item(short(engine, one, generations) or found, mark=MARKS[found], data=data)
+    text = short(engine, one, generations) or found
+    if one.id in ran:
+        data |= {"ran": ran[one.id].place or ""}
+        text = f"{text}; {'run' if ran[one.id].row.loads else 'refused'} here"
+    return Item(text, mark=MARKS[found], data=data)
 
 
 def short(engine: Engine, one: Format, generations: list[Generation]) -> str:
@@ -75,36 +85,53 @@ def _makers(others: list[Generation]) -> list[str]:
     ]
 
 
-def facts(guide: Guide, engine: Engine, link: Links) -> str:
-    """An engine's hardware and formats, each with its answer, what to know with it, and its source."""
+def facts(guide: Guide, page: str, link: Links) -> str:
+    """What was run of an engine; then its formats and hardware, each with its answer, what to know with it, and its source."""
+    engine, names_of = guide.engines[page], {one.id: one.name for one in guide.common.formats}
     names = {generation.id: f"{generation.name} ({generation.examples})" for generation in guide.common.generations}
     hardware: list[list[Item | str]] = [
         [names[one], Item(cell.answer, form="strong"), cell.note, cell.source] for one, cell in engine.hardware.items()
     ]
     formats: list[list[Item | str]] = []
+    places = guide.common.generations
     for one in guide.common.formats:
         cell = engine.formats[one.id]
-        where = short(engine, one, guide.common.generations)
-        formats.append([_format(one, link), Item(cell.answer, form="strong"), where, said(cell), cell.source])
+        where, words = short(engine, one, places), said(cell, places)
+        formats.append([_format(one, link), Item(cell.answer, form="strong"), where, words, cell.source])
+    tried: list[list[Item | str]] = [
+        [
+            names_of[one.row.format],
+            Item(one.row.checkpoint, form="code"),
+            Item("yes" if one.row.loads else "no", form="strong"),
+            "" if one.row.same is None else str(one.row.same),
+            one.row.said,
+            Item(one.notebook, url=link(f"notebooks/{one.notebook}.ipynb")),
+        ]
+        for one in served.runs(guide, page)
+    ]
+    heads = ("format", "checkpoint", "loads", "first tokens as Transformers", "it said", "notebook")
+    ran = [Table(heads, tried, f"What was run of {engine.title}").html()] if tried else []
     return "\n\n".join(
         [
+            *ran,
             Table(("format", "loads", "where", "note", "source"), formats, f"Formats that {engine.title} loads").html(),
             Table(("hardware", "runs", "note", "source"), hardware, f"Hardware that {engine.title} runs on").html(),
         ]
     )
 
 
-def said(cell: Loads) -> str:
+def said(cell: Loads, generations: list[Generation]) -> str:
     """All that a reader should know with an answer."""
+    names = {one.id: one.name for one in generations}
     notes = [
         cell.how.words if cell.how else "",
         f"needs {cell.plugin}" if cell.plugin else "",
         f"for {cell.only} alone" if cell.only else "",
         cell.note,
     ]
-    notes += [f"not on {name}: {why}" for name, why in cell.excepts.items()]
+    notes += [f"not on {names[place]}: {why}" for place, why in cell.excepts.items()]
     notes += [f"it says: {cell.refusal}"] if cell.refusal else []
-    return "; ".join(filter(None, notes))
+    return "; ".join(note.rstrip(". ") for note in notes if note)
 
 
 def names(guide: Guide, link: Links) -> Table:

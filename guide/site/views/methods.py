@@ -66,11 +66,18 @@ def traps_of_all(guide: Guide, link: Links) -> str:
     return render("traps_of_all.md.jinja", kinds=kinds, link=link)
 
 
-def facts(method: Method) -> Table:
-    """Hardware and features of one method, each with its answer in words, a note, and what it rests on."""
+def facts(method: Method) -> str:
+    """Hardware and features of one method, each with its answer in words, a note, and what it rests on; then its kernels."""
     cells = method.cells()
     rows: list[list[Item | str]] = [[LABELS[name], *_texts(cells[name])] for name in cells]
-    return Table(("what", "works", "note", "source"), rows, f"What {method.title} needs and can do")
+    table = Table(("what", "works", "note", "source"), rows, f"What {method.title} needs and can do").html()
+    heads = ("kernel", "runs on, compute capability", "system", "package", "dtype", "source")
+    kernels: list[list[Item | str]] = [
+        [one.name, one.runs_on, one.system, one.package, one.dtype, one.source] for one in method.kernels
+    ]
+    return "\n\n".join(
+        [table, *([Table(heads, kernels, f"Kernels of {method.title}, by their source").html()] if kernels else [])]
+    )
 
 
 def one_fact(guide: Guide, name: str, link: Links) -> Table:
