@@ -8,7 +8,7 @@ import re
 import shutil
 import zipfile
 from html import unescape
-from itertools import pairwise
+from itertools import combinations, pairwise
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -54,6 +54,19 @@ def test_the_records_are_of_todays_code(guide):
     assert [fault for fault in found if "There is no " not in fault and " has no " not in fault] == [], (
         "what is missing is no lie"
     )
+
+
+def test_a_second_run_finds_the_same_order(guide):
+    """Any two variants that the page tells apart on WikiText-2 stand the same way in a run that was made anew."""
+    again = {row.id: ranking.current(guide, row.script, row.number, "quality", run=1) for row in ranking.judged(guide)}
+    compared = 0
+    for one, other in combinations([row for row in ranking.judged(guide) if again[row.id]], 2):
+        first = nearer(one.quality, other.quality, "wikitext")
+        if first is not None:
+            compared += 1
+            found = [again[row.id].texts["wikitext"].kl.mean for row in (one, other)]
+            assert first == (found[0] < found[1]), f"{one.id}, {other.id}: {found}"
+    assert compared, "no two variants were judged twice"
 
 
 def test_what_is_judged_is_judged_on_enough_text(guide):
@@ -126,6 +139,11 @@ def test_what_pages_say_in_words_holds(guide):
     for int8 in ("torchao-int8-dynamic", "compressed-w8a8"):
         assert is_nearer("compressed-fp8", int8, "wikitext") and is_nearer("compressed-fp8", int8, "code") is None
     assert is_nearer("torchao-int8", "torchao-float8", "wikitext"), "float8 rounds weights more coarsely"
+    for row_of_4 in ranking.judged(guide, 4):
+        if row_of_4.id != "autoround-4":
+            for text in TEXTS:
+                assert is_nearer("autoround-4", row_of_4.id, text), f"AutoRound's 4 bit is nearest, {row_of_4.id}, {text}"
+    assert row["autoround-4"].number.made.cpu_seconds > 3 * row["gptq-4"].number.made.cpu_seconds, "several times GPTQ's"
     assert is_nearer("gptq-4", "bitsandbytes-nf4", "wikitext") and is_nearer("bitsandbytes-nf4", "gptq-4", "code")
     assert is_nearer("hqq-4", "gptq-4", "code"), "on other texts further than no data, as GPTQ's page says"
     assert row["hqq-3"].quality.texts["wikitext"].top1_agreement.mean < 0.5, "3 bit without data is damaged"

@@ -46,7 +46,9 @@ def _cell(engine: Engine, one: Format, generations: list[Generation], ran: dict[
     text = short(engine, one, generations) or found
     if one.id in ran:
         data |= {"ran": ran[one.id].place or ""}
-        text = f"{text}; {'run' if ran[one.id].row.loads else 'refused'} here"
+        machine = ran[one.id].stored.proof.machine
+        where = "a CPU" if machine.kind == "cpu" else machine.name
+        text = f"{text}; {'run' if ran[one.id].row.loads else 'refused'} here on {where}"
     return Item(text, mark=MARKS[found], data=data)
 
 
