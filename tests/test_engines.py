@@ -285,7 +285,7 @@ def test_the_matrix_is_narrowed_to_hardware_and_keeps_it_in_the_address(site, ta
     tab.goto(f"{site[1]}engines/?on=cpu")
     cell = tab.locator(".matrix tbody tr").first.locator("td").nth(1)
     tab.wait_for_selector("#matrix-hardware")
-    assert cell.inner_text() == "✓ yes"
+    assert cell.inner_text() == "✓ yes; run here"
     loaded = sum(
         1 for engine in guide.engines.values() for one in guide.common.formats
         if engine.on(one.id, generation(guide, "cpu")) is Answer.YES

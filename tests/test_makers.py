@@ -58,4 +58,5 @@ def test_a_maker_imports_what_the_notebooks_that_load_its_checkpoint_pin(maker):
     assert users, f"no notebook loads what models/checkpoints/{name}.py makes"
     packages = set(imported(tree)) - set(sys.stdlib_module_names) - BROUGHT - set(GUIDE.makers)
     for script in users:
-        assert packages <= {pin.replace("-", "_") for pin in script.pins}
+        runs_in = GUIDE.scripts[script.head.guide.made_with.get(name, script.name)]
+        assert packages <= {pin.replace("-", "_") for pin in runs_in.pins}
