@@ -200,7 +200,7 @@ for row, model, width in ((int8_row, int8, qint8), (float8_row, float8, qfloat8)
     QuantizedModelForCausalLM.quantize(plain, weights=width, exclude="lm_head").save_pretrained(folder)
     reloaded = QuantizedModelForCausalLM.from_pretrained(folder).to(model.device)
     for weight in reloaded.parameters():
-        if isinstance(weight, WeightQBytesTensor):
+        if isinstance(weight, WeightQBytesTensor) and weight.device.type == "cpu":
             weight._data = weight._data.clone()
     tokens = generated(model, prompt)
     print(f"{row['variant']}: {tokenizer.decode(tokens[0, prompt.shape[1] :])!r}")

@@ -372,18 +372,18 @@ def test_a_text_that_is_not_there_is_one_sentence(planted):
 
 def test_an_unknown_variant_is_named(guide):
     with pytest.raises(GuideError, match=r"No recipe of snippets/numbers/ makes 'hqq-9'. Known: .*hqq-8"):
-        bench.tasks(guide, ["hqq-9"], ["quality"])
+        bench.tasks(guide, MACHINE, ["hqq-9"], ["quality"])
 
 
 def test_what_is_compiled_and_what_is_not_timed(guide):
-    found = {(task.id, task.part) for task in bench.tasks(guide, [], ["quality", "speed", "compiled"])}
+    found = {(task.id, task.part) for task in bench.tasks(guide, MACHINE, [], ["quality", "speed", "compiled"])}
     assert ("torchao-int8", "compiled") in found and ("hqq-4", "compiled") not in found
     assert ("gguf-q8_0", "quality") in found and ("gguf-q8_0", "speed") not in found
 
 
 def test_an_interpreter_without_all_packages_names_those_it_has(guide):
     """A node without network has what it has: bf16's notebook unpacks the real model with gguf, which speed does not need."""
-    (task,) = bench.tasks(guide, ["bf16"], ["speed"])
+    (task,) = bench.tasks(guide, MACHINE, ["bf16"], ["speed"])
     assert "gguf" in bench.Bench(guide, MACHINE).job(task)["packages"]
     found = bench.Bench(guide, MACHINE, install=False).job(task)["packages"]
     assert set(found) == {name for name in bench.Bench(guide, MACHINE).job(task)["packages"] if bench.is_installed(name)}
@@ -424,7 +424,7 @@ BF16 = {"linears": ["a"], "windows_sha256": "0" * 64}
 
 
 def test_each_part_is_stored_as_it_is_done_and_not_done_again(bare, guide, capsys):
-    wanted = bench.tasks(bare.load(), ["hqq-4", "hqq-3"], ["quality"])
+    wanted = bench.tasks(bare.load(), MACHINE, ["hqq-4", "hqq-3"], ["quality"])
     answers = [BF16, quality_answer(guide), GuideError("killed")]
     failed = bench.run(Answering(bare.load(), answers), wanted, {}, None)
     assert failed == ["hqq-3, quality, failed: killed"]
@@ -440,7 +440,7 @@ def test_each_part_is_stored_as_it_is_done_and_not_done_again(bare, guide, capsy
 
 
 def test_a_second_run_stands_beside_the_first(bare, guide):
-    wanted = bench.tasks(bare.load(), ["hqq-4"], ["quality"])
+    wanted = bench.tasks(bare.load(), MACHINE, ["hqq-4"], ["quality"])
     bench.run(Answering(bare.load(), [BF16, quality_answer(guide)]), wanted, {}, None)
     second = Answering(bare.load(), [quality_answer(guide)])
     second.run = 1
@@ -454,13 +454,13 @@ def test_a_record_that_cannot_be_read_is_measured_anew(bare, guide, capsys):
     path.parent.mkdir(parents=True)
     loaded = bare.load()
     path.write_text("{}")
-    bench.run(Answering(loaded, [BF16, quality_answer(guide)]), bench.tasks(loaded, ["hqq-4"], ["quality"]), {}, None)
+    bench.run(Answering(loaded, [BF16, quality_answer(guide)]), bench.tasks(loaded, MACHINE, ["hqq-4"], ["quality"]), {}, None)
     assert "It is measured anew." in capsys.readouterr().out
     assert json.loads(path.read_text())["variant"] == "hqq-4"
 
 
 def test_when_the_minutes_are_over_nothing_more_begins(bare, capsys):
-    wanted = bench.tasks(bare.load(), ["hqq-4"], ["quality"])
+    wanted = bench.tasks(bare.load(), MACHINE, ["hqq-4"], ["quality"])
     assert bench.run(Answering(bare.load(), []), wanted, {}, 1e-9) == []
     assert "minutes are over with 1 parts to go; run it again to go on." in capsys.readouterr().out
 

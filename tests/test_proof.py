@@ -20,11 +20,16 @@ from guide.site.views import proofs
 GUIDE = load(Project.here())
 COMMITTED = [stored for found in GUIDE.proofs.values() for stored in found]
 PROVEN = next(name for name, found in GUIDE.proofs.items()  # an example that a change of another notebook leaves alone
-              if found and found[0].state is State.PROVEN and found[0].proof.control and name != "torchao"
+              if len(found) == 1 and found[0].state is State.PROVEN and found[0].proof.control and name != "torchao"
               and GUIDE.scripts[name].head.guide.models == ["Qwen/Qwen3-0.6B"]
               and not GUIDE.scripts[name].head.guide.checkpoints)  # fmt: skip
 PAGES = {f"notebooks/{name}.ipynb" for name in GUIDE.scripts}
 LINK = Links("methods/x.md", PAGES, "owner/name")
+
+
+def on_cpu(name: str) -> Stored:
+    """The proof of a notebook on a CPU, which runs with exactly what is pinned."""
+    return next(stored for stored in GUIDE.proofs[name] if stored.proof.machine.kind == "cpu")
 
 
 def named(stored: Stored) -> str:
@@ -94,7 +99,7 @@ def test_another_stand_in_is_another_proof(planted, path):
 
 
 def test_a_gpu_and_the_real_model_come_first():
-    here = GUIDE.best(PROVEN)
+    here = on_cpu(PROVEN)
     gpu = {"name": "NVIDIA H200", "kind": "cuda", "capability": "9.0", "driver": "580"}
     on_gpu = replace(here, proof=example(machine=here.proof.machine.model_dump() | gpu))
     old = replace(on_gpu, state=State.CHANGED)
@@ -190,6 +195,31 @@ def test_an_altered_proof_names_the_file_and_the_command(planted, what):
     assert f"nox -s prove -- {name} " in fault and "--keep" in fault
 
 
+def test_changed_code_of_a_notebook_that_needs_a_gpu_is_said_on_its_page(planted):
+    """Who changes it need not have such a GPU."""
+    name = next(name for name, script in GUIDE.scripts.items() if script.head.guide.needs != "cpu" and GUIDE.best(name))
+    planted.edit(f"snippets/{name}.py", "print(tokenizer.decode(generated(baseline, prompt)[0]))", "print(prompt)")
+    assert new_faults(planted) == []
+    assert "Code changed since this proof" in proofs.box(planted.load(), name, LINK, with_measures=False)
+
+
+@pytest.mark.parametrize("name", GUIDE.methods)
+def test_what_is_said_of_nvidia_is_what_was_proven(name):
+    """A note that says "not proven here" of a GPU is mended once one ran the method, and none says it of no run."""
+    method = GUIDE.methods[name]
+    ran = any(stored.proof.machine.kind == "cuda" for notebook in method.notebooks for stored in GUIDE.proofs[notebook])
+    note = method.hardware.nvidia.note or ""
+    assert not (ran and "not proven here" in note)
+    assert not ("; proven here" in note and not ran)
+
+
+def test_a_kernel_that_was_not_the_hubs_is_named():
+    """A node without network runs kernels from their source, and lacks the others."""
+    name, stored = next((name, one) for name, found in GUIDE.proofs.items() for one in found if one.proof.kernels)
+    ((kernel, source),) = stored.proof.kernels.items()
+    assert f'{kernel} was built from <a href="{source}">its source</a>' in proofs.box(GUIDE, name, LINK, with_measures=False)
+
+
 def test_changed_code_without_a_new_proof_names_the_script_and_the_command(planted):
     planted.edit("snippets/torchao.py", "print(tokenizer.decode(generated(baseline, prompt)[0]))", "print(prompt)")
     assert new_faults(planted) == [
@@ -216,13 +246,13 @@ def test_a_missing_proof_names_the_script_and_the_command(planted):
 
 
 def example(**changes) -> Proof:
-    record = GUIDE.best(PROVEN).proof.model_dump(by_alias=True)
+    record = on_cpu(PROVEN).proof.model_dump(by_alias=True)
     return Proof.model_validate(record | changes)
 
 
 def box(**changes) -> str:
     """The box of a notebook whose best proof differs from the stored one."""
-    best = GUIDE.best(PROVEN)
+    best = on_cpu(PROVEN)
     state = State.FAILED if changes.get("status") == "failed" else State.PROVEN
     stored = replace(best, proof=example(**changes), state=state)
     return proofs.box(replace(GUIDE, proofs={**GUIDE.proofs, PROVEN: (stored,)}), PROVEN, LINK, with_measures=True)
@@ -251,9 +281,9 @@ def test_no_proof_is_shown_as_none():
 def test_versions_that_differ_from_the_pins_are_said():
     proof = example()
     assert proof.differing_versions() == {}
-    older = example(versions=proof.versions | {"transformers": "5.17.0"})
-    assert older.differing_versions() == {"transformers": ("5.23.0", "5.17.0")}
-    assert "transformers is pinned at 5.23.0" in proofs.machine_line(older)
+    older, pinned = example(versions=proof.versions | {"transformers": "5.0.0"}), proof.pins["transformers"]
+    assert older.differing_versions() == {"transformers": (pinned, "5.0.0")}
+    assert f"transformers is pinned at {pinned}" in proofs.machine_line(older)
 
 
 def test_outputs_are_found_by_their_type():

@@ -35,9 +35,9 @@ from guide.prove import environments
 from guide.prove.machine import this_machine
 
 ON_CPU = {REAL: [1, 8], "Qwen3-0.6B": [1, 8]}  # shapes that are timed, and the batches each decodes
-COMPILED = {REAL: [1]}  # compiling takes minutes a shape and batch
+COMPILED = {REAL: [1]}  # of a CPU, where compiling takes minutes a shape and batch; a GPU compiles for batch 1 of its shapes
 ON_GPU = {"Llama-3.1-8B": [1, 8, 64], "Qwen3-8B": [1, 8, 64]}
-STEPS = {REAL: 10, "Qwen3-0.6B": 4, "Llama-3.1-8B": 8, "Qwen3-8B": 8}  # decoded at batch 1, in each of the blocks
+STEPS = {REAL: 10, "Qwen3-0.6B": 4, "Llama-3.1-8B": 24, "Qwen3-8B": 24}  # decoded at batch 1, in each of the blocks
 GUESS = {"quality": 75.0, "speed": 120.0, "compiled": 150.0}  # seconds, until the first of its kind is done
 IDLE, PATIENCE = 0.15, 600  # share of the processors that may be busy while speed is measured; seconds to wait for that
 QUIET = {"OMP_PROC_BIND": "close", "OMP_PLACES": "cores"}  # threads stay where they are
@@ -261,12 +261,15 @@ def summary(number: Number, task: Task, run: int) -> str:
     return "; ".join(texts)
 
 
-def tasks(guide: Guide, variants: list[str], parts: list[Part]) -> list[Task]:
-    """What to measure, quality first; raises GuideError naming a variant that no recipe makes."""
+def tasks(guide: Guide, machine: Machine, variants: list[str], parts: list[Part]) -> list[Task]:
+    """What to measure on a machine, quality first; raises GuideError naming a variant that no recipe makes there."""
     known = {name: script for script in guide.recipes.values() for name in script.table.variants}
     if unknown := [name for name in variants if name not in known]:
         raise GuideError(f"No recipe of snippets/numbers/ makes '{unknown[0]}'. Known: {', '.join(known)}.")
-    found = [Task(name, known[name], part) for part in parts for name in variants or known]
+    if unfit := [name for name in variants if not machine.satisfies(known[name].table.needs)]:
+        raise GuideError(f"'{unfit[0]}' needs {known[unfit[0]].table.needs}; this machine ({machine.slug}) lacks that.")
+    here = variants or [name for name, script in known.items() if machine.satisfies(script.table.needs)]
+    found = [Task(name, known[name], part) for part in parts for name in here]
     timed = [task for task in found if task.part == "quality" or not task.script.table.not_timed]
     return [task for task in timed if task.part != "compiled" or task.id in task.script.table.compile]
 
@@ -300,22 +303,25 @@ def wait_until_alone() -> None:
 
 
 def faults(guide: Guide, machine: str) -> Iterator[str]:
-    """What is wrong with the committed records of a machine, a sentence each."""
+    """What is wrong with the committed records of a machine, a sentence each. A CPU's must be whole; of a GPU, whose time is
+    dear, there are those that were asked for, with what was measured there."""
     known = {name: script for script in guide.recipes.values() for name in script.table.variants}
     stored, timer = guide.numbers.get(machine, {}), timed_on(guide, machine)
+    on = next((number.machine for number in stored.values()), None)
     for name in sorted(set(stored) - set(known)):
         yield f"proofs/numbers/{machine}/{name}.json is of no variant of snippets/numbers/: delete it."
     for name, script in known.items():
         path, command = f"proofs/numbers/{machine}/{name}.json", f"run 'nox -s bench -- {name}'"
         if name not in stored:
-            yield f"There is no {path}: {command}."
+            if on is None or (on.kind == "cpu" and on.satisfies(script.table.needs)):
+                yield f"There is no {path}: {command}."
             continue
         number = stored[name]
         if number.runs and number.runs[0].quality and number.windows_sha256 != guide.real.windows_sha256:
             yield f"{path} was measured with another text than the others: {command}."
-        for part in [task.part for task in tasks(guide, [name], ["quality", "speed", "compiled"])]:
+        for part in [task.part for task in tasks(guide, number.machine, [name], ["quality", "speed", "compiled"])]:
             found = getattr(number.runs[0], part) if number.runs else None
-            if found is None and not (number.runs and part in number.runs[0].failed):
+            if found is None and number.machine.kind == "cpu" and not (number.runs and part in number.runs[0].failed):
                 yield f"{path} has no {part}: {command}."
             elif found and found.digest != guide.digest_of(script, name, part):
                 yield f"{path}: its {part} was measured with other code or pins: {command}."
@@ -336,7 +342,8 @@ def run(bench: Bench, wanted: list[Task], shapes: dict[str, list[int]], minutes:
         if task.part != "quality":
             wait_until_alone()
         started = time.monotonic()
-        said = bench.measure(task, COMPILED if task.part == "compiled" and not bench.cuda else shapes)
+        alone = {name: [1] for name in shapes} if bench.cuda else COMPILED
+        said = bench.measure(task, alone if task.part == "compiled" else shapes)
         spent.setdefault(task.part, []).append(time.monotonic() - started)
         guesses = {part: sum(seconds) / len(seconds) for part, seconds in spent.items()}
         more = sum(guesses.get(one.part, GUESS[one.part]) for one in todo[number:]) / 60
@@ -370,7 +377,7 @@ def main() -> None:
         if REAL in shapes or "quality" in parts:
             real_model.require(guide.project)
         bench = Bench(guide, machine, not given.no_install, given.again)
-        failed = run(bench, tasks(guide, given.variants, parts), shapes, given.minutes)
+        failed = run(bench, tasks(guide, machine, given.variants, parts), shapes, given.minutes)
     except GuideError as error:
         sys.exit(str(error))
     print("\n".join(failed) or "Nothing failed.")

@@ -17,10 +17,11 @@ def faults(guide: Guide) -> list[str]:
 
 
 def unproven(guide: Guide) -> Iterator[str]:
-    """Notebooks that a CPU can run, or that some machine ran, and of whose code no committed proof is."""
+    """Notebooks that a CPU can run and of whose code no committed proof is. Of those that need a GPU, which who changes their
+    code may not have, the page says in what state they are."""
     for name, script in guide.scripts.items():
         states = [stored.state for stored in guide.proofs[name]]
-        if State.PROVEN in states or (not states and script.head.guide.needs != "cpu"):
+        if State.PROVEN in states or (State.FAILED not in states and script.head.guide.needs != "cpu"):
             continue
         said = f"its proof says: {states[0]}" if states else "it has none"
         command = f"nox -s prove -- {name} --keep"

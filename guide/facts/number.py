@@ -13,7 +13,7 @@ from typing import Annotated, Literal
 from pydantic import Field, ValidationError
 
 from guide.facts.proof import Machine
-from guide.notebooks.script import split_head
+from guide.notebooks.script import NEEDS, split_head
 from guide.project import GuideError, Strict, first_fault
 
 STANDARD_ERRORS = 2  # two figures nearer than this many standard errors of their difference are not told apart
@@ -55,6 +55,7 @@ class Table(Strict):
 
     method: str | None = Field(default=None, description="the method's page; none for the bf16 model")
     notebook: str = Field(description="in whose environment it is made")
+    needs: str = Field(default="cpu", pattern=NEEDS, description="the least hardware it runs on, as a notebook says it")
     loads_in: str | None = Field(default=None, description="the notebook in whose environment it is loaded, if another")
     saves: bool = Field(default=False, description="it is saved, and loaded by Transformers in a process of its own")
     not_timed: str = Field(default="", description="why its speed is not measured")

@@ -121,6 +121,7 @@ class Proof(Strict):
     texts: list[Source]
     measures: list[Measure]
     served: list[Served] = Field(default=[], description="what an engine made of checkpoints, of a notebook that serves")
+    kernels: dict[str, str] = Field(default={}, description="that were not the hub's build: what each was made of")
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

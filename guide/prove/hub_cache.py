@@ -4,6 +4,7 @@ With ``HF_HUB_OFFLINE=1`` an unmodified ``from_pretrained("ORG/NAME")`` then loa
 A checkpoint that is published quantized is made by a script of ``models/checkpoints/``, with the packages of its notebook.
 """
 
+import json
 import os
 import shutil
 import subprocess
@@ -47,6 +48,20 @@ def cached_revision(kind: Kind, public_id: str) -> str | None:
     cache = Path(os.environ.get("HF_HUB_CACHE", Path(home) / "hub"))  # as huggingface_hub finds it
     main = main_of(cache, kind, public_id)
     return main.read_text().strip() if main.exists() else None
+
+
+def local_kernels() -> dict[str, str]:
+    """Kernels that ``LOCAL_KERNELS``, which the package ``kernels`` reads, puts in the hub's place: what each was made of."""
+    entries = [entry.partition("=") for entry in os.environ.get("LOCAL_KERNELS", "").split(":") if entry]
+    return {repository: _source_of(Path(folder)) for repository, _, folder in entries}
+
+
+def _source_of(folder: Path) -> str:
+    """What the metadata of a kernel in ``folder`` name as its source."""
+    for path in sorted(folder.rglob("metadata.json")):
+        if source := json.loads(path.read_text(encoding="utf-8")).get("source"):
+            return str(source)
+    return "a folder that does not name its source"
 
 
 def make_checkpoint(maker: Path, python: Path, model: Path, target: Path, public_id: str) -> None:

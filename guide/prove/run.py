@@ -116,15 +116,15 @@ class Run:
             raise Failed(failure.kind, failure.message, failure.cell)
 
     def run_controls(self) -> None:
-        """Run the controls. On a CPU side by side, with the cores shared out, since they measure no speed; on a GPU, whose
-        memory they would share, one after the other."""
+        """Run the controls side by side, with the cores shared out, since they measure no speed; one after the other where
+        real models would share the memory of a GPU."""
         try:
             controls = [plain_copy(self.notebook, self.machine, self.table.control)]
             if self.table.swap:
                 controls.append(swapped_copy(self.notebook, self.machine, self.table.swap))
         except GuideError as error:
             raise Failed("weak check", str(error)) from error
-        at_once = 1 if self.cuda else len(controls)
+        at_once = 1 if self.cuda and self.hub else len(controls)
         if at_once > 1:
             self.variables["OMP_NUM_THREADS"] = str(max(1, self.machine.cores // at_once))
 
@@ -170,6 +170,7 @@ class Run:
             "texts": [self._source("datasets", one) for one in dict.fromkeys(self.table.texts)],
             "measures": measures[-1] if measures and not self.error else [],
             "served": tried[-1] if tried and not self.error else [],
+            "kernels": hub_cache.local_kernels() if "kernels" in versions(self.script.head.pins(self.cuda)) else {},
         }
         proof = Proof.model_validate(fields)
         stored.metadata["proof"] = json.loads(proof.model_dump_json(by_alias=True))

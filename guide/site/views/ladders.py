@@ -122,7 +122,7 @@ def not_measured(guide: Guide) -> str:
     """A sentence that names the variants whose quality today's code has not measured; empty where there are none."""
     judged = {row.id for row in ranking.judged(guide)} | {ranking.BASE}
     missing = [f"{guide.methods[script.table.method].title} {contender.label}"
-               for script in guide.recipes.values() if script.table.method
+               for script in guide.recipes.values() if script.table.method and script.table.needs == "cpu"
                for name, contender in script.table.variants.items() if name not in judged]  # fmt: skip
     return f"Not measured yet: {', '.join(missing)}." if missing else ""
 

@@ -89,10 +89,10 @@ def box(guide: Guide, name: str, link: Links, with_measures: bool) -> str:
 
 def summary(guide: Guide, method: Method) -> str:
     """What is proven of a method, in a few words: the best state of its notebooks, and on which machines."""
-    best = [(name, stored) for name in method.notebooks if (stored := guide.best(name))]
-    proven = [(name, stored.proof) for name, stored in best if stored.state is State.PROVEN]
+    found = [(name, stored) for name in method.notebooks for stored in guide.proofs[name]]
+    proven = [(name, stored.proof) for name, stored in found if stored.state is State.PROVEN]
     if not proven:
-        return SUMMARY[best[0][1].state if best else State.MISSING]
+        return SUMMARY[found[0][1].state if found else State.MISSING]
     measured = [proof for name, proof in proven if not guide.scripts[name].head.guide.only_faults]
     where = sorted({"CPU" if proof.machine.kind == "cpu" else proof.machine.name for proof in measured})
     return f"proven on {', '.join(where)}" if where else "faults shown"

@@ -14,6 +14,11 @@ from guide.site.views.ladders import NOT_YET, linked
 from guide.site.views.tables import Item, Table
 
 DECODE = f"{REAL}/decode/1"
+BOUND = 0.5  # of the memory's bandwidth: below it something else sets the pace
+WAITS = (
+    " The GPU waits for Python between its kernels, so reading fewer bytes gains nothing here: compile the model, or serve it "
+    "with an engine. None of these was compiled."
+)
 
 
 def span_text(span: Span) -> str:
@@ -74,13 +79,18 @@ def spread_sentence(records: list[Row], shape: str, figures: dict[str, str]) -> 
     """On what a shape was timed, what bf16 differs from itself there, and how fast it is."""
     own = [f"{what} {spread[1]:.2f} to {spread[2]:.2f}"
            for what, figure in figures.items() if (spread := ranking.spread(records, figure))]  # fmt: skip
-    bf16 = median(race.seconds[0] for row in records if (race := row.race(next(iter(figures.values())))))
+    races = [race for row in records if isinstance(race := row.race(next(iter(figures.values()))), Decode)]
+    bf16 = median(race.seconds[0] for race in races)
     bandwidth = median(part.bandwidth for row in records for part in (row.speed, row.compiled) if part)
-    on = next((row.speed.on for row in records if row.speed), "")
+    share = median(race.baseline_read_bytes for race in races) / bf16 / bandwidth
+    number = next(row.number for row in records if row.speed)
+    on = number.runs[0].speed.on if number.runs[0].speed else ""
     return (
         f"{shape}'s shape on {on}. Times bf16's speed: median (lowest to highest of five blocks, "
         f"in turns with bf16). bf16 beside itself: {'; '.join(own)}. What lies within is called neither faster nor slower. "
-        f"bf16 decodes {1 / bf16:.1f} tokens a second at batch 1; the memory was read at {gigabytes(bandwidth):.0f} GB/s."
+        f"bf16 decodes {1 / bf16:.1f} tokens a second at batch 1, which takes {100 * share:.0f} % of the "
+        f"{gigabytes(bandwidth):.0f} GB/s at which the memory was read."
+        + (WAITS if number.machine.kind == "cuda" and share < BOUND else "")
     )
 
 
