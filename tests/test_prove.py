@@ -623,3 +623,15 @@ def test_a_damaged_proof_is_made_anew_by_the_command_that_its_message_advises(pl
 def test_what_is_no_number_of_notebooks_is_told(planted, capsys):
     assert ended(planted, "--oldest", "two") == 2
     assert "argument --oldest: 'two' is not a number of notebooks" in capsys.readouterr().err
+
+
+def test_paths_of_an_interpreter_at_hand_are_not_stored(guide, monkeypatch, tmp_path):
+    """A node's packages may lie in any folder of its path."""
+    name = next(iter(guide.scripts))
+    run = Run(guide, name, CPU, lambda what, seconds: None, install=False)
+    run.executed = copy.deepcopy(guide.notebooks[name])
+    cell = next(cell for cell in run.executed.cells if cell.cell_type == "code")
+    cell.outputs = [new_output("stream", text=f"{tmp_path}/site/peft/bnb.py:377: a warning. {guide.project.root}/x\n")]
+    monkeypatch.setattr(sys, "path", ["", str(guide.project.root), str(tmp_path), f"{tmp_path}/site"])
+    stored = next(cell for cell in run.stored().cells if cell.cell_type == "code")
+    assert stored.outputs[0].text == "ENVIRONMENT/peft/bnb.py:377: a warning. ./x\n"

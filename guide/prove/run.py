@@ -144,8 +144,11 @@ class Run:
 
     def stored(self) -> NotebookNode:
         """What to store: the executed notebook cleaned, or the notebook itself if it never ran."""
-        places = {self.folder / "notebook": ".", self.python.parent.parent: "ENVIRONMENT",
-                  self.guide.project.root: ".", Path.home(): "~"}  # fmt: skip
+        places = {self.folder / "notebook": ".", self.python.parent.parent: "ENVIRONMENT"}
+        if not self.install:  # the interpreter at hand may have packages from anywhere
+            packages = [place for place in sys.path if place and Path(place) != self.guide.project.root]
+            places |= {Path(place): "ENVIRONMENT" for place in sorted(packages, key=len, reverse=True)}
+        places |= {self.guide.project.root: ".", Path.home(): "~"}
         return cleaned(self.executed, self.notebook, {str(place): name for place, name in places.items()})
 
     def record(self, stored: NotebookNode) -> Proof:
