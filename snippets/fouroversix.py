@@ -77,26 +77,25 @@ print(tokenizer.decode(generated(baseline, prompt, new_tokens=12)[0]))
 # dimension 1, and Transformers 5.23.0 then refuses to load; the last part shows it. Here it is given its dimension.
 
 # %%
-# --8<-- [start:load]
-from unittest import mock
+with stopwatch() as load:
+    # --8<-- [start:load]
+    from unittest import mock
 
-from fouroversix import FourOverSixLinear
-from transformers import FourOverSixConfig
+    from fouroversix import FourOverSixLinear
+    from transformers import FourOverSixConfig
 
-as_released = FourOverSixLinear.get_quantized_parameters
+    as_released = FourOverSixLinear.get_quantized_parameters
 
+    def mended(layer, name, weight):
+        parts = as_released(layer, name, weight)
+        return parts | {"quantized_weight_amax": parts["quantized_weight_amax"].reshape(1)}
 
-def mended(layer, name, weight):
-    parts = as_released(layer, name, weight)
-    return parts | {"quantized_weight_amax": parts["quantized_weight_amax"].reshape(1)}
-
-
-config = FourOverSixConfig(dtype="nvfp4", scale_rule="mse", quantize_backend="pytorch", matmul_backend="pytorch")
-with mock.patch.object(FourOverSixLinear, "get_quantized_parameters", mended), stopwatch() as load:
-    model = AutoModelForCausalLM.from_pretrained(
-        "Qwen/Qwen3-0.6B", quantization_config=config, dtype=torch.bfloat16, device_map="auto"
-    )
-# --8<-- [end:load]
+    config = FourOverSixConfig(dtype="nvfp4", scale_rule="mse", quantize_backend="pytorch", matmul_backend="pytorch")
+    with mock.patch.object(FourOverSixLinear, "get_quantized_parameters", mended):
+        model = AutoModelForCausalLM.from_pretrained(
+            "Qwen/Qwen3-0.6B", quantization_config=config, dtype=torch.bfloat16, device_map="auto"
+        )
+    # --8<-- [end:load]
 
 # %% [markdown]
 # Codes 6 and 7 of a 4-bit float stand for 4 and 6. Plain NVFP4 scales the largest weight of every block to 6; here some blocks

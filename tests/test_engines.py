@@ -307,6 +307,7 @@ def test_cells_that_were_run_say_what_the_run_showed(guide):
     assert list(served.faults(guide)) == []
     ran = [one for name in guide.engines for one in served.runs(guide, name)]
     assert {one.row.loads for one in ran} == {True, False}
+    assert len({(one.engine, one.row.format) for one in ran}) >= 25
     assert all(one.row.said for one in ran if not one.row.loads), "a refusal has the engine's words"
 
 

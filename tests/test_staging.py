@@ -14,8 +14,9 @@ from planting import mkdocs_warnings
 from guide.facts.method import Group
 from guide.facts.proof import State
 from guide.facts.traps import all_traps
+from guide.notebooks.complete import completed, free, statements
 from guide.project import GuideError
-from guide.site import links, stage
+from guide.site import links, selector, stage
 from guide.site.marks import fill
 from guide.site.notebook_pages import shown, site_path
 from guide.site.urls import Links, url_of
@@ -91,11 +92,35 @@ def test_a_table_of_an_unknown_cell_is_named(guide):
         filled(guide, "<!-- guide: cells tpu -->")
 
 
-def test_an_include_becomes_the_code_of_its_section(guide):
-    code = guide.scripts["bitsandbytes"].section("int8")
+def test_an_include_becomes_the_code_of_its_section_with_its_imports(guide):
+    code = completed(guide.scripts["bitsandbytes"], guide.shared, "int8")
+    assert code.splitlines()[:3] == ["import torch", "from transformers import AutoModelForCausalLM, BitsAndBytesConfig", ""]
+    assert code.endswith(guide.scripts["bitsandbytes"].section("int8"))
     assert filled(guide, '```python\n--8<-- "snippets/bitsandbytes.py:int8"\n```') == f"```python\n{code}\n```"
     indented = filled(guide, '    --8<-- "snippets/bitsandbytes.py:int8"')
-    assert indented.splitlines()[0] == f"    {code.splitlines()[0]}"
+    assert indented.splitlines()[0] == "    import torch"
+
+
+def test_what_a_section_uses_comes_with_all_that_its_own_section_does(guide):
+    """Saving needs the model, and what quantized the model in place."""
+    code = completed(guide.scripts["hqq"], guide.shared, "save-reload")
+    assert code.index("AutoHQQHFModel.quantize_model(") < code.index("AutoHQQHFModel.save_quantized(")
+
+
+def test_what_a_section_uses_of_shared_code_comes_with_it(guide):
+    code = completed(guide.scripts["gptq"], guide.shared, "quantize")
+    assert "\n\n\ndef evaluation_windows(" in code and "stopwatch" not in code
+
+
+def test_every_block_of_code_has_its_names(guide):
+    """What a reader pastes into an empty interpreter is whole: nothing in it is defined elsewhere on the page."""
+    blocks = [(path, completed(guide.scripts[name], guide.shared, section)) for path, text in guide.pages.items()
+              for name, section in re.findall(r'--8<-- "snippets/(\w+)\.py:([\w-]+)"', text)]  # fmt: skip
+    assert len(blocks) > 60
+    assert [(path, found, code[:60]) for path, code in blocks if (found := free(statements(code)))] == []
+    for variant in json.loads(selector.file(guide, LINK))["variants"]:
+        for code in filter(None, (variant["code"], variant["ready_code"])):
+            assert not free(statements(code)), variant["id"]
 
 
 def test_a_section_that_no_snippet_has_is_named(planted):

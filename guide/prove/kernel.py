@@ -21,7 +21,7 @@ QUIET = {
     "HF_HUB_DISABLE_PROGRESS_BARS": "1",
     "TOKENIZERS_PARALLELISM": "false",
     "PYDEVD_DISABLE_FILE_VALIDATION": "1",
-    "PYTHONWARNINGS": "ignore:IProgress not found",  # tqdm asks for ipywidgets, which a proof has no use for
+    "PYTHONWARNINGS": "ignore:IProgress not found,ignore:install",  # tqdm and rich ask for ipywidgets, of no use to a proof
 }
 Tick = Callable[[int | None], None]
 Events = dict[str, int]  # what guide.prove.watched told of a run until now

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from guide.facts.engine import Engine
 from guide.facts.guide import Guide
 from guide.facts.method import Group, Method
+from guide.notebooks.complete import completed
 from guide.project import GuideError
 from guide.site.render import render
 from guide.site.urls import Links
@@ -134,7 +135,7 @@ def fill(guide: Guide, markdown: str, page: str, link: Links) -> str:
         if folder != "snippets" or name not in guide.scripts:
             raise GuideError(f"{page} includes {include['path']}, which is not there.")
         try:
-            code = guide.scripts[name].section(include["section"])
+            code = completed(guide.scripts[name], guide.shared, include["section"])
         except GuideError as error:
             section = include["section"]
             raise GuideError(f"{page} includes the section '{section}', which {include['path']} does not have.") from error

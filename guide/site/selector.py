@@ -13,6 +13,7 @@ from guide.calculator import shapes
 from guide.facts.guide import Guide
 from guide.facts.method import Hardware, Method, Stored, Variant
 from guide.facts.ranking import Row, judged
+from guide.notebooks.complete import completed
 from guide.project import GuideError
 from guide.site.urls import Links
 from guide.site.views.methods import LABELS
@@ -72,7 +73,7 @@ def entry(guide: Guide, name: str, method: Method, number: int, link: Links) -> 
             "keys": f"{name}.facts.transformers.keys",
         },
         "cells": {label: cell(guide, name, variant, label, own) for label in LABELS},
-        "code": guide.scripts[variant.notebook].section(variant.section, variant.edits)
+        "code": completed(guide.scripts[variant.notebook], guide.shared, variant.section, variant.edits)
         if variant.notebook and variant.section
         else None,
         "ready_code": ready_code(guide, variant),
@@ -102,7 +103,7 @@ def ready_code(guide: Guide, variant: Variant) -> str | None:
     if not variant.ready:
         return None
     name, _, section = variant.ready.partition(":")
-    return guide.scripts[name].section(section)
+    return completed(guide.scripts[name], guide.shared, section)
 
 
 def notebook(guide: Guide, page: str, variant: Variant, link: Links) -> dict[str, Any] | None:
