@@ -84,7 +84,7 @@ def spaced(parts: list[str]) -> str:
     text = parts[0]
     for number, part in enumerate(parts[1:], 1):
         defined = any(re.match(r"def |class |@", one) for one in (part, parts[number - 1]))
-        apart = number in (1, len(parts) - 1)
+        apart = number == len(parts) - 1 or bool(re.match(r"from |import ", parts[number - 1]))
         text += ("\n\n\n" if defined else "\n\n" if apart else "\n") + part
     return text
 

@@ -15,10 +15,6 @@ from guide.site.views.tables import Item, Table
 
 DECODE = f"{REAL}/decode/1"
 BOUND = 0.5  # of the memory's bandwidth: below it something else sets the pace
-WAITS = (
-    " The GPU waits for Python between its kernels, so reading fewer bytes gains nothing here: compile the model, or serve it "
-    "with an engine. None of these was compiled."
-)
 
 
 def span_text(span: Span) -> str:
@@ -79,19 +75,23 @@ def spread_sentence(records: list[Row], shape: str, figures: dict[str, str]) -> 
     """On what a shape was timed, what bf16 differs from itself there, and how fast it is."""
     own = [f"{what} {spread[1]:.2f} to {spread[2]:.2f}"
            for what, figure in figures.items() if (spread := ranking.spread(records, figure))]  # fmt: skip
-    races = [race for row in records if isinstance(race := row.race(next(iter(figures.values()))), Decode)]
-    bf16 = median(race.seconds[0] for race in races)
-    bandwidth = median(part.bandwidth for row in records for part in (row.speed, row.compiled) if part)
-    share = median(race.baseline_read_bytes for race in races) / bf16 / bandwidth
     number = next(row.number for row in records if row.speed)
     on = number.runs[0].speed.on if number.runs[0].speed else ""
+    seconds, bandwidth, share = pace(records, figures)
     return (
         f"{shape}'s shape on {on}. Times bf16's speed: median (lowest to highest of five blocks, "
         f"in turns with bf16). bf16 beside itself: {'; '.join(own)}. What lies within is called neither faster nor slower. "
-        f"bf16 decodes {1 / bf16:.1f} tokens a second at batch 1, which takes {100 * share:.0f} % of the "
+        f"bf16 decodes {1 / seconds:.1f} tokens a second at batch 1, which takes {100 * share:.0f} % of the "
         f"{gigabytes(bandwidth):.0f} GB/s at which the memory was read."
-        + (WAITS if number.machine.kind == "cuda" and share < BOUND else "")
     )
+
+
+def pace(records: list[Row], figures: dict[str, str]) -> tuple[float, float, float]:
+    """bf16 at batch 1: seconds a token, bytes a second that the memory was read at, and the share of them that it takes."""
+    races = [race for row in records if isinstance(race := row.race(next(iter(figures.values()))), Decode)]
+    seconds = median(race.seconds[0] for race in races)
+    bandwidth = median(part.bandwidth for row in records for part in (row.speed, row.compiled) if part)
+    return seconds, bandwidth, median(race.baseline_read_bytes for race in races) / seconds / bandwidth
 
 
 def on_cpu(guide: Guide, shape: str, link: Links) -> Table | None:
@@ -105,5 +105,9 @@ def on_gpus(guide: Guide, link: Links) -> str:
     for slug in ranking.machines(guide, "cuda"):
         records = ranking.rows(guide, slug)
         shapes = dict.fromkeys(shape for row in records if row.speed for shape in row.speed.shapes)
-        tables += [table.html() for shape in shapes if (table := speeds(guide, records, shape, link))]
+        for shape in shapes:
+            if table := speeds(guide, records, shape, link):
+                share = pace(records, figures_of(records, shape))[2]
+                waits = [render("gpu_waits.html.jinja", share=share, link=link)] if share < BOUND else []
+                tables += [*waits, table.html()]
     return "\n\n".join(tables) or render("no_gpu_numbers.html.jinja")
