@@ -127,6 +127,13 @@ def prove(session: nox.Session) -> None:
 
 
 @nox.session
+def paste(session: nox.Session) -> None:
+    """Paste each block of code of the pages into an empty interpreter and run it; names of notebooks choose theirs."""
+    install(session, "prove")
+    session.run("python", "-m", "guide.prove.paste", *session.posargs)
+
+
+@nox.session
 def wheels(session: nox.Session) -> None:
     """Gather the wheels that a machine without network lacks to prove notebooks; see nox -s wheels -- --help."""
     install(session, "wheels")

@@ -10,6 +10,7 @@
 # method = "gemma"
 # needs = "cpu"
 # minutes = 20
+# not_pasted = {load = "the notebook makes its folder"}
 # models = ["Qwen/Qwen3-0.6B"]
 # texts = ["ggml-org/ci"]
 # colab_gpu = "T4"

@@ -10,6 +10,7 @@
 # method = "metal"
 # needs = "cpu"
 # minutes = 10
+# not_pasted = {load = "it asks for Apple's GPU"}
 # models = ["Qwen/Qwen3-0.6B"]
 # only_faults = true
 # ///

@@ -10,6 +10,7 @@
 # method = "mxfp4"
 # needs = "cpu"
 # minutes = 10
+# not_pasted = {dequantize = "the notebook makes its folder", save-unpacked = "the notebook makes its folder"}
 # models = ["Qwen/Qwen3-0.6B"]
 # colab_gpu = "T4"
 # only_faults = true

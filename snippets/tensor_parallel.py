@@ -13,6 +13,7 @@
 # minutes = 15
 # models = ["Qwen/Qwen3-0.6B"]
 # own_figures = true
+# not_pasted = {script = "it is saved as a file, which torchrun starts"}
 # control = """
 # import subprocess
 #

@@ -11,6 +11,7 @@
 # method = "torchao"
 # needs = "cpu"
 # minutes = 20
+# not_pasted = {int4 = "its kernel is for NVIDIA GPUs from 8.0 on"}
 # models = ["Qwen/Qwen3-0.6B"]
 # texts = ["ggml-org/ci"]
 # colab_gpu = "T4"

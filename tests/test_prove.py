@@ -33,6 +33,7 @@ from guide.prove.controls import check_weakness, plain_copy, swapped_copy
 from guide.prove.failures import ADVICE, Failed, from_notebook, paragraph
 from guide.prove.kernel import execute
 from guide.prove.local import alone
+from guide.prove.paste import Paster, blocks, paste
 from guide.prove.run import Run
 
 HERE = Path(sys.executable)
@@ -635,3 +636,29 @@ def test_paths_of_an_interpreter_at_hand_are_not_stored(guide, monkeypatch, tmp_
     monkeypatch.setattr(sys, "path", ["", str(guide.project.root), str(tmp_path), f"{tmp_path}/site"])
     stored = next(cell for cell in run.stored().cells if cell.cell_type == "code")
     assert stored.outputs[0].text == "ENVIRONMENT/peft/bnb.py:377: a warning. ./x\n"
+
+
+# Pasting
+
+
+def test_every_block_of_a_page_is_pasted_or_says_why_not(guide):
+    found = blocks(guide)
+    assert len(found) > 60
+    for name, script in guide.scripts.items():
+        sections = {block.section for block in found if block.script == name}
+        assert set(script.head.guide.not_pasted) <= sections, script.path
+    needing = next(block for block in found if guide.scripts[block.script].head.guide.needs.startswith("cuda"))
+    assert Paster(guide, CPU).left_out(needing).startswith("it needs cuda")
+
+
+def test_a_block_that_fails_is_counted_and_says_what_it_said(guide, monkeypatch, tmp_path, capsys):
+    name = next(name for name, script in guide.scripts.items() if script.head.guide.needs == "cpu"
+                and len([block for block in blocks(guide) if block.script == name]) > 1)  # fmt: skip
+    monkeypatch.setattr(Paster, "prepared", lambda self, name: (Path(sys.executable), {}))
+    monkeypatch.setattr("guide.prove.paste.completed", lambda script, shared, section: "import no_such_package")
+    elsewhere = replace(guide, project=Project(tmp_path, repository="owner/name"))
+    (elsewhere.project.build / "paste" / name / "work").mkdir(parents=True)
+    failed = paste(elsewhere, CPU, [name])
+    printed = capsys.readouterr().out
+    assert failed == printed.count("failed: ModuleNotFoundError: No module named 'no_such_package'") > 0
+    assert f"{failed} failed" in printed.splitlines()[-1]

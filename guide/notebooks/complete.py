@@ -10,6 +10,8 @@ from functools import lru_cache
 
 from guide.notebooks.script import Script
 
+# On a page, the line that stands for a section of a script.
+INCLUDE = re.compile(r'^(?P<indent>[ \t]*)--8<-- "(?P<path>[^":]+):(?P<section>[^"]+)"$', re.MULTILINE)
 IN_PLACE = {
     "device": 'device = torch.device("cuda" if torch.cuda.is_available() else "cpu")'
 }  # of what asks for more than a reader needs

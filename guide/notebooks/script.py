@@ -76,6 +76,7 @@ class GuideTable(Strict):
     checkpoints: dict[str, str] = Field(default={}, description="quantized checkpoints it loads: public id, and the module of "
                                         "models/checkpoints/ that makes the stand-in")  # fmt: skip
     made_with: dict[str, str] = Field(default={}, description="makers that run in another notebook's environment, and which")
+    not_pasted: dict[str, str] = Field(default={}, description="sections that do not run by themselves, and what they need")
     engine: str | None = Field(default=None, description="the engine whose page, docs/engines/<engine>.md, it proves")
     texts: list[str] = Field(default=[], description="the public data set ids it loads")
     cuda_dependencies: list[Pin] = Field(default=[], description="pins that only an NVIDIA GPU has a use for")

@@ -7,14 +7,13 @@ from dataclasses import dataclass
 from guide.facts.engine import Engine
 from guide.facts.guide import Guide
 from guide.facts.method import Group, Method
-from guide.notebooks.complete import completed
+from guide.notebooks.complete import INCLUDE, completed
 from guide.project import GuideError
 from guide.site.render import render
 from guide.site.urls import Links
 from guide.site.views import engines, ladders, measures, methods, numbers, proofs, speeds
 from guide.site.views.tables import Table
 
-INCLUDE = re.compile(r'^(?P<indent>[ \t]*)--8<-- "(?P<path>[^":]+):(?P<section>[^"]+)"$', re.MULTILINE)
 MARK = re.compile(r"<!-- guide: (?P<word>[\w-]+)(?P<arguments>[^>]*?) -->")
 
 
