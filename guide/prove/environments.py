@@ -10,6 +10,7 @@ import platform
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from threading import Lock, Thread
@@ -54,6 +55,11 @@ def prepare(project: Project, script: Script, cuda: bool, background: bool = Fal
             _run([*pip, "uninstall", "--yes", *unwanted])
         (environment / "complete").touch()
     return python_of(environment)
+
+
+def prepare_maker(project: Project, scripts: Mapping[str, Script], name: str, maker: str, cuda: bool) -> Path:
+    """The interpreter that makes a checkpoint for the notebook ``name``: its own, or that of the notebook its head names."""
+    return prepare(project, scripts[scripts[name].head.guide.made_with.get(maker, name)], cuda)
 
 
 def prepare_ahead(project: Project, script: Script, cuda: bool) -> None:

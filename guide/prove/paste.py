@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path, PurePosixPath
 
 from guide.facts.guide import Guide
@@ -62,14 +63,10 @@ class Paster:
         """The interpreter of a notebook, and the variables with which it finds the stand-in; its folder is made anew."""
         project, script = self.guide.project, self.guide.scripts[name]
         python = environments.prepare(project, script, self.cuda)
-
-        def python_for(maker: str) -> Path:
-            other = script.head.guide.made_with.get(maker)
-            return environments.prepare(project, self.guide.scripts[other], self.cuda) if other else python
-
         folder = self.folder / name
         shutil.rmtree(folder, ignore_errors=True)
         (folder / "work").mkdir(parents=True)
+        python_for = partial(environments.prepare_maker, project, self.guide.scripts, name, cuda=self.cuda)
         return python, hub_cache.fill(project, self.guide.stand_in, folder / "hub", python_for, script.head.guide)
 
     def run(self, block: Block, python: Path, variables: dict[str, str]) -> str:

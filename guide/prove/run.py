@@ -83,11 +83,10 @@ class Run:
             raise Failed("installation", str(error)) from error
 
     def python_for(self, maker: str) -> Path:
-        """The interpreter that makes a checkpoint: the notebook's own, or that of the notebook which its head names."""
-        other = self.table.made_with.get(maker)
-        if other is None or not self.install:
+        """The interpreter that makes a checkpoint."""
+        if not self.install:
             return self.python
-        return environments.prepare(self.guide.project, self.guide.scripts[other], self.cuda)
+        return environments.prepare_maker(self.guide.project, self.guide.scripts, self.script.name, maker, self.cuda)
 
     def check_arguments(self) -> None:
         """Ask the environment whether it has the arguments that are used, and the names of the page that this proves first."""

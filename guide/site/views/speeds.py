@@ -101,7 +101,7 @@ def on_cpu(guide: Guide, shape: str, link: Links) -> Table | None:
 
 def on_gpus(guide: Guide, link: Links) -> str:
     """The records of GPUs, or a sentence that there are none."""
-    tables = []
+    parts = []
     for slug in ranking.machines(guide, "cuda"):
         records = ranking.rows(guide, slug)
         shapes = dict.fromkeys(shape for row in records if row.speed for shape in row.speed.shapes)
@@ -109,5 +109,5 @@ def on_gpus(guide: Guide, link: Links) -> str:
             if table := speeds(guide, records, shape, link):
                 share = pace(records, figures_of(records, shape))[2]
                 waits = [render("gpu_waits.html.jinja", share=share, link=link)] if share < BOUND else []
-                tables += [*waits, table.html()]
-    return "\n\n".join(tables) or render("no_gpu_numbers.html.jinja")
+                parts += [*waits, table.html()]
+    return "\n\n".join(parts) or render("no_gpu_numbers.html.jinja")
