@@ -167,6 +167,12 @@ def bench(session: nox.Session) -> None:
     run_here_or_installed(session, "guide.bench.numbers")
 
 
+@nox.session(name="compile")
+def compile_all(session: nox.Session) -> None:
+    """Find out whether torch.compile works on what each method makes, and changes nothing; see -- --help."""
+    run_here_or_installed(session, "guide.bench.compiled")
+
+
 @nox.session
 def train(session: nox.Session) -> None:
     """Train the reference model anew into models/reference/; resumes where it was stopped."""

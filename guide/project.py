@@ -59,6 +59,7 @@ class Project:
     guests = Below("guide/guest")
     real = Below("models/real.toml")  # where the real model comes from
     unpack = Below("models/unpack.py")  # what makes a bf16 checkpoint of it
+    compiled = Below("proofs/compiled")  # whether torch.compile works on what methods make, in a file a machine
     storage = Below("proofs/storage")  # what quantized models were found to store, in a file a machine
     reference = Below("models/reference")  # the reference model, which stands in for public ones
     makers = Below("models/checkpoints")  # scripts that make quantized checkpoints of the reference model

@@ -21,7 +21,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from snippets.shared.measure import decoder_linears
 
 MODEL = {model!r}
-device = torch.device("cpu")
+device = torch.device({device!r})
 tokenizer = AutoTokenizer.from_pretrained(MODEL)
 ids = tokenizer(open({held_out!r}).read(), return_tensors="pt", verbose=False).input_ids[0, : 4 * 256]
 
@@ -50,18 +50,18 @@ class Recipe:
     shapes: tuple[str, ...]
     loader: Script  # in whose environment saved models are loaded
 
-    def tasks(self, held_out: Path) -> list[tuple[str, Script, dict[str, list[str]]]]:
+    def tasks(self, held_out: Path, device: str = "cpu") -> list[tuple[str, Script, dict[str, list[str]]]]:
         """What to ask the guest: each task, the script in whose environment it runs, and by variant the pieces of code.
 
         What a section saves is loaded in a process of its own, as by a reader. ``held_out`` is the text to calibrate with.
         """
-        makes = {variant.id: self._makes(variant, held_out) for variant in self.variants}
+        makes = {variant.id: self._makes(variant, held_out, device) for variant in self.variants}
         if not self.weighing.saves:
             return [("weigh", self.script, makes)]
         loads = {variant.id: [LOADS.format(pattern=self.weighing.saves[variant.id])] for variant in self.variants}
         return [("run", self.script, makes), ("weigh", self.loader, loads)]
 
-    def _makes(self, variant: Variant, held_out: Path) -> list[str]:
+    def _makes(self, variant: Variant, held_out: Path, device: str) -> list[str]:
         """The code that makes a variant: imports and inputs, the notebook's section, what follows on it."""
         place, section, edits = f"The head of {self.script.path}", str(variant.section), self.weighing.edits
         clash = [one for one in edits for other in variant.edits if holds(one, other) or holds(other, one)]
@@ -71,7 +71,7 @@ class Recipe:
         own = self.script.section(section, edits | variant.edits)
         above = self.script.body.partition(f"[start:{section}]")[0]
         imports = re.findall(r"^(?:import|from) (?!snippets\.)[^(\n]+$", above, re.MULTILINE)  # the guide's own modules apart
-        first = PRELUDE.format(model=PUBLIC_ID, held_out=str(held_out)) + "\n".join(imports)
+        first = PRELUDE.format(model=PUBLIC_ID, device=device, held_out=str(held_out)) + "\n".join(imports)
         sources = [cell.source for cell in self.script.cells() if cell.cell_type == "code"]
         for name in self.weighing.cells:
             if not any(f"def {name}(" in source for source in sources):
