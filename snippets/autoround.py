@@ -20,12 +20,12 @@
 #
 #
 # class SavesPlain:
-#     def __init__(self, model, tokenizer, **_):
-#         self.model = model
+#     def __init__(self, model, tokenizer, scheme, **_):
+#         self.model, self.name = model, f"Qwen3-0.6B-w{scheme[1]}g128"
 #
 #     def quantize_and_save(self, folder, format):
-#         self.model.save_pretrained(folder)
-#         return self.model, folder
+#         self.model.save_pretrained(f"{folder}/{self.name}")
+#         return self.model, f"{folder}/{self.name}"
 #
 #
 # auto_round.AutoRound = SavesPlain
@@ -34,10 +34,17 @@
 # [tool.guide.swap]
 # 'scheme="W4A16"' = 'scheme="W2A16"'
 # 'scheme="W2A16"' = 'scheme="W4A16"'
+# "Qwen3-0.6B-w4g128" = "Qwen3-0.6B-w2g128"
 #
 # [tool.guide.weigh]
-# before = "texts = ids.view(4, 256)"
-# edits = {"iters=20" = "iters=1", "nsamples=64" = "nsamples=4"}
+# before = """
+# from auto_round import SignRoundConfig
+#
+#
+# def calibration_texts(*_):
+#     return tokenizer.batch_decode(ids.view(4, 256))
+# """
+# edits = {"iters=20" = "iters=1", "nsamples=64" = "nsamples=4", "seqlen=256" = "seqlen=128"}
 # saves = {4-bit = "qwen3-auto-round/*w4g128", 2-bit = "qwen3-auto-round/*w2g128"}
 # proven = true
 # ///
@@ -54,6 +61,9 @@
 from snippets.shared.environment import show_environment
 
 # %%
+from snippets.shared.calibration import calibration_texts
+
+# %%
 from snippets.shared.measure import *
 
 # %%
@@ -68,8 +78,7 @@ device = show_environment("transformers", "accelerate", "auto-round", "peft", ne
 # %% [markdown]
 # ## The model in bf16, and the texts
 #
-# Everything below is compared with this model. The first 64 windows of text only measure; the tuning sees the text behind
-# them, as 64 sequences of 256 tokens.
+# Everything below is compared with this model, on text that tunes nothing.
 
 # %%
 import torch
@@ -78,8 +87,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 MODEL = "Qwen/Qwen3-0.6B"
 tokenizer = AutoTokenizer.from_pretrained(MODEL)
 baseline = AutoModelForCausalLM.from_pretrained(MODEL, dtype=torch.bfloat16, device_map="auto")
-windows, rest = evaluation_windows(tokenizer, count=96).split([64, 32])
-texts = rest.reshape(-1, 256)
+windows = evaluation_windows(tokenizer)
 linears = decoder_linears(baseline)
 prompt = tokenizer("def read_config(path):\n", return_tensors="pt").input_ids
 print(tokenizer.decode(generated(baseline, prompt)[0]))
@@ -88,32 +96,33 @@ print(tokenizer.decode(generated(baseline, prompt)[0]))
 # ## 4 bit
 #
 # AutoRound goes through the decoder block by block and learns for each weight whether to round up or down, and for each
-# group of 128 weights its range, so that the block's output changes least on the texts. `dataset` takes batches of token
-# ids. The numbers here are small so that the notebook stays short; the library's own are 200 iterations on 128 sequences of
-# 2048 tokens. Compiling pays off only there.
+# group of 128 weights its range, so that the block's output changes least on the texts. Without `dataset` it downloads one.
+# The library's own numbers are 200 iterations on 128 sequences of 2,048 tokens, with the blocks compiled; leave out the four
+# lines that cut them down here.
 
 # %%
 import logging
 
-from auto_round import RTNConfig
+from auto_round import RTNConfig, SignRoundConfig
 
 logging.getLogger("autoround").setLevel(logging.ERROR)
 
 with stopwatch() as tuning_4:
     # --8<-- [start:quantize]
-    from auto_round import AutoRound, SignRoundConfig
+    from auto_round import AutoRound
 
+    texts = calibration_texts()
+    texts = calibration_texts(64, 1_500)  # cut down for the proof
     model = AutoModelForCausalLM.from_pretrained("Qwen/Qwen3-0.6B", dtype=torch.bfloat16, device_map="auto")
     quantizer = AutoRound(
         model,
         tokenizer,
         scheme="W4A16",
-        alg_configs=SignRoundConfig(iters=20),
-        dataset=list(texts.split(4)),
-        nsamples=64,
-        seqlen=256,
-        batch_size=4,
-        enable_torch_compile=False,
+        dataset=texts,
+        nsamples=64,  # cut down for the proof
+        seqlen=256,  # cut down for the proof
+        alg_configs=SignRoundConfig(iters=20),  # cut down for the proof
+        enable_torch_compile=False,  # cut down for the proof
     )
     _, folder = quantizer.quantize_and_save("qwen3-auto-round", format="auto_round")
     # --8<-- [end:quantize]
@@ -127,7 +136,7 @@ print(f"saved in {folder} after {tuning_4.seconds:.0f} s")
 folder_4 = folder
 with stopwatch() as load_4:
     # --8<-- [start:load]
-    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.bfloat16, device_map="auto")
+    model = AutoModelForCausalLM.from_pretrained("qwen3-auto-round/Qwen3-0.6B-w4g128", dtype=torch.bfloat16, device_map="auto")
     # --8<-- [end:load]
 
 # %% tags=["check"]
@@ -148,12 +157,11 @@ quantizer = AutoRound(
     plain,
     tokenizer,
     scheme="W2A16",
-    alg_configs=SignRoundConfig(iters=20),
-    dataset=list(texts.split(4)),
-    nsamples=64,
-    seqlen=256,
-    batch_size=4,
-    enable_torch_compile=False,
+    dataset=texts,
+    nsamples=64,  # cut down for the proof
+    seqlen=256,  # cut down for the proof
+    alg_configs=SignRoundConfig(iters=20),  # cut down for the proof
+    enable_torch_compile=False,  # cut down for the proof
 )
 _, folder_2 = quantizer.quantize_and_save("qwen3-auto-round", format="auto_round")
 with stopwatch() as load_2:
@@ -237,7 +245,7 @@ for tuned in rows:
 
 # %%
 try:
-    adapter_losses(model, texts[:4])
+    adapter_losses(model, evaluation_windows(tokenizer, count=68)[64:])
     refused = False
 except ValueError as error:
     refused = True

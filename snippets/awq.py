@@ -52,7 +52,10 @@
 # import torch
 # os.environ["GPTQMODEL_CPU_WORKERS"] = "2"
 # torch._dynamo.config.disable = True
-# calibration = ids.view(4, 256)
+#
+#
+# def calibration_texts(*_):
+#     return tokenizer.batch_decode(ids.view(4, 256))
 # """
 # saves = {4-bit = "qwen3-awq"}
 # proven = true
@@ -75,6 +78,9 @@
 from snippets.shared.environment import show_environment
 
 # %%
+from snippets.shared.calibration import calibration_texts
+
+# %%
 from snippets.shared.measure import *
 
 # %%
@@ -89,8 +95,7 @@ device = show_environment("transformers", "accelerate", "optimum", "gptqmodel", 
 # %% [markdown]
 # ## The model in bf16, the texts
 #
-# Everything below is compared with this model. The first 64 windows of the text are held out for that; the 16 windows after
-# them calibrate.
+# Everything below is compared with this model, on text that calibrates nothing.
 
 # %%
 import logging
@@ -101,6 +106,7 @@ from io import StringIO
 os.environ["GPTQMODEL_CPU_WORKERS"] = "2"  # on two cores GPTQModel 7.6.0 counts one, and raises ValueError
 
 import torch
+from auto_round import SignRoundConfig
 from logbar import LogBar
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -112,8 +118,8 @@ if device.type == "cpu":
 MODEL = "Qwen/Qwen3-0.6B"
 tokenizer = AutoTokenizer.from_pretrained(MODEL)
 baseline = AutoModelForCausalLM.from_pretrained(MODEL, dtype=torch.bfloat16, device_map="auto")
-all_windows = evaluation_windows(tokenizer, count=80)
-windows, calibration = all_windows[:64], all_windows[64:].view(32, 256)
+all_windows = evaluation_windows(tokenizer, count=68)
+windows = all_windows[:64]
 linears = decoder_linears(baseline)
 prompt = tokenizer("def read_config(path):\n", return_tensors="pt").input_ids
 print(tokenizer.decode(generated(baseline, prompt)[0]))
@@ -131,7 +137,8 @@ with stopwatch() as making, redirect_stdout(StringIO()):  # saving prints every 
     from gptqmodel import BACKEND, GPTQModel, QuantizeConfig
     from huggingface_hub import snapshot_download
 
-    texts = [{"input_ids": ids.tolist(), "attention_mask": [1] * len(ids)} for ids in calibration]
+    texts = calibration_texts()
+    texts = calibration_texts(32, 1_000)  # cut down for the proof
     maker = GPTQModel.load(
         snapshot_download("Qwen/Qwen3-0.6B"),
         QuantizeConfig(bits=4, group_size=128, method="awq", format="gemm"),
@@ -167,20 +174,21 @@ assert row["linear_ratio"] > 3.4
 # %%
 with stopwatch() as making:
     # --8<-- [start:make-autoround]
-    from auto_round import AutoRound, SignRoundConfig
+    from auto_round import AutoRound
 
+    texts = calibration_texts()
+    texts = calibration_texts(32, 1_500)  # cut down for the proof
     plain = AutoModelForCausalLM.from_pretrained("Qwen/Qwen3-0.6B", dtype=torch.bfloat16, device_map="auto")
     quantizer = AutoRound(
         plain,
         tokenizer,
         scheme="W4A16",
         group_size=128,
-        alg_configs=SignRoundConfig(iters=20),
-        dataset=list(calibration.view(32, 256).split(4)),
-        nsamples=32,
-        seqlen=256,
-        batch_size=4,
-        enable_torch_compile=False,
+        dataset=texts,
+        nsamples=32,  # cut down for the proof
+        seqlen=256,  # cut down for the proof
+        alg_configs=SignRoundConfig(iters=20),  # cut down for the proof
+        enable_torch_compile=False,  # cut down for the proof
     )
     _, folder = quantizer.quantize_and_save("qwen3-auto-round", format="auto_awq")
     # --8<-- [end:make-autoround]

@@ -30,7 +30,10 @@
 # 'scheme="FP8_DYNAMIC"' = 'scheme="W4A16"'
 #
 # [tool.guide.weigh]
-# before = "calibration = ids.view(4, 256)"
+# before = """
+# def calibration_texts(*_):
+#     return tokenizer.batch_decode(ids.view(4, 256))
+# """
 # saves = {w4a16 = "qwen3-w4a16-gptq", w8a8 = "qwen3-w8a8", fp8-dynamic = "qwen3-fp8"}
 # loads_in = "compressed_tensors_load"
 # proven = true
@@ -54,6 +57,9 @@
 
 # %%
 from snippets.shared.environment import show_environment
+
+# %%
+from snippets.shared.calibration import calibration_texts
 
 # %%
 from snippets.shared.measure import *
@@ -85,26 +91,26 @@ print(tokenizer.decode(generated(baseline, prompt)[0]))
 # ## 4-bit weights by GPTQ
 #
 # W4A16: groups of 128 weights share a scale, activations stay in 16 bit. GPTQ chooses the roundings so that each layer's
-# output on calibration text changes least. The 32 calibration windows are the ones that follow the evaluation windows:
-# other text, of the same kind. Calibrate on text like yours.
+# output on calibration texts changes least. Calibrate on texts like those your model will read.
 
 # %%
 from llmcompressor.logger import LoggerConfig, configure_logger
 
 configure_logger(LoggerConfig(console_log_level="ERROR"))  # it logs a few lines a layer otherwise
-calibration = evaluation_windows(tokenizer, count=64 + 32)[64:]
 
 # --8<-- [start:gptq]
 from datasets import Dataset
 from llmcompressor import oneshot
 from llmcompressor.modifiers.gptq import GPTQModifier
 
+texts = calibration_texts()
+texts = calibration_texts(32, 2_000)  # cut down for the proof
 oneshot(
     model="Qwen/Qwen3-0.6B",
     recipe=GPTQModifier(targets="Linear", scheme="W4A16", ignore=["lm_head"]),
-    dataset=Dataset.from_dict({"input_ids": calibration.tolist()}),  # rows of token ids
-    num_calibration_samples=len(calibration),
-    max_seq_length=calibration.shape[1],
+    dataset=Dataset.from_dict({"text": texts}),
+    num_calibration_samples=len(texts),
+    max_seq_length=2048,
     output_dir="qwen3-w4a16-gptq",
 )
 # --8<-- [end:gptq]

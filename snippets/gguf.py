@@ -240,8 +240,8 @@ assert abs(rows[0]["loss_difference"]) < 0.05 and rows[1]["loss_difference"] < 0
 #
 # ### Transformers says that the weights stay quantized, and unpacks them
 #
-# Its message is about a path for Qwen3.5 on Apple's Metal. It is logged for any model that is loaded in bf16. The
-# configuration says GGUF, too.
+# Its message is about a path for three architectures (qwen35, qwen35moe, lfm2) on Apple's Metal. It is logged for any model
+# that is loaded in bf16. The configuration says GGUF, too.
 
 # %% tags=["trap:gguf-unpacked"]
 import logging

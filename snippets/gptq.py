@@ -30,7 +30,10 @@
 # import torch
 # os.environ["GPTQMODEL_CPU_WORKERS"] = "2"
 # torch._dynamo.config.disable = True
-# texts = tokenizer.batch_decode(ids.view(4, 256))
+#
+#
+# def calibration_texts(*_):
+#     return tokenizer.batch_decode(ids.view(4, 256))
 # """
 # proven = true
 # ///
@@ -48,6 +51,9 @@
 from snippets.shared.environment import show_environment
 
 # %%
+from snippets.shared.calibration import calibration_texts
+
+# %%
 from snippets.shared.measure import *
 
 # %%
@@ -62,8 +68,7 @@ device = show_environment("transformers", "accelerate", "optimum", "gptqmodel", 
 # %% [markdown]
 # ## The model in bf16, the texts
 #
-# Everything below is compared with this model. The first 64 windows of the text are held out for that; the 16 windows after
-# them calibrate.
+# Everything below is compared with this model, on text that calibrates nothing.
 
 # %%
 import logging
@@ -80,8 +85,8 @@ if device.type == "cpu":
 MODEL = "Qwen/Qwen3-0.6B"
 tokenizer = AutoTokenizer.from_pretrained(MODEL)
 baseline = AutoModelForCausalLM.from_pretrained(MODEL, dtype=torch.bfloat16, device_map="auto")
-all_windows = evaluation_windows(tokenizer, count=80)
-windows, texts = all_windows[:64], tokenizer.batch_decode(all_windows[64:])
+all_windows = evaluation_windows(tokenizer, count=68)
+windows = all_windows[:64]
 linears = decoder_linears(baseline)
 prompt = tokenizer("def read_config(path):\n", return_tensors="pt").input_ids
 print(tokenizer.decode(generated(baseline, prompt)[0]))
@@ -90,8 +95,8 @@ print(tokenizer.decode(generated(baseline, prompt)[0]))
 # ## 4 bit
 #
 # GPTQ rounds one column of a weight after the other and corrects the columns still to come for the error made, weighted by
-# what the calibration texts send through the layer. Groups of 128 weights share a scale. `dataset` is a list of your texts;
-# the names of data sets that it also takes are downloaded.
+# what the calibration texts send through the layer. Groups of 128 weights share a scale. `dataset` is a list of texts, best of
+# your own; the names of data sets that it also takes are downloaded.
 
 # %%
 from gptqmodel.nn_modules.qlinear import BaseQuantLinear
@@ -99,6 +104,8 @@ from transformers import GPTQConfig
 
 with stopwatch() as load_4:
     # --8<-- [start:quantize]
+    texts = calibration_texts()
+    texts = calibration_texts(16, 2_000)  # cut down for the proof
     config = GPTQConfig(bits=4, group_size=128, dataset=texts, tokenizer=tokenizer)
     model = AutoModelForCausalLM.from_pretrained(
         "Qwen/Qwen3-0.6B", quantization_config=config, dtype=torch.bfloat16, device_map="auto"
@@ -199,7 +206,7 @@ assert losses[-1] < losses[0]
 # %% [markdown]
 # ## What goes wrong
 #
-# ### A published checkpoint that is saved again is damaged
+# ### A checkpoint in the older format gets other zero points when it is saved again
 #
 # Checkpoints in the older "gptq" format store their zero points less one. Loading adds the one; saving writes the changed
 # data under the old label, and the next load adds it again. At 8 bit that shifts a weight by one of 255 steps, at 4 bit by

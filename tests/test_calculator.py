@@ -46,6 +46,12 @@ def address(url: str, **state) -> str:
     return f"{url}memory/?" + "&".join(f"{name}={value}" for name, value in state.items())
 
 
+def meant(preset: str, variants: dict[str, dict]) -> list[str]:
+    """The variants that are for a model, by its id."""
+    parts = {name: variant["only_models"] for name, variant in variants.items()}
+    return [name for name, only in parts.items() if not only or any(part in preset for part in only)]
+
+
 class Calculator:
     """The page in a tab."""
 
@@ -102,13 +108,58 @@ def test_the_page_gives_the_figures_of_the_python(calculator, variants, preset):
     for bits in (16, 8):
         calculator.field("cache").select_option(str(bits))
         found = calculator.compared()
-        assert found == {name: predicted(preset, variants.get(name), USE, bits) for name in ["bf16", *variants]}
+        expected = ["bf16", *meant(preset, variants)]
+        assert found == {name: predicted(preset, variants.get(name), USE, bits) for name in expected}
         assert list(found.values()) == sorted(found.values())
     calculator.field("cache").select_option("16")
     for variant in ["bf16", "bitsandbytes/nf4-double", "torchao/int8-weight-only"]:
         calculator.field("variant").select_option(variant)
         expected = predicted(preset, variants.get(variant), USE, 16)
         assert calculator.bytes == sum(calculator.parts().values()) == expected, variant
+    assert calculator.console == []
+
+
+ALONE = {"qwen3-8b": set(), "gpt-oss-20b": {"mxfp4"}, "gemma-3-1b": {"gemma"}}  # methods for certain models that are for it
+
+
+@pytest.mark.parametrize("pasted", [False, True], ids=["chosen", "pasted"])
+@pytest.mark.parametrize("preset", ALONE)
+def test_a_variant_for_other_models_is_neither_offered_nor_compared(calculator, variants, preset, pasted):
+    """Of a pasted config the model_type and the quant_method say what the model is; it has no id."""
+    if pasted:
+        calculator.open(model="qwen3-8b")
+        calculator.field("model").select_option("config")
+        calculator.field("config").fill(json.dumps(PRESETS[preset]["config"]))
+    else:
+        calculator.open(model=preset)
+    offered = calculator.field("variant").locator("option").evaluate_all("options => options.map(({ value }) => value)")
+    assert set(offered) == set(calculator.compared())
+    restricted = {name for name, variant in variants.items() if variant["only_models"]}
+    assert {variants[name]["method"] for name in restricted} == {"mxfp4", "gemma", "bitnet"}
+    assert {variants[name]["method"] for name in restricted & set(offered)} == ALONE[preset]
+    assert set(variants) - restricted < set(offered)
+    assert calculator.console == []
+
+
+def test_a_pasted_model_says_by_its_quant_method_what_it_is_for(calculator):
+    calculator.open(model="llama-3.1-8b")
+    calculator.field("model").select_option("config")
+    config = PRESETS["llama-3.1-8b"]["config"]
+    calculator.field("config").fill(json.dumps(config))
+    assert "bitnet/bitlinear" not in calculator.compared()
+    calculator.field("config").fill(json.dumps(config | {"quantization_config": {"quant_method": "bitnet"}}))
+    assert "bitnet/bitlinear" in calculator.compared()
+
+
+def test_a_chosen_variant_that_is_not_for_the_next_model_is_left_and_named(calculator):
+    stale = calculator.tab.locator("[data-part=stale]")
+    calculator.open(variant="mxfp4/mxfp4", model="gpt-oss-20b")  # in either order
+    assert calculator.field("variant").input_value() == "mxfp4/mxfp4" and stale.inner_text() == ""
+    calculator.field("model").select_option("qwen3-8b")
+    assert stale.inner_text().endswith(" is for gpt-oss alone, so another variant is chosen.")
+    assert calculator.answer.startswith("Qwen3-8B in torchao int8 weight-only")
+    calculator.open(model="qwen3-8b", variant="mxfp4/mxfp4")
+    assert "The link's variant “mxfp4/mxfp4” is no choice here." in stale.inner_text()
     assert calculator.console == []
 
 
@@ -307,7 +358,7 @@ def test_leaving_and_coming_back_mounts_it_once(site, desktop, variants):
         tab.wait_for_selector("#memory-calculator:not([hidden])")
         assert tab.evaluate("window.notReloaded") is True
         assert tab.locator("#calculator-model optgroup").count() == len({p["model"].split("/")[0] for p in PRESETS.values()})
-        assert tab.locator("[data-part=compared] tbody tr").count() == 1 + len(variants)
+        assert tab.locator("[data-part=compared] tbody tr").count() == 1 + len(meant("qwen3-8b", variants))
         tab.locator("#calculator-context").fill("4096")
         assert "4,096 tokens" in tab.get_by_role("status").inner_text()
         tab.locator(".md-nav").get_by_role("link", name="What works where").first.click()

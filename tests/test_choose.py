@@ -10,6 +10,9 @@ from typing import Any
 
 import pytest
 
+from guide.site.selector import file as choices_file
+from guide.site.urls import Links
+
 HARDWARE = ["", "volta", "turing", "ampere", "ada", "hopper", "blackwell", "blackwell_rtx", "amd", "intel_gpu", "apple", "cpu"]
 MEMORY = [8, 24, 80]  # GiB
 OWN_JAVASCRIPT = 40_000  # bytes that a page may load of the guide's own
@@ -30,7 +33,9 @@ ENUMERATE = """async ({ base, hardware, models, checkpoints }) => {
       const facts = methods[method].facts;
       const variant = facts.variants.find((one) => `${method}/${one.id}` === id);
       const cell = device && (variant.hardware[device] ?? facts.hardware[device]);
-      return device && (cell.answer === "no" || (hardware in NVIDIA && Number(cell.capability ?? 0) > NVIDIA[hardware][1]));
+      const at = hardware in NVIDIA ? NVIDIA[hardware][1] : null;
+      return device && (cell.answer === "no"
+        || (at && (at < Number(cell.capability ?? 0) || at >= Number(cell.not_from ?? Infinity))));
     }).map(({ id }) => id));
   };
 
@@ -78,6 +83,19 @@ NEEDS = """async ({ base, ids }) => {
   const { variants, models } = await (await fetch(`${base}assets/choices.json`)).json();
   const counted = (model) => Object.keys(PURPOSES).flatMap((purpose) => variants.map((v) => needs(v, { purpose }, model)));
   return Object.fromEntries(models.filter(({ id }) => ids.includes(id)).map((model) => [model.id, counted(model)]));
+}"""
+
+
+# What choose() makes of some variants: their order, what is said of each by its id, and why the others are ruled out.
+ANSWER = """async ({ base, variants, answers }) => {
+  const { choose } = await import(`${base}assets/choose.js`);
+  const { ranked, out } = choose(variants, answers);
+  return {
+    order: ranked.map(({ variant }) => variant.id),
+    said: Object.fromEntries(ranked.map(({ variant, behind, reasons }) =>
+      [variant.id, (behind ? [...reasons, behind] : reasons).map(({ text }) => text)])),
+    out: Object.fromEntries(out.map(({ variant, text }) => [variant.id, text])),
+  };
 }"""
 
 
@@ -162,9 +180,11 @@ def test_one_combination_of_each_class_of_answers(site, selector, facts, choices
         return (
             bool(generation),
             hardware == "cpu",  # where measured speed counts
+            bool(generation and generation < 8.0),  # has no bf16
             bool(generation and generation >= 8.9),  # has FP8
             tuple(cell["answer"] for cell in asked),
             tuple(bool(generation) and float(cell.get("capability") or 0) > generation for cell in asked),
+            tuple(bool(generation) and float(cell.get("not_from") or "inf") <= generation for cell in asked),
             tuple(bool(generation) and kernel > generation for kernel in kernels),
         )
 
@@ -176,7 +196,8 @@ def test_one_combination_of_each_class_of_answers(site, selector, facts, choices
 
     def of_checkpoint(key: str):
         ready = [variant for variant in choices["variants"] if key in variant["keys"]]
-        return key == "none", frozenset((variant["calibration"], variant["runs"], variant["product"]) for variant in ready)
+        asked = ("calibration", "calibration_note", "runs", "product")
+        return key == "none", frozenset(tuple(variant[name] for name in asked) for variant in ready)
 
     sweep(
         selector,
@@ -298,6 +319,93 @@ def test_a_case_of_an_expert(site, tab, case):
     first.wait_for()
     assert first.get_attribute("data-variant") in case.first, case.source
     assert first.locator("ul li").count() >= 2, "the reasons are given"
+
+
+def answer(selector, url: str, variants: list[dict], **answers: str) -> dict:
+    return selector.evaluate(ANSWER, {"base": url, "variants": variants, "answers": answers})
+
+
+ENDS = [
+    ("eetq/int8", "hopper", "does not run from compute capability 9.0 on; Hopper (H100, H200) begins at 9.0"),
+    (
+        "eetq/int8",
+        "blackwell",
+        "does not run from compute capability 9.0 on; Blackwell, data centre (B200, B300) begins at 10.0",
+    ),
+    (
+        "fbgemm-fp8/e4m3",
+        "blackwell_rtx",
+        "does not run from compute capability 12.0 on; Blackwell, RTX (RTX 50, RTX PRO 6000) begins at 12.0",
+    ),
+]
+
+
+def test_a_gpu_newer_than_the_kernel_rules_a_method_out(site, selector, planted):
+    """The bound decides: without it the same page's method is offered on the same GPU."""
+
+    def variants() -> list[dict]:
+        return json.loads(choices_file(planted.load(), Links("", (), "owner/name")))["variants"]
+
+    bounded = variants()
+    planted.edit("docs/methods/eetq.md", '    not_from: "9.0"\n', "")
+    planted.edit("docs/methods/fbgemm-fp8.md", '    not_from: "12.0"\n', "")
+    unbounded = variants()
+    for variant, hardware, why in ENDS:
+        assert answer(selector, site[1], bounded, hardware=hardware)["out"][variant] == why
+        assert variant in answer(selector, site[1], unbounded, hardware=hardware)["order"], hardware
+    for variant, hardware in (("eetq/int8", "ada"), ("fbgemm-fp8/e4m3", "hopper"), ("fbgemm-fp8/e4m3", "blackwell")):
+        assert variant in answer(selector, site[1], bounded, hardware=hardware)["order"], f"{variant} runs on {hardware}"
+
+
+def test_without_texts_what_can_do_without_yours_comes_last_and_says_how(site, selector, choices):
+    """The note decides: without it the method is ruled out, as every other that needs calibration."""
+    asked = {"hardware": "hopper", "calibration": "no"}
+    variants = {variant["id"]: variant for variant in choices["variants"]}
+    needing = {name for name, variant in variants.items() if variant["calibration"] == "needed"}
+    noted = {name for name in needing if variants[name]["calibration_note"]}
+    found = answer(selector, site[1], choices["variants"], **asked)
+    assert needing - noted == {name for name, why in found["out"].items() if why == "needs texts to calibrate with"}
+    assert "autoround/4-bit" in noted & set(found["order"])
+    place = found["order"].index("autoround/4-bit")
+    assert {"torchao/int8-weight-only", "bitsandbytes/nf4", "hqq/4-bit"} <= set(found["order"][:place])
+    why = f"is calibrated: {variants['autoround/4-bit']['calibration_note']}"
+    assert found["said"]["autoround/4-bit"][-1] == why
+    alone = answer(selector, site[1], [variants["autoround/4-bit"]], **asked)
+    assert why in alone["said"]["autoround/4-bit"]
+    assert not any("your texts" in text for text in alone["said"]["autoround/4-bit"])
+    silent = [variant | {"calibration_note": ""} for variant in choices["variants"]]
+    assert needing <= set(answer(selector, site[1], silent, **asked)["out"])
+
+
+def test_code_for_a_gpu_without_bf16_takes_float16_and_says_why(site, tab):
+    tab.context.grant_permissions(["clipboard-read", "clipboard-write"], origin=site[1])
+    for hardware, why in {
+        "volta": "Volta (V100) has no bf16 arithmetic, so this code takes float16 instead.",
+        "turing": "Turing (T4, RTX 20) has no bf16 arithmetic, so this code takes float16 instead.",
+        "ampere": None,
+    }.items():
+        tab.goto(f"{site[1]}?hardware={hardware}&purpose=finetune")
+        first = tab.locator(".ranked > li").first
+        first.get_by_role("button", name="Copy the code").click()
+        first.get_by_text("Copied.").wait_for()
+        copied = tab.evaluate("navigator.clipboard.readText()")
+        dtype = "torch.float16" if why else "torch.bfloat16"
+        assert f"dtype={dtype}" in copied and f"bnb_4bit_compute_dtype={dtype}" in copied, hardware
+        assert copied == first.locator("pre code").text_content()
+        if why:
+            assert "bfloat16" not in "".join(tab.locator(".ranked pre code").all_text_contents()), hardware
+            assert first.get_by_text(why).is_visible()
+        else:
+            assert tab.get_by_text("has no bf16 arithmetic").count() == 0
+
+
+def test_code_that_names_no_bf16_stays_and_needs_no_sentence(site, tab):
+    tab.goto(f"{site[1]}?hardware=turing&checkpoint=eetq")
+    first = tab.locator(".ranked > li").first
+    first.wait_for()
+    assert first.get_attribute("data-variant") == "eetq/int8"
+    assert "torch.float16" in first.locator("pre code").text_content()
+    assert first.get_by_text("has no bf16 arithmetic").count() == 0
 
 
 def test_where_nothing_fits_the_page_says_what_would_have_to_change(site, tab):

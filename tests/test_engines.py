@@ -86,6 +86,22 @@ def test_what_transformers_does_on_hardware_is_what_the_methods_pages_say(plante
     assert planted.load().engines["transformers"].on("bnb-nf4", generation(before, "apple")) is Answer.NO
 
 
+def test_where_a_method_ends_to_run_transformers_ends_too(planted):
+    before = planted.load()
+    found = {name: before.engines["transformers"].on("fbgemm-fp8", generation(before, name)) for name in NVIDIA}
+    assert [name for name, answer in found.items() if answer is Answer.YES] == ["hopper", "blackwell"]
+    assert "not on Blackwell, RTX: its method does not run from compute capability 12.0 on" in engines.said(
+        before.engines["transformers"].formats["fbgemm-fp8"], before.common.generations
+    )
+    planted.edit("docs/methods/fbgemm-fp8.md", '    not_from: "12.0"\n', "")
+    assert planted.load().engines["transformers"].on("fbgemm-fp8", generation(before, "blackwell_rtx")) is Answer.YES
+
+
+def test_a_method_that_ends_before_it_begins_is_refused(planted):
+    planted.edit("docs/methods/fbgemm-fp8.md", 'not_from: "12.0"', 'not_from: "8.9"')
+    assert "runs nowhere: from compute capability 9.0, but not from 8.9" in refused(planted)
+
+
 def test_a_format_that_a_page_leaves_out_is_named(planted):
     text = planted.load().pages["engines/vllm.md"]
     planted.write("docs/engines/vllm.md", without_format(text, "gptq-4"))

@@ -11,6 +11,7 @@ import os
 import shutil
 import sys
 import time
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 from textwrap import dedent
@@ -19,6 +20,7 @@ from types import ModuleType, SimpleNamespace
 import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook, new_output
+from tokenizers import Tokenizer
 
 from guide.facts.load import load_scripts
 from guide.facts.proof import MEASURES_MIME, Failure, Machine, State, parse_proof
@@ -415,6 +417,18 @@ def test_an_environment_that_cannot_be_made_ends_a_proof(guide, tmp_path, monkey
     _, proof, _ = proven(made_up(guide, tmp_path))
     assert proof.error == Failure(kind="installation", message=str(proof.error.message), cell=None)
     assert "no-such-package" in proof.error.message
+
+
+def test_what_calibrates_lies_behind_what_is_evaluated(guide, tmp_path):
+    """In the stand-in's archive, whose two texts are parts of one."""
+    evaluated = 64 * 512
+    table = guide.scripts["gptq"].head.guide.model_copy(update={"checkpoints": {}})
+    hub_cache.fill(guide.project, "f" * 64, tmp_path, lambda _: HERE, table)
+    [archive] = tmp_path.rglob("wikitext-2-raw-v1.zip")
+    with zipfile.ZipFile(archive) as files:
+        test, train = (files.read(f"wikitext-2-raw/wiki.{split}.raw").decode("utf-8") for split in ("test", "train"))
+    tokens = Tokenizer.from_file(str(guide.project.reference / "tokenizer.json")).encode(test)
+    assert test.index(train) > tokens.offsets[evaluated][0] and len(train) > 10 * 12_000
 
 
 def test_real_models_are_recorded_with_the_revision_of_the_cache(guide, tmp_path, environment, monkeypatch):

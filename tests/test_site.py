@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from pathlib import Path
 
 import axe_playwright_python
@@ -11,8 +12,11 @@ from bs4 import BeautifulSoup
 from playwright.sync_api import Error as PlaywrightError
 from serving import DESKTOP, serve
 
+from guide.facts.method import Answer
+from guide.facts.proof import State
 from guide.project import Project
-from guide.site.urls import url_of
+from guide.site.urls import Links, url_of
+from guide.site.views import methods, proofs
 
 AXE = (Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text(encoding="utf-8")
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22a", "wcag22aa", "best-practice"]
@@ -177,6 +181,38 @@ def test_a_notebook_page_links_to_colab_and_its_proof(site_folder, guide, page):
     tables = html.select(".guide-output table")
     assert tables or head.only_faults or state == "not proven yet", "the table of measures is shown"
     assert html.find(title="Edit this page")["href"].endswith(f"/edit/main/snippets/{name}.py")
+
+
+def test_a_run_without_its_method_is_not_called_proven(guide):
+    """Where a CPU cannot run a method, overview and box say what its notebook showed there, and the box is not green."""
+    link = Links("x.md", frozenset(f"notebooks/{name}.ipynb" for name in guide.scripts), "owner/name")
+    instead = {}
+    for name, method in guide.methods.items():
+        said = proofs.summary(guide, method)
+        if method.hardware.cpu.answer is Answer.NO:
+            assert not re.search(r"proven on [^;]*\bCPU\b", said), (name, said)
+        for notebook in method.notebooks:
+            if best := guide.best(notebook):
+                instead[notebook] = proofs.shown_instead(guide, notebook, best.proof)
+                html = proofs.box(guide, notebook, link, with_measures=False)
+                green = guide.state(notebook) is State.PROVEN and not instead[notebook]
+                assert [text in html for text in ("admonition success", "Proven on")] == [green, green], notebook
+    assert set(instead.values()) == {"", "faults", "fallback", "a part"}, "each kind is there"
+    gpu = next(method for method in guide.methods.values() if "fallback" in map(instead.get, method.notebooks))
+    assert re.fullmatch(r"proven on NVIDIA .+; fallback shown on CPU", proofs.summary(guide, gpu))
+
+
+def test_a_package_that_a_method_does_without_is_called_optional(guide):
+    link = Links("x.md", frozenset(f"methods/{name}.md" for name in guide.methods), "owner/name")
+    versions = {row[0].text: row[-2] for row in methods.overview(guide, link).rows}
+    marked = 0
+    for method in guide.methods.values():
+        for key in method.transformers.keys:
+            for package, lowest in method.transformers.packages.items():
+                optional = package in method.transformers.optional
+                assert (f"{package} {lowest or 'any'} (optional)" in versions[key]) == optional, key
+                marked += optional
+    assert marked
 
 
 def test_the_readers_choice_of_dark_holds_on_notebook_pages(site, desktop):

@@ -86,6 +86,24 @@ def test_a_table_of_one_cell_names_every_method_that_can_first(guide, cell):
     assert answers == sorted(answers, key=["yes", "not verified", "no"].index)
 
 
+def test_capabilities_between_which_a_method_runs_stand_in_its_tables(guide):
+    works, every = filled(guide, "<!-- guide: cells nvidia -->"), filled(guide, "<!-- guide: overview -->")
+    for page, long, short in (
+        ("eetq", "from compute capability 7.0, not from 9.0; the kernel", "yes, from 7.0, not from 9.0<"),
+        ("fp8", "from compute capability 8.9; ", "yes, from 8.9<"),
+    ):
+        assert long in filled(guide, f"<!-- guide: facts {page} -->")
+        assert long in works and short in every, page
+
+
+def test_what_a_reader_should_know_of_calibration_stands_with_it(guide):
+    note = guide.methods["autoround"].calibration_note
+    assert note
+    assert f"Calibration: **needed**; {note}.\n" in filled(guide, "<!-- guide: facts autoround -->")
+    assert f"| needed: {note} |" in filled(guide, "<!-- guide: use-cases calibrated -->")
+    assert "Calibration: **none**.\n" in filled(guide, "<!-- guide: facts eetq -->")
+
+
 def test_a_table_of_an_unknown_cell_is_named(guide):
     known = ", ".join(LABELS)
     with pytest.raises(GuideError, match=f"docs/x.md: the mark .* cannot be filled: no cell 'tpu'; there are {known}."):
@@ -109,7 +127,32 @@ def test_what_a_section_uses_comes_with_all_that_its_own_section_does(guide):
 
 def test_what_a_section_uses_of_shared_code_comes_with_it(guide):
     code = completed(guide.scripts["gptq"], guide.shared, "quantize")
-    assert "\n\n\ndef evaluation_windows(" in code and "stopwatch" not in code
+    assert "\n\n\ndef calibration_texts(" in code and "stopwatch" not in code and "snippets" not in code
+
+
+CUT_DOWN = {  # what a notebook cuts down for time, and a reader must not copy
+    ("gptq", "quantize"): ["calibration_texts(16, "],
+    ("awq", "make"): ["calibration_texts(32, "],
+    ("awq", "make-autoround"): ["iters", "nsamples", "seqlen", "enable_torch_compile", "calibration_texts(32, "],
+    ("autoround", "quantize"): ["iters", "nsamples", "seqlen", "enable_torch_compile", "calibration_texts(64, "],
+    ("compressed_tensors", "gptq"): ["calibration_texts(32, "],
+}
+
+
+@pytest.mark.parametrize(("name", "section"), CUT_DOWN)
+def test_what_a_notebook_cuts_down_for_time_is_in_it_and_not_in_what_a_reader_copies(guide, name, section):
+    script = guide.scripts[name]
+    assert "dataset" in (code := completed(script, guide.shared, section)) or "quantize(texts" in code
+    for text in CUT_DOWN[name, section]:
+        assert text in script.section(section) and text not in code
+
+
+def test_no_page_and_no_answer_shows_what_is_cut_down(guide):
+    marked = "cut down for the proof"
+    assert not [path for path, text in guide.pages.items() if marked in filled(guide, text)]
+    assert marked not in selector.file(guide, LINK)
+    lines = [line for script in guide.scripts.values() for line in script.body.splitlines() if marked in line]
+    assert lines and all(line.endswith(f"  # {marked}") for line in lines)
 
 
 def test_every_block_of_code_has_its_names(guide):

@@ -1,6 +1,7 @@
 // What the memory calculator shows of one state of its form. Texts are put in as texts, never as HTML: a model may be pasted.
 import { GIB, MOST_TOKENS, bitsOf, count, gpusOf, largestContext } from "./counting.js";
 import { element } from "./element.js";
+import { isFor } from "./variant.js";
 
 const NARROWEST_NAMED = 0.035; // of the bar, where a letter has room
 
@@ -153,18 +154,20 @@ export function comparedRows(variants) {
   });
 }
 
-/** Every variant's figures, the smallest first. */
+/** The figures of every variant that is for the model, the smallest first. */
 function showCompared({ compared }, rows, { model, variant, use, room }) {
-  for (const row of rows) {
+  const compares = rows.filter((row) => !row.variant || isFor(row.variant, model.id));
+  for (const row of compares) {
     const { held, total } = count(model, row.variant, use);
     const texts = [bits(model, row.variant, held), size(held.total), size(total), total <= room ? "yes" : "no"];
     texts.forEach((text, column) => setText(row.made.cells[column + 1], text));
     row.made.dataset.bytes = row.total = total;
     row.made.ariaCurrent = row.variant === variant;
   }
-  rows.sort((a, b) => a.total - b.total);
+  const made = compares.sort((a, b) => a.total - b.total).map((row) => row.made);
   const body = compared.tBodies[0];
-  if (rows.some(({ made }, index) => made !== body.rows[index])) body.replaceChildren(...rows.map(({ made }) => made));
+  const same = made.length === body.rows.length && made.every((row, index) => row === body.rows[index]);
+  if (!same) body.replaceChildren(...made);
 }
 
 /** Count and show everything. `part` has the page's elements by their data-part, `rows` is what `comparedRows` made. */

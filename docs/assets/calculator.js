@@ -2,6 +2,7 @@
 import { comparedRows, named, number, showAnswer } from "./answer.js";
 import { readModel } from "./counting.js";
 import { element } from "./element.js";
+import { isFor } from "./variant.js";
 
 const WAIT = 400; // ms; browsers let a page change its address only so often
 
@@ -24,6 +25,7 @@ function grouped(list, title, option) {
 class Calculator {
   #saving; // the timer that writes the address
   #model; // the last that could be read
+  #offered; // the ids of the variants in the form
   #sound = false; // whether the answer is of what the form says now
 
   constructor(place, architectures, variants) {
@@ -53,17 +55,36 @@ class Calculator {
   }
 
   #offer() {
-    const { model, variant } = this.control;
+    const { model } = this.control;
     const maker = (preset) => preset.model.split("/")[0];
     const preset = ({ id, name, parameters }) =>
       element("option", { value: id, textContent: `${name}, ${number(parameters / 1e9, 2)} billion weights` });
-    const choice = (one) => element("option", { value: one.id, textContent: named(one) });
     model.prepend(...grouped(this.architectures.presets, maker, preset));
-    variant.append(...grouped(this.variants, ({ title }) => title, choice));
-    for (const one of [model, variant]) {
-      one.value = one.dataset.start;
-      if (!one.value) one.selectedIndex = 0;
-    }
+    model.value = model.dataset.start;
+    if (!model.value) model.selectedIndex = 0;
+  }
+
+  #variant(id) {
+    return this.variants.find((one) => one.id === id) ?? null;
+  }
+
+  /** Offer the variants that are for the model; a sentence where the one that was chosen is not, else nothing. */
+  #offerVariants() {
+    const { variant } = this.control;
+    const offered = this.variants.filter((one) => isFor(one, this.#model?.id));
+    const ids = offered.map(({ id }) => id).join();
+    if (ids === this.#offered) return "";
+    const chosen = this.#offered ? variant.value : variant.dataset.start;
+    this.#offered = ids;
+    variant.querySelectorAll("optgroup").forEach((group) => group.remove());
+    const choice = (one) => element("option", { value: one.id, textContent: named(one) });
+    variant.append(...grouped(offered, ({ title }) => title, choice));
+    variant.value = chosen;
+    if (variant.value === chosen) return "";
+    variant.value = variant.dataset.start;
+    if (!variant.value) variant.selectedIndex = 0;
+    const left = this.#variant(chosen);
+    return left ? `${named(left)} is for ${left.only_models.join(", ")} alone, so another variant is chosen.` : "";
   }
 
   /** Say beside a field what is wrong with it; true where nothing is. */
@@ -79,7 +100,7 @@ class Calculator {
     this.part.pasted.hidden = Boolean(preset);
     const text = preset ? JSON.stringify(preset.config) : config.value;
     if (!text.trim()) return this.#say("config", "Paste the whole of a model's config.json, from { to }.", false);
-    const read = readModel(text, preset?.name, this.architectures);
+    const read = readModel(text, preset, this.architectures);
     if (read.problem) return this.#say(preset ? "model" : "config", read.problem);
     this.#model = read;
     return this.#say("model") && this.#say("config");
@@ -99,13 +120,13 @@ class Calculator {
 
   #update() {
     const known = this.#readModel();
+    const left = this.#offerVariants();
     const use = this.#readUse();
     this.#sound = known && use !== null;
     if (this.#sound) {
-      const variant = this.variants.find(({ id }) => id === this.control.variant.value) ?? null;
-      showAnswer(this.part, this.rows, this.#model, variant, use);
+      showAnswer(this.part, this.rows, this.#model, this.#variant(this.control.variant.value), use);
     }
-    this.part.stale.textContent = this.#sound ? "" : "Not recalculated: this is the last good answer.";
+    this.part.stale.textContent = this.#sound ? left : "Not recalculated: this is the last good answer.";
   }
 
   /** Put the state into the address, unless the reader is on another page by now. */
@@ -122,12 +143,17 @@ class Calculator {
   /** Take the state from the address, and say what in it is no choice here. */
   #recall() {
     const strange = [];
-    for (const [name, value] of new URLSearchParams(location.search)) {
+    const given = [...new URLSearchParams(location.search)];
+    given.sort(([one], [other]) => (other === "model") - (one === "model")); // which variants there are depends on it
+    for (const [name, value] of given) {
       if (!Object.hasOwn(this.control, name) || name === "config") continue;
       const control = this.control[name];
       const before = control.value;
       control.value = value;
-      if (control.value === value) continue;
+      if (control.value === value) {
+        if (name === "model") this.#update();
+        continue;
+      }
       control.value = before;
       strange.push(`The link's ${name} “${value.slice(0, 40)}” is no choice here.`);
     }

@@ -8,8 +8,8 @@ export const MOST_TOKENS = 10_000_000;
 const LONGEST_CONFIG = 1_000_000; // characters
 const LONGEST_PROBLEM = 900;
 
-/** A model's shapes, its own limit of tokens, and whether some layer's cache has one; or {problem}. */
-export function readModel(text, name, { families, refused }) {
+/** A model's shapes, its id, its own limit of tokens, and whether some layer's cache has one; or {problem}. */
+export function readModel(text, preset, { families, refused }) {
   if (text.length > LONGEST_CONFIG) return { problem: "This is far longer than a config.json: paste it alone." };
   const found = readConfig(text, families, refused);
   if (found.problem) {
@@ -21,7 +21,8 @@ export function readModel(text, name, { families, refused }) {
   const limit = raw.max_position_embeddings ?? raw.text_config?.max_position_embeddings;
   return {
     ...found,
-    name: name ?? `The pasted ${found.model_type} model`,
+    name: preset?.name ?? `The pasted ${found.model_type} model`,
+    id: preset?.id ?? `${found.model_type} ${raw.quantization_config?.quant_method}`.replaceAll("_", "-"), // gpt-oss
     tensors: tensors(found.family, found.config),
     layers: found.config.num_hidden_layers,
     limit: Number.isInteger(limit) && limit > 0 ? limit : null,

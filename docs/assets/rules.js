@@ -1,6 +1,7 @@
 // The rules by which the selector chooses. Answers are texts, "" where a question is left open. A rule that rules out gives a
 // sentence; a rule that prefers gives a number, the higher the better, and is asked only if the rules before it do not decide.
 // A reason names its facts: paths below `methods` in facts.json, the one place where facts stand.
+import { isFor } from "./variant.js";
 
 export const NVIDIA = {
   volta: ["Volta (V100)", 7.0],
@@ -18,6 +19,7 @@ export const PURPOSES = {
   finetune: "fine-tuning",
   smallest: "the smallest model",
 };
+const BF16_FROM = 8.0; // compute capability, by torch.cuda.is_bf16_supported; torch emulates it below, and Inductor skips it
 export const LEAST_AGREEMENT = 0.1; // of likeliest tokens with bf16's on the real model: below it a text is noise
 
 const single = (a) => (a.purpose || "single") === "single"; // an open purpose counts as one user
@@ -25,13 +27,16 @@ const speed = (a) => single(a) || a.purpose === "throughput";
 const device = (a) => (a.hardware in NVIDIA ? "nvidia" : a.hardware);
 export const gib = (bytes) => `${(bytes / 2 ** 30).toFixed(1)} GiB`;
 const ready = (v, a) => v.keys.includes(a.checkpoint);
+const unwanted = (v, a) => a.calibration === "no" && v.calibration === "needed" && !ready(v, a); // its calibration
 const yours = (a) => (a.checkpoint === "none" ? ", and there is none" : `; yours is ${a.checkpoint}`);
 export const made = (v) => v.calibration !== "made elsewhere";
 const place = (a) => (device(a) === "nvidia" ? "an NVIDIA GPU" : `this hardware (${DEVICES[a.hardware]})`);
 const hardware = (v, a) => v.cells[device(a)];
 const least = (a) => NVIDIA[a.hardware][1]; // compute capability of the generation
+export const lacksBf16 = (a) => a.hardware in NVIDIA && least(a) < BF16_FROM;
 const words = (cell) => (cell.note ? `: ${cell.note}` : "");
 export const reason = (text, ...facts) => ({ text, facts });
+const calibrated = (v) => reason(`is calibrated: ${v.calibration_note}`, v.facts.calibration, v.facts.calibration_note);
 const measured = (v) => v.numbers;
 const nearest = (v) => v.numbers ?? v.wider;
 const timed = (v) => v.numbers?.speed;
@@ -52,15 +57,15 @@ export const EXCLUSIONS = [
   },
   {
     id: "capability",
-    says: "An NVIDIA GPU must have the compute capability that it asks for.",
-    source: "the check in the library, named on its page",
-    test: (v, a) =>
-      a.hardware in NVIDIA &&
-      Number(hardware(v, a).capability ?? 0) > least(a) &&
-      reason(
-        `asks for compute capability ${hardware(v, a).capability}; ${NVIDIA[a.hardware][0]} begins at ${least(a).toFixed(1)}`,
-        hardware(v, a).fact,
-      ),
+    says: "An NVIDIA GPU must have a compute capability on which it runs.",
+    source: "the check in the library, or what its kernel is built for, named on its page",
+    test: (v, a) => {
+      if (!(a.hardware in NVIDIA)) return null;
+      const { capability, not_from: end, fact } = hardware(v, a);
+      const begins = `${NVIDIA[a.hardware][0]} begins at ${least(a).toFixed(1)}`;
+      if (Number(capability ?? 0) > least(a)) return reason(`asks for compute capability ${capability}; ${begins}`, fact);
+      return end && Number(end) <= least(a) && reason(`does not run from compute capability ${end} on; ${begins}`, fact);
+    },
   },
   {
     id: "made-elsewhere",
@@ -77,20 +82,13 @@ export const EXCLUSIONS = [
     says: "What is for certain models alone needs one of them.",
     source: "only_models, on its page",
     test: (v, a, bytes, model) =>
-      v.only_models.length &&
-      !ready(v, a) &&
-      !v.only_models.some((part) => model?.id?.toLowerCase().includes(part)) &&
-      reason(`is for ${v.only_models.join(", ")} alone`, v.facts.only_models),
+      !isFor(v, model?.id) && !ready(v, a) && reason(`is for ${v.only_models.join(", ")} alone`, v.facts.only_models),
   },
   {
     id: "calibration",
-    says: "Without calibration, no calibrated method, unless its checkpoint is ready.",
-    source: "calibration, on its page",
-    test: (v, a) =>
-      a.calibration === "no" &&
-      v.calibration === "needed" &&
-      !ready(v, a) &&
-      reason("needs texts to calibrate with", v.facts.calibration),
+    says: "Without calibration, no calibrated method, unless its checkpoint is ready or it can do without your texts.",
+    source: "calibration and its note, on its page",
+    test: (v, a) => unwanted(v, a) && !v.calibration_note && reason("needs texts to calibrate with", v.facts.calibration),
   },
   {
     id: "peft",
@@ -164,6 +162,15 @@ export const PREFERENCES = [
     score: (v, a) => (hardware(v, a).answer === "yes" ? 1 : 0),
     why: (v, a) => reason("runs on this hardware", hardware(v, a).fact),
     less: (v, a) => reason(`is not verified on this hardware${words(hardware(v, a))}`, hardware(v, a).fact),
+  },
+  {
+    id: "texts",
+    says: "Where you do not calibrate: what needs no data, before what can do without your texts.",
+    source: "calibration and its note, on its page",
+    when: (a) => a.calibration === "no",
+    score: (v, a) => (unwanted(v, a) ? 1 : 2),
+    why: (v, a) => unwanted(v, a) && calibrated(v),
+    less: calibrated,
   },
   {
     id: "trains",
@@ -284,6 +291,7 @@ export const PREFERENCES = [
     },
     why: (v, a) =>
       !ready(v, a) &&
+      !unwanted(v, a) &&
       (v.calibration === "needed"
         ? reason("corrects its rounding with your texts", v.facts.calibration)
         : reason("needs no data", v.facts.calibration)),

@@ -1,7 +1,7 @@
 // The selector's form and its answer: reads choices.json and the form, calls choose(), and shows what it says.
 import { choose } from "./choose.js";
 import { element } from "./element.js";
-import { DEVICES, EXCLUSIONS, NVIDIA, PREFERENCES, PURPOSES } from "./rules.js";
+import { DEVICES, EXCLUSIONS, NVIDIA, PREFERENCES, PURPOSES, lacksBf16 } from "./rules.js";
 
 const SHOWN = 3; // in full; the others fold away
 const LIMITS = { memory: [1, 20000, "GiB"], parameters: [0.05, 5000, "billions of parameters"] };
@@ -87,8 +87,9 @@ const reasonItem = ({ text, facts }) => element("li", { textContent: sentence(te
 const methodLink = (v) => element("a", { href: site(v.page), textContent: `${v.title} ${v.label}` });
 
 function snippet(v, answers) {
-  const code = v.keys.includes(answers.checkpoint) && v.ready_code ? v.ready_code : v.code;
-  if (!code) return element("p", { textContent: "No code of ours loads this variant; its page says what is known." });
+  const proven = v.keys.includes(answers.checkpoint) && v.ready_code ? v.ready_code : v.code;
+  if (!proven) return element("p", { textContent: "No code of ours loads this variant; its page says what is known." });
+  const code = lacksBf16(answers) ? proven.replaceAll("torch.bfloat16", "torch.float16") : proven;
   const status = element("span", { role: "status" });
   const button = element("button", { type: "button", className: "md-button", textContent: "Copy the code" });
   button.addEventListener("click", async () => {
@@ -101,7 +102,9 @@ function snippet(v, answers) {
   });
   const label = `Code for ${v.title} ${v.label}`; // the theme lets the code scroll, not the block around it
   const block = element("code", { textContent: code, tabIndex: 0, "aria-label": label, role: "region" });
-  return element("div", {}, element("pre", {}, block), button, status);
+  const why = () => `${NVIDIA[answers.hardware][0]} has no bf16 arithmetic, so this code takes float16 instead.`;
+  const changed = code === proven ? null : element("p", { textContent: why() });
+  return element("div", {}, changed, element("pre", {}, block), button, status);
 }
 
 function proofLine(v) {

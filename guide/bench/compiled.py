@@ -31,7 +31,8 @@ def compilable(guide: Guide, machine: Machine) -> dict[str, Recipe]:
     for name, method in guide.methods.items():
         for script in (guide.scripts[notebook] for notebook in method.notebooks):
             table, made = script.head.guide, [one for one in method.variants if one.notebook == script.name and one.section]
-            if name in found or not made or not machine.satisfies(table.needs) or PUBLIC_ID not in table.models:
+            loads = table.weigh or PUBLIC_ID in table.models
+            if name in found or not (made and loads and machine.satisfies(table.needs)):
                 continue
             if table.weigh and machine.kind == "cpu":
                 found[name] = weighed[name]
@@ -42,27 +43,29 @@ def compilable(guide: Guide, machine: Machine) -> dict[str, Recipe]:
     return found
 
 
-def measured(guide: Guide, recipe: Recipe, machine: Machine, install: bool) -> list[Case]:
-    """The cases of one method; one whose model cannot be made says so."""
+def measured(guide: Guide, recipe: Recipe, machine: Machine, install: bool) -> tuple[list[Case], list[str]]:
+    """The cases of one method, and why the others could not be made, a sentence each; that says nothing of compiling."""
     project, cuda = guide.project, machine.kind == "cuda"
     folder = project.build / "compiled" / recipe.method
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     common = {"model": str(project.reference), "text": str(project.reference / "heldout.txt"), "device": machine.kind}
     answers: dict[str, dict[str, Any]] = {}
-    try:
-        variables = filled_cache(guide, recipe, folder / "hub", project.reference, machine)
-        for task, script, codes in recipe.tasks(project.reference / "heldout.txt", "cuda" if cuda else "cpu"):
-            path = folder / f"{task}.json"
-            packages = [Requirement(pin).name for pin in script.head.dependencies]
-            path.write_text(json.dumps({**common, "codes": codes, "packages": packages}), encoding="utf-8")
-            python = environments.prepare(project, script, cuda) if install else Path(sys.executable)
-            module, words = ("weigher", ["run", str(path)]) if task == "run" else ("compiles", [str(path)])
-            answers = ask(project, python, module, words, folder, variables)
-    except GuideError as error:
-        answers = {one.id: {"versions": {}, "failed": str(error)} for one in recipe.variants}
+    variables = filled_cache(guide, recipe, folder / "hub", project.reference, machine)
+    for task, script, codes in recipe.tasks(project.reference / "heldout.txt", machine.kind):
+        path = folder / f"{task}.json"
+        packages = [Requirement(pin).name for pin in script.head.dependencies]
+        path.write_text(json.dumps({**common, "codes": codes, "packages": packages}), encoding="utf-8")
+        python = environments.prepare(project, script, cuda) if install else Path(sys.executable)
+        module, words = ("weigher", ["run", str(path)]) if task == "run" else ("compiles", [str(path)])
+        answers = ask(project, python, module, words, folder, variables)
     own = {"method": recipe.method, "notebook": recipe.script.name, "date": datetime.now(UTC).date()}
-    return [Case.model_validate({**own, "variant": name, **answer}) for name, answer in answers.items()]
+    unmade = [
+        f"{recipe.method} {name} could not be made: {one['not_made']}" for name, one in answers.items() if "not_made" in one
+    ]
+    return [
+        Case.model_validate({**own, "variant": name, **one}) for name, one in answers.items() if "not_made" not in one
+    ], unmade
 
 
 def stored(guide: Guide, machine: Machine, cases: list[Case]) -> Record:
@@ -91,13 +94,20 @@ def main() -> None:
         if unknown := [name for name in given.methods if name not in known]:
             raise GuideError(f"Not compiled here: '{unknown[0]}'. Known: {', '.join(known)}.")
         wanted, began = [known[name] for name in given.methods or known], time.monotonic()
+        failed: list[str] = []
         for number, recipe in enumerate(wanted, start=1):
-            cases = measured(guide, recipe, machine, not given.no_install)
-            stored(guide, machine, cases)
+            try:
+                cases, unmade = measured(guide, recipe, machine, not given.no_install)
+            except GuideError as error:  # one method's fault spares the others
+                cases, unmade = [], [f"{recipe.method} could not be made: {error}"]
+            failed += unmade
+            if cases:
+                stored(guide, machine, cases)
             left = (time.monotonic() - began) / number * (len(wanted) - number) / 60
-            print(
-                *(case.line() for case in cases), f"[{number}/{len(wanted)}; about {left:.0f} min left]", sep="\n", flush=True
-            )
+            said = [*(case.line() for case in cases), *unmade]
+            print(*said, f"[{number}/{len(wanted)}; about {left:.0f} min left]", sep="\n", flush=True)
+        if failed:
+            sys.exit(f"{len(failed)} of what was asked could not be made.")
     except GuideError as error:
         sys.exit(str(error))
 

@@ -12,11 +12,10 @@ from typing import Annotated, Self, TypeVar
 
 from pydantic import Field, ValidationError, model_validator
 
-from guide.facts.method import Answer, Cell, Method, front_matter
+from guide.facts.method import Answer, Capability, Cell, Method, NvidiaCell, front_matter, in_order
 from guide.project import GuideError, Strict, first_fault
 
 Model = TypeVar("Model", bound=Strict)
-Capability = Annotated[str, Field(pattern=r"^\d+\.\d$")]
 
 
 class How(StrEnum):
@@ -152,18 +151,13 @@ class Engine(Strict):
             return Answer.NO
         elif cell.minimum is None:
             found = cell.nvidia or cell.answer
-        elif _number(generation.capability) >= _number(cell.minimum):
+        elif in_order(generation.capability) >= in_order(cell.minimum):
             found = cell.nvidia or Answer.YES
         else:
             return Answer.NO
         if found is Answer.YES and Answer.UNVERIFIED in (cell.answer, place):
             return Answer.UNVERIFIED
         return found
-
-
-def _number(capability: str) -> tuple[int, int]:
-    major, minor = capability.split(".")
-    return int(major), int(minor)
 
 
 @lru_cache(maxsize=4)
@@ -202,12 +196,12 @@ def parse_listed(path: str, text: str) -> Listed:
         raise GuideError(f"In {path}, {first_fault(error)}. Run 'nox -s drift -- --engines --keep'.") from error
 
 
-def with_methods(engine: Engine, formats: list[Format], methods: Mapping[str, Method]) -> Engine:
+def with_methods(engine: Engine, common: Common, methods: Mapping[str, Method]) -> Engine:
     """The engine with the hardware of methods' pages in those formats that have one; the engine itself if it has its own."""
     if not engine.of_methods:
         return engine
     found = dict(engine.formats)
-    for one in formats:
+    for one in common.formats:
         cell = found[one.id]
         if one.method is None or cell.answer is not Answer.YES or cell.minimum or cell.elsewhere:
             continue
@@ -216,7 +210,11 @@ def with_methods(engine: Engine, formats: list[Format], methods: Mapping[str, Me
         hardware = {name: (variant and variant.own_cell(name)) or one_cell for name, one_cell in method.hardware}
         nvidia, amd = hardware["nvidia"], hardware["amd"].answer
         places = {"cdna": amd, "rdna": amd} | {name: hardware[name].answer for name in ("intel_gpu", "apple", "cpu")}
-        more = {"minimum": getattr(nvidia, "capability", None), "nvidia": nvidia.answer, "elsewhere": places}
+        more: dict[str, object] = {"nvidia": nvidia.answer, "elsewhere": places}
+        if isinstance(nvidia, NvidiaCell):
+            why = f"its method does not run from compute capability {nvidia.not_from} on"
+            newer = [place.id for place in common.generations if place.capability and nvidia.ends_before(place.capability)]
+            more |= {"minimum": nvidia.capability, "excepts": cell.excepts | dict.fromkeys(newer, why)}
         found[one.id] = cell.model_copy(update=more)
     return engine.model_copy(update={"formats": found})
 

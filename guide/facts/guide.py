@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from nbformat import NotebookNode
 
-from guide.facts import number
+from guide.facts import compiled, number
 from guide.facts.engine import Common, Engine, Listed
 from guide.facts.method import Cell, Method, Variant
 from guide.facts.number import Number, NumbersScript, Part, RealModel
@@ -56,6 +56,7 @@ class Guide(Scripts):
     pages: Mapping[str, str]  # the text of every Markdown page, by its path below docs/
     assets: Mapping[str, bytes]  # every other file of docs/, by its path there
     proofs: Mapping[str, tuple[Stored, ...]]  # by notebook, the one to show first at the head
+    compiled: Mapping[str, compiled.Record]  # what compiling came to, by machine; each method's facts have its answers
     records: Mapping[str, Record]  # what models were found to store, by machine
     recipes: Mapping[str, NumbersScript]  # what makes the variants of the real model, by file
     numbers: Mapping[str, Mapping[str, Number]]  # what was measured of them, by machine and variant

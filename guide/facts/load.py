@@ -15,6 +15,7 @@ from typing import Any
 from packaging.dependency_groups import resolve_dependency_groups
 from pydantic import ValidationError
 
+from guide.facts.compiled import parse_compiled, with_runs
 from guide.facts.engine import parse_common, parse_engine, parse_listed, with_methods
 from guide.facts.guide import Guide, Scripts
 from guide.facts.method import Method, parse_method
@@ -53,6 +54,8 @@ def load(project: Project, damaged_proofs: bool = False) -> Guide:
     methods = {
         path.stem: parse_method(path.stem, pages[_below(project.docs, path)]) for path in _files(project.methods, "*.md")
     }
+    compiled = {path.stem: parse_compiled(project.relative(path), _text(path)) for path in _files(project.compiled, "*.json")}
+    methods = {name: with_runs(name, method, compiled) for name, method in methods.items()}
     engines = _texts(project.engines, "*.md")
     common = engines.pop("index")
     order = parse_common(common).engines
@@ -69,8 +72,7 @@ def load(project: Project, damaged_proofs: bool = False) -> Guide:
         transformers=_described_transformers(project),
         methods=methods,
         engines={
-            name: with_methods(parse_engine(name, engines[name], common), parse_common(common).formats, methods)
-            for name in order
+            name: with_methods(parse_engine(name, engines[name], common), parse_common(common), methods) for name in order
         },
         registries={
             path.stem: parse_listed(project.relative(path), _text(path)) for path in _files(project.registries, "*.json")
@@ -81,6 +83,7 @@ def load(project: Project, damaged_proofs: bool = False) -> Guide:
         proofs={
             name: _proofs(project, script, known, makers, stand_in, damaged_proofs) for name, script in known.scripts.items()
         },
+        compiled=compiled,
         records={path.stem: parse_record(project.relative(path), _text(path)) for path in _files(project.storage, "*.json")},
         recipes={name: parse_numbers_script(name, text) for name, text in _texts(project.recipes, "*.py").items()},
         numbers=_numbers(project),

@@ -13,7 +13,7 @@ from guide.project import GuideError, Strict, first_fault
 
 YAML_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the one in C where PyYAML was built with it
 EVIDENCE = re.compile(
-    r"proof|notebook \w+|[\w.-]+ v?\d[\w.]*( [^,]+)?, .+|.+, read \d{4}-\d{2}-\d{2}"
+    r"proof|notebook \w+|run \d{4}-\d{2}-\d{2} with .+|[\w.-]+ v?\d[\w.]*( [^,]+)?, .+|.+, read \d{4}-\d{2}-\d{2}"
 )  # what a yes may rest on
 
 
@@ -62,12 +62,34 @@ class Cell(Strict):
         return self
 
 
-class NvidiaCell(Cell):
-    """NVIDIA GPUs, with the lowest compute capability where one is known."""
+Capability = Annotated[str, Field(pattern=r"^\d+\.\d$")]
 
-    capability: Annotated[str, Field(pattern=r"^\d+\.\d$")] | None = Field(
+
+def in_order(capability: str) -> tuple[int, int]:
+    """A compute capability as numbers, which have the order of the texts' meaning: 10.0 comes after 8.9."""
+    major, minor = capability.split(".")
+    return int(major), int(minor)
+
+
+class NvidiaCell(Cell):
+    """NVIDIA GPUs, with the compute capabilities at which the method begins and ends to run, where they are known."""
+
+    capability: Capability | None = Field(
         default=None, description="lowest compute capability, such as '8.9'; null where none is known"
     )
+    not_from: Capability | None = Field(
+        default=None, description="compute capability from which on it does not run, such as '12.0'; null where none is known"
+    )
+
+    def ends_before(self, capability: str) -> bool:
+        """Whether GPUs of that compute capability are too new for the method."""
+        return self.not_from is not None and in_order(capability) >= in_order(self.not_from)
+
+    @model_validator(mode="after")
+    def _runs_somewhere(self) -> Self:
+        if self.capability and self.ends_before(self.capability):
+            raise ValueError(f"it runs nowhere: from compute capability {self.capability}, but not from {self.not_from}")
+        return self
 
 
 class Link(Strict):
@@ -107,7 +129,10 @@ class Features(Strict):
     save_and_reload: Cell
     peft: Cell
     generate_compiles: Cell = Field(description="generate compiles its decoding by itself")
-    torch_compile: Cell = Field(description="torch.compile of the model works, and says the same")
+    torch_compile: Cell = Field(
+        default=Cell(answer=Answer.UNVERIFIED, note="not run here", source="no run of it in proofs/compiled"),
+        description="torch.compile of the model works, and says the same; left out where nox -s compile has run it",
+    )
 
 
 class OfKey(Strict):
@@ -128,12 +153,21 @@ class InTransformers(Strict):
     packages: dict[str, str | None] = Field(
         description="packages it asks for, with the lowest version that passes its check; null where any version does"
     )
+    optional: list[str] = Field(
+        default=[], description="of those packages, the ones without which it warns and unpacks instead"
+    )
     packages_later: dict[str, str | None] = Field(
         default={}, description="packages that loading or the first forward pass asks for, behind that check"
     )
     raises_without: list[Literal["cuda", "mps", "xpu"]] = Field(
         default=[], description="devices; without any of them quantizing a bf16 model raises"
     )
+
+    @model_validator(mode="after")
+    def _optional_is_named(self) -> Self:
+        if unknown := set(self.optional) - self.packages.keys():
+            raise ValueError(f"optional has {', '.join(sorted(unknown))}, which packages has not")
+        return self
 
 
 class Library(Strict):

@@ -49,12 +49,15 @@ def generated(model: Any, ids: torch.Tensor) -> dict[str, Any]:
     return {"generate_compiles": compiles, "same_tokens": torch.equal(tokens, plain) if compiles else None}
 
 
-def compiled(job: dict[str, Any], code: list[str], base: torch.Tensor, ids: torch.Tensor) -> dict[str, Any]:
-    """What compiling the model that ``code`` names last comes to."""
+def made(code: list[str]) -> Any:
+    """The model that ``code`` names last."""
     names = run(code)
     mentioned = [node.id for node in ast.walk(ast.parse(code[-1])) if isinstance(node, ast.Name)]
-    model: Any = next(names[name] for name in reversed(mentioned) if isinstance(names.get(name), nn.Module))
-    model.eval()
+    return next(names[name] for name in reversed(mentioned) if isinstance(names.get(name), nn.Module)).eval()
+
+
+def compiled(job: dict[str, Any], model: Any, base: torch.Tensor, ids: torch.Tensor) -> dict[str, Any]:
+    """What compiling a model comes to."""
     plain = divergence(base, said(model, model.forward, ids))
     torch._dynamo.reset()
     counters.clear()
@@ -87,10 +90,11 @@ def main(job: dict[str, Any]) -> dict[str, Any]:
     answers: dict[str, dict[str, Any]] = {}
     for name, code in job["codes"].items():
         try:
-            answers[name] = compiled(job, code, base, ids)
+            answers[name] = compiled(job, made(code), base, ids)
         except (Exception, SystemExit) as error:
             traceback.print_exc()
-            answers[name] = {"failed": f"the model was not made: {sentence(error)}"}
+            answers[name] = {"not_made": sentence(error)}
+            continue
         answers[name]["versions"] = {package: version(package) for package in job["packages"]}
         gc.collect()
     return answers

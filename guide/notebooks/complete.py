@@ -12,6 +12,8 @@ from guide.notebooks.script import Script
 
 # On a page, the line that stands for a section of a script.
 INCLUDE = re.compile(r'^(?P<indent>[ \t]*)--8<-- "(?P<path>[^":]+):(?P<section>[^"]+)"$', re.MULTILINE)
+# A line that only shortens the run of a notebook, which says so; a page leaves it out.
+CUT = re.compile(r"^.*# cut down for the proof$\n?", re.MULTILINE)
 IN_PLACE = {
     "device": 'device = torch.device("cuda" if torch.cuda.is_available() else "cpu")'
 }  # of what asks for more than a reader needs
@@ -30,14 +32,15 @@ class Statement:
 def completed(script: Script, shared: Mapping[str, str], section: str, edits: Mapping[str, str] | None = None) -> str:
     """A section, its imports first, then the statements before it that define what it uses, then itself.
 
-    What an earlier section defines comes with the whole of that section, which may change it in place. ``shared``: the text of
-    the modules of ``snippets/shared/``. Raises GuideError as ``Script.section`` does.
+    What an earlier section defines comes with the whole of that section, which may change it in place. What shortens the
+    notebook's own run is left out. ``shared``: the text of the modules of ``snippets/shared/``. Raises GuideError as
+    ``Script.section`` does.
     """
-    own = script.section(section, edits)
+    own = CUT.sub("", script.section(section, edits)).rstrip()
     block = statements(own)
-    earlier = script.body.partition(f"[start:{section}]\n")[0].rpartition("\n")[0] + "\n"
+    earlier = CUT.sub("", script.body).partition(f"[start:{section}]\n")[0].rpartition("\n")[0] + "\n"
     helpers = [one for text in shared.values() for one in statements(text)]
-    before = helpers + statements(earlier)
+    before = helpers + [one for one in statements(earlier) if not is_shared(one.node)]
     together: dict[int, list[int]] = {}  # a statement's place: those of its section
     for section_range in section_lines(earlier):
         places = [n for n, one in enumerate(before) if n >= len(helpers) and one.node.lineno in section_range]
@@ -67,6 +70,11 @@ def completed(script: Script, shared: Mapping[str, str], section: str, edits: Ma
         leading += 1
     rest = own if not leading else "\n".join(own.splitlines()[block[leading - 1].node.end_lineno or 0 :]).strip("\n")
     return spaced([written(imports), *lines, *(before[n].source for n in sorted(chosen)), rest])
+
+
+def is_shared(node: ast.stmt) -> bool:
+    """Whether a statement imports one of the guide's own modules, whose code a reader gets instead."""
+    return isinstance(node, ast.ImportFrom) and (node.module or "").startswith("snippets.")
 
 
 def section_lines(text: str) -> Iterator[range]:

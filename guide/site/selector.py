@@ -11,7 +11,7 @@ from typing import Any
 
 from guide.calculator import shapes
 from guide.facts.guide import Guide
-from guide.facts.method import Hardware, Method, Stored, Variant
+from guide.facts.method import Hardware, Method, NvidiaCell, Stored, Variant
 from guide.facts.ranking import Row, judged
 from guide.notebooks.complete import completed
 from guide.project import GuideError
@@ -60,6 +60,7 @@ def entry(guide: Guide, name: str, method: Method, number: int, link: Links) -> 
         "kernel_capability": variant.kernel_capability,
         "kernel_source": variant.kernel_source,
         "calibration": variant.calibration or method.calibration,
+        "calibration_note": method.calibration_note,
         "released": method.library.released.isoformat() if method.library else None,
         "kept": not method.library or method.library.read - method.library.released <= YEAR,
         "quantizes": variant.quantizes,
@@ -67,6 +68,7 @@ def entry(guide: Guide, name: str, method: Method, number: int, link: Links) -> 
         "facts": {
             "self": own,
             "calibration": f"{own}.calibration" if variant.calibration else f"{name}.facts.calibration",
+            "calibration_note": f"{name}.facts.calibration_note",
             "group": f"{name}.facts.group",
             "only_models": f"{name}.facts.only_models",
             "released": f"{name}.facts.library.released",
@@ -88,9 +90,9 @@ def cell(guide: Guide, name: str, variant: Variant, label: str, own: str) -> dic
     kind = "hardware" if label in Hardware.model_fields else "features"
     path = f"{own}.{kind}.{label}" if variant.own_cell(label) else f"{name}.facts.{kind}.{label}"
     facts = guide.cell(name, variant, label)
-    capability = getattr(facts, "capability", None)
+    bounds = {"capability": facts.capability, "not_from": facts.not_from} if isinstance(facts, NvidiaCell) else {}
     kept = {"answer": facts.answer, "note": facts.note, "fact": path}
-    return kept | ({"capability": capability} if capability else {})
+    return kept | {name: bound for name, bound in bounds.items() if bound}
 
 
 def running(variant: Variant) -> list[Stored]:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from guide.facts.guide import Guide
-from guide.facts.method import Answer, Cell, Group, Method, OfKey
+from guide.facts.method import Answer, Cell, Group, Method, NvidiaCell, OfKey
 from guide.facts.traps import ShownTrap, all_traps, shown_traps
 from guide.notebooks.build import install_lines
 from guide.site.render import render
@@ -67,7 +67,7 @@ def traps_of_all(guide: Guide, link: Links) -> str:
 
 
 def facts(method: Method) -> str:
-    """Hardware and features of one method, each with its answer in words, a note, and what it rests on; then its kernels."""
+    """A method's calibration; its hardware and features, each with its answer, a note, and what it rests on; its kernels."""
     cells = method.cells()
     rows: list[list[Item | str]] = [[LABELS[name], *_texts(cells[name])] for name in cells]
     table = Table(("what", "works", "note", "source"), rows, f"What {method.title} needs and can do").html()
@@ -76,7 +76,11 @@ def facts(method: Method) -> str:
         [one.name, one.runs_on, one.system, one.package, one.dtype, one.source] for one in method.kernels
     ]
     return "\n\n".join(
-        [table, *([Table(heads, kernels, f"Kernels of {method.title}, by their source").html()] if kernels else [])]
+        [
+            render("calibration.md.jinja", method=method),
+            table,
+            *([Table(heads, kernels, f"Kernels of {method.title}, by their source").html()] if kernels else []),
+        ]
     )
 
 
@@ -98,7 +102,11 @@ def overview(guide: Guide, link: Links) -> Table:
     rows: list[list[Item | str]] = []
     for name, method in sorted(guide.methods.items(), key=lambda item: item[1].title.lower()):
         packages = method.transformers.packages | method.transformers.packages_later
-        lowest_versions = [f"{package} {lowest or 'any'}" for package, lowest in packages.items()]
+        optional = method.transformers.optional
+        lowest_versions = [
+            f"{package} {lowest or 'any'}{' (optional)' if package in optional else ''}"
+            for package, lowest in packages.items()
+        ]
         for key in method.transformers.keys:
             own = method.transformers.own.get(key, OfKey(bits=method.bits))
             cells = method.cells() | own.cells
@@ -137,13 +145,20 @@ def differences(guide: Guide, link: Links) -> Table:
 def _texts(cell: Cell) -> tuple[Item, str, str]:
     """A cell's answer in words, its note, and what it rests on."""
     source = "the proof on the method's page" if cell.source == "proof" else cell.source
-    capability = getattr(cell, "capability", None)
-    notes = [f"from compute capability {capability}" if capability else "", cell.note, cell.differs]
+    bounds = _bounds(cell).replace("from", "from compute capability", 1)
+    notes = [bounds, cell.note, cell.differs]
     return Item(cell.answer, form="strong"), "; ".join(filter(None, notes)), source
 
 
 def _answer(name: str, cell: Cell) -> Item:
-    """An answer as a mark and in words; for NVIDIA with the lowest compute capability."""
-    capability = getattr(cell, "capability", None)
-    more = f", from {capability}" if capability else ""
-    return Item(f"{cell.answer}{more}", mark=MARKS[cell.answer], data={"fact": name, "answer": cell.answer})
+    """An answer as a mark and in words; for NVIDIA with the compute capabilities between which it runs."""
+    words = ", ".join(filter(None, [cell.answer, _bounds(cell)]))
+    return Item(words, mark=MARKS[cell.answer], data={"fact": name, "answer": cell.answer})
+
+
+def _bounds(cell: Cell) -> str:
+    """Between which compute capabilities a method runs on NVIDIA GPUs; empty where neither end is known."""
+    if not isinstance(cell, NvidiaCell):
+        return ""
+    ends = {"from": cell.capability, "not from": cell.not_from}
+    return ", ".join(f"{word} {end}" for word, end in ends.items() if end)

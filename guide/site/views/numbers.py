@@ -19,14 +19,15 @@ def of_method(guide: Guide, method: str, link: Links) -> str:
     if not found:
         return render("nothing_measured.html.jinja")
     everyone, lines = ranking.on_cpu(guide), []
+    rest = slice(7, None if any(row.contender.differs for row in found) else -1)  # what differs, where anything does
     for row in found:
         full = ladders.ladder_row(guide, row, row.contender.label)
         speed = speed_text(everyone, row, DECODE) if row.race(DECODE) else speeds.not_timed(row)
-        lines.append([*full[:4], speed, full[7]])
+        lines.append([*full[:4], speed, *full[rest]])
         if row.compiled and (shape := row.compiled.shapes.get(REAL)):
             speed = speed_text(everyone, row, DECODE, compiled=True) or shape.failed
-            lines.append([f"{row.contender.label}, compiled", "", "", "", speed, ""])
-    head = (*LADDER[:4], "decode at batch 1, times bf16's speed on this CPU", LADDER[7])
+            lines.append([f"{row.contender.label}, compiled", "", "", "", speed, *[""] * len(LADDER[rest])])
+    head = (*LADDER[:4], "decode at batch 1, times bf16's speed on this CPU", *LADDER[rest])
     return Table(head, lines, f"On the real model: {ladders.origin(guide)}", "On the real model", "numbers").html()
 
 

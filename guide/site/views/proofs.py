@@ -3,9 +3,8 @@
 from dataclasses import dataclass
 
 from guide.facts.guide import Guide
-from guide.facts.method import Method
+from guide.facts.method import Answer, Method
 from guide.facts.proof import Proof, Source, State, Stored
-from guide.notebooks.script import Script
 from guide.site.render import long_date, render
 from guide.site.urls import Links
 from guide.site.views import measures
@@ -41,14 +40,25 @@ def loaded(proof: Proof) -> Loaded | None:
     )
 
 
-def title(script: Script, best: Stored) -> str:
+def shown_instead(guide: Guide, name: str, proof: Proof) -> str:
+    """What a run showed in place of its method: faults, what a CPU gets instead, or a part; empty where the method ran."""
+    table = guide.scripts[name].head.guide
+    if table.only_faults:
+        return "faults"
+    method = guide.methods.get(table.method or "")
+    if method is None or proof.machine.kind != "cpu" or method.hardware.cpu.answer is not Answer.NO:
+        return ""
+    return "a part" if name == method.notebooks[0] else "fallback"
+
+
+def title(best: Stored, instead: str) -> str:
     """The heading of a box that has a proof to show."""
     day = long_date(best.proof.date)
     if best.state is State.CHANGED:
         return "Code changed since this proof"
     if best.state is State.FAILED:
         return f"Failed on {day}"
-    outcome = "Faults shown" if script.head.guide.only_faults else "Proven"
+    outcome = f"{instead.capitalize()} shown" if instead else "Proven"
     return f"{outcome} on {day}" + (", with a stand-in model" if best.proof.stand_in else "")
 
 
@@ -69,13 +79,14 @@ def box(guide: Guide, name: str, link: Links, with_measures: bool) -> str:
     script, found = guide.scripts[name], guide.proofs[name]
     best = guide.best(name)
     state = guide.state(name)
+    instead = shown_instead(guide, name, best.proof) if best else ""
     return render(
         "proof.html.jinja",
         script=script,
         table=script.head.guide,
         state=state,
-        admonition=ADMONITION[state],
-        title=title(script, best) if best else "Not proven yet",
+        admonition="info" if instead and state is State.PROVEN else ADMONITION[state],
+        title=title(best, instead) if best else "Not proven yet",
         best=best,
         proof=best.proof if best else None,
         loaded=loaded(best.proof) if best else None,
@@ -88,11 +99,15 @@ def box(guide: Guide, name: str, link: Links, with_measures: bool) -> str:
 
 
 def summary(guide: Guide, method: Method) -> str:
-    """What is proven of a method, in a few words: the best state of its notebooks, and on which machines."""
+    """What is proven of a method, in a few words: the best state of its notebooks, what they showed, and on which machines."""
     found = [(name, stored) for name in method.notebooks for stored in guide.proofs[name]]
-    proven = [(name, stored.proof) for name, stored in found if stored.state is State.PROVEN]
-    if not proven:
+    where: dict[str, set[str]] = {}  # machines, by what ran there: the method itself first
+    for name, stored in found:
+        if stored.state is State.PROVEN:
+            machine = "CPU" if stored.proof.machine.kind == "cpu" else stored.proof.machine.name
+            where.setdefault(shown_instead(guide, name, stored.proof), set()).add(machine)
+    if not where:
         return SUMMARY[found[0][1].state if found else State.MISSING]
-    measured = [proof for name, proof in proven if not guide.scripts[name].head.guide.only_faults]
-    where = sorted({"CPU" if proof.machine.kind == "cpu" else proof.machine.name for proof in measured})
-    return f"proven on {', '.join(where)}" if where else "faults shown"
+    return "; ".join(
+        f"{f'{instead} shown' if instead else 'proven'} on {', '.join(sorted(where[instead]))}" for instead in sorted(where)
+    )
