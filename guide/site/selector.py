@@ -17,6 +17,7 @@ from guide.notebooks.complete import completed
 from guide.project import GuideError
 from guide.site.urls import Links
 from guide.site.views.methods import LABELS
+from guide.site.views.proofs import shown_instead
 from guide.site.views.speeds import DECODE
 
 WORK = {"single": (8192, 1), "throughput": (8192, 16), "finetune": (2048, 1), "smallest": (8192, 1)}  # tokens, sequences
@@ -128,6 +129,7 @@ def notebook(guide: Guide, page: str, variant: Variant, link: Links) -> dict[str
         "machine": proof.machine.name if proof else None,
         "kind": proof.machine.kind if proof else None,
         "stand_in": proof.stand_in if proof else None,
+        "instead": shown_instead(guide, name, proof) if proof else "",
     }
 
 
