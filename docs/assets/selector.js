@@ -112,7 +112,8 @@ function proofLine(v) {
   if (!n) return element("p", { textContent: "Proof: no notebook runs this variant." });
   const where =
     n.state === "proven"
-      ? `${n.instead ? `${n.instead} shown` : "proven"} on ${n.kind === "cpu" ? "a CPU" : n.machine}, ${n.date}${n.stand_in ? ", on the small reference model" : ""}`
+      ? `${n.instead ? `${n.instead} shown` : "proven"} on ${n.kind === "cpu" ? "a CPU" : n.machine}, ${n.date}` +
+        (n.stand_in ? ", on the small reference model" : "")
       : n.state;
   return element(
     "p",
