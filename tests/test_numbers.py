@@ -146,6 +146,12 @@ def test_what_pages_say_in_words_holds(guide):
     assert row["autoround-4"].number.made.cpu_seconds > 3 * row["gptq-4"].number.made.cpu_seconds, "several times GPTQ's"
     assert is_nearer("gptq-4", "bitsandbytes-nf4", "wikitext") and is_nearer("bitsandbytes-nf4", "gptq-4", "code")
     assert is_nearer("hqq-4", "gptq-4", "code"), "on other texts further than no data, as GPTQ's page says"
+    for row_of_4 in ranking.judged(guide, 4):
+        if row_of_4.id not in ("autoround-4", "hqq-4"):
+            assert all(is_nearer("hqq-4", row_of_4.id, text) for text in TEXTS), f"HQQ is second on both, {row_of_4.id}"
+    wikitext, code = (row["awq-4"].quality.texts[text].kl for text in ("wikitext", "code"))
+    assert abs(wikitext.mean - code.mean) < 2 * (wikitext.error + code.error), "AWQ costs the same on both"
+    assert 0.5 < row["awq-4"].number.made.cpu_seconds / row["autoround-4"].number.made.cpu_seconds < 2, "and takes as long"
     assert row["hqq-3"].quality.texts["wikitext"].top1_agreement.mean < 0.5, "3 bit without data is damaged"
     for name in ("hqq-2", "quanto-int2", "sinq-2", "gptq-2"):
         assert row[name].quality.texts["wikitext"].top1_agreement.mean < 0.1, "2 bit is noise"
