@@ -26,9 +26,14 @@ from guide.prove.machine import this_machine
 
 
 def compilable(guide: Guide, machine: Machine) -> dict[str, Recipe]:
-    """By method, how to make its variants on this machine: what is weighed, and on a GPU what a CPU cannot make."""
+    """By method, how to make its variants on this machine: what is weighed, and on a GPU what a CPU cannot make.
+
+    Left out is what a notebook shows not to load, though its weights can be counted.
+    """
     found, weighed = dict[str, Recipe](), recipes(guide)
     for name, method in guide.methods.items():
+        if method.features.torch_compile.source.startswith("notebook "):
+            continue
         for script in (guide.scripts[notebook] for notebook in method.notebooks):
             table, made = script.head.guide, [one for one in method.variants if one.notebook == script.name and one.section]
             loads = table.weigh or PUBLIC_ID in table.models
