@@ -110,10 +110,10 @@ function snippet(v, answers) {
 function proofLine(v) {
   const n = v.notebook;
   if (!n) return element("p", { textContent: "Proof: no notebook runs this variant." });
+  const what = n.instead ? `${n.instead} shown` : "proven";
   const where =
     n.state === "proven"
-      ? `${n.instead ? `${n.instead} shown` : "proven"} on ${n.kind === "cpu" ? "a CPU" : n.machine}, ${n.date}` +
-        (n.stand_in ? ", on the small reference model" : "")
+      ? `${what} on ${n.kind === "cpu" ? "a CPU" : n.machine}, ${n.date}${n.stand_in ? ", on the small reference model" : ""}`
       : n.state;
   return element(
     "p",
