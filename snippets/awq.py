@@ -99,11 +99,8 @@ device = show_environment("transformers", "accelerate", "optimum", "gptqmodel", 
 
 # %%
 import logging
-import os
 from contextlib import redirect_stdout
 from io import StringIO
-
-os.environ["GPTQMODEL_CPU_WORKERS"] = "2"  # on two cores GPTQModel 7.6.0 counts one, and raises ValueError
 
 import torch
 from auto_round import SignRoundConfig
@@ -134,6 +131,10 @@ print(tokenizer.decode(generated(baseline, prompt)[0]))
 # %%
 with stopwatch() as making, redirect_stdout(StringIO()):  # saving prints every file
     # --8<-- [start:make]
+    import os
+
+    os.environ["GPTQMODEL_CPU_WORKERS"] = "2"  # on two cores GPTQModel 7.6.0 counts one, and raises ValueError
+
     from gptqmodel import BACKEND, GPTQModel, QuantizeConfig
     from huggingface_hub import snapshot_download
 
