@@ -56,7 +56,7 @@ def measured(guide: Guide, recipe: Recipe, machine: Machine, install: bool) -> t
     folder.mkdir(parents=True)
     common = {"model": str(project.reference), "text": str(project.reference / "heldout.txt"), "device": machine.kind}
     answers: dict[str, dict[str, Any]] = {}
-    variables = filled_cache(guide, recipe, folder / "hub", project.reference, machine)
+    variables = filled_cache(guide, recipe, folder / "hub", project.reference, machine, install)
     for task, script, codes in recipe.tasks(project.reference / "heldout.txt", machine.kind):
         path = folder / f"{task}.json"
         packages = [Requirement(pin).name for pin in script.head.dependencies]

@@ -8,6 +8,7 @@ import json
 import os
 import re
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -77,10 +78,13 @@ def quantized(guide: Guide, recipe: Recipe, name: str, machine: Machine, model: 
     return answers
 
 
-def filled_cache(guide: Guide, recipe: Recipe, cache: Path, model: Path, machine: Machine) -> dict[str, str]:
+def filled_cache(
+    guide: Guide, recipe: Recipe, cache: Path, model: Path, machine: Machine, install: bool = True
+) -> dict[str, str]:
     """A hub cache with the random model under the ids that the notebook loads, and what it loads ready-made of it.
 
-    Returns the environment variables that select it; raises GuideError if a checkpoint cannot be made.
+    ``install``: that is made in the notebook's environment, else by this interpreter. Returns the environment variables that
+    select it; raises GuideError if a checkpoint cannot be made.
     """
     table = recipe.script.head.guide
     for public_id in {PUBLIC_ID, *table.models}:
@@ -89,7 +93,8 @@ def filled_cache(guide: Guide, recipe: Recipe, cache: Path, model: Path, machine
             if file.suffix in (".json", ".safetensors"):
                 (snapshot / file.name).symlink_to(file)
     for public_id, maker in table.checkpoints.items() if recipe.weighing.makes_checkpoints else ():
-        python = environments.prepare(guide.project, recipe.script, machine.kind == "cuda")
+        cuda = machine.kind == "cuda"
+        python = environments.prepare(guide.project, recipe.script, cuda) if install else Path(sys.executable)
         snapshot = hub_cache.snapshot(cache, "models", public_id, REVISION)
         hub_cache.make_checkpoint(guide.project.makers / f"{maker}.py", python, model, snapshot, public_id)
     return {"HF_HOME": str(cache)}
