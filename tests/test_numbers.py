@@ -173,6 +173,24 @@ def test_what_pages_say_in_words_holds(guide):
         assert ranking.verdict(row[name].race(figure), spread) == "slower", "without a kernel for a CPU, however small"
 
 
+def test_what_pages_say_of_gpus_in_words_holds(guide):
+    """The sentences of index.md, benchmarks.md, torchao.md and bitsandbytes.md that rest on what an H100 replayed."""
+    records = ranking.rows(guide, "nvidia-h100-80gb-hbm3", replayed=True)
+    row = {row.id: row for row in records}
+
+    def said(name: str, figure: str) -> str:
+        figure = f"Llama-3.1-8B/{figure}"
+        return ranking.verdict(row[name].race(figure), ranking.spread(records, figure))
+
+    for name in ("torchao-int4-gpu", "bitsandbytes-nf4"):
+        assert said(name, "decode/1") == "faster" and said(name, "decode/64") == said(name, "prefill") == "slower", name
+    assert said("bitsandbytes-nf4", "decode/8") == "slower"
+    int4, nf4 = (row[name].race("Llama-3.1-8B/decode/1") for name in ("torchao-int4-gpu", "bitsandbytes-nf4"))
+    assert int4.ratio[1] > nf4.ratio[2], "int4 is the faster of the two"
+    assert row["torchao-int4-gpu"].race("Llama-3.1-8B/decode/8").ratio[0] < 1.1, "the gain is gone"
+    assert row["torchao-int4-gpu"].race("Llama-3.1-8B/prefill").ratio[2] < 0.1, "a prompt takes many times as long"
+
+
 # What pages make of them
 
 
@@ -385,6 +403,20 @@ def test_what_is_compiled_and_what_is_not_timed(guide):
     found = {(task.id, task.part) for task in bench.tasks(guide, MACHINE, [], ["quality", "speed", "compiled"])}
     assert ("torchao-int8", "compiled") in found and ("hqq-4", "compiled") not in found
     assert ("gguf-q8_0", "quality") in found and ("gguf-q8_0", "speed") not in found
+
+
+def test_a_gpus_steps_are_replayed_and_a_cpus_are_not(guide):
+    gpu = guide.numbers["nvidia-h100-80gb-hbm3"]["bf16"].machine
+    parts = {task.part for task in bench.tasks(guide, gpu, ["bf16", "torchao-int4-gpu"], list(bench.GUESS))}
+    assert parts == {"speed", "graph", "compiled_graph"}
+    assert {task.part for task in bench.tasks(guide, MACHINE, ["bf16"], list(bench.GUESS))} == {"quality", "speed", "compiled"}
+
+
+def test_a_shape_that_was_not_timed_is_still_to_do(guide):
+    gpu = guide.numbers["nvidia-h100-80gb-hbm3"]["bf16"].machine
+    (task,) = bench.tasks(guide, gpu, ["bf16"], ["graph"])
+    on_gpu = bench.Bench(guide, gpu, install=False)
+    assert on_gpu.is_done(task, {"Llama-3.1-8B": [1]}) and not on_gpu.is_done(task, {"Llama-3.1-8B": [1], "Qwen3-8B": [1]})
 
 
 def test_an_interpreter_without_all_packages_names_those_it_has(guide):

@@ -36,9 +36,18 @@ from guide.prove.machine import this_machine
 
 ON_CPU = {REAL: [1, 8], "Qwen3-0.6B": [1, 8]}  # shapes that are timed, and the batches each decodes
 COMPILED = {REAL: [1]}  # of a CPU, where compiling takes minutes a shape and batch; a GPU compiles for batch 1 of its shapes
+GUESTS = {"speed": "racing", "compiled": "compiling", "graph": "replaying", "compiled_graph": "replaying"}
+PARTS: dict[str, list[Part]] = {"cpu": ["quality", "speed", "compiled"], "cuda": ["speed", "graph", "compiled_graph"]}
 ON_GPU = {"Llama-3.1-8B": [1, 8, 64], "Qwen3-8B": [1, 8, 64]}
 STEPS = {REAL: 10, "Qwen3-0.6B": 4, "Llama-3.1-8B": 24, "Qwen3-8B": 24}  # decoded at batch 1, in each of the blocks
-GUESS = {"quality": 75.0, "speed": 120.0, "compiled": 150.0}  # seconds, until the first of its kind is done
+GUESS = {
+    "quality": 75.0,
+    "speed": 120.0,
+    "compiled": 150.0,
+    "graph": 60.0,
+    "compiled_graph": 150.0,
+}  # seconds, until the first of its kind is done
+COMPILING = ("compiled", "compiled_graph")
 IDLE, PATIENCE = 0.15, 600  # share of the processors that may be busy while speed is measured; seconds to wait for that
 QUIET = {"OMP_PROC_BIND": "close", "OMP_PLACES": "cores"}  # threads stay where they are
 
@@ -74,14 +83,17 @@ class Bench:
             print(f"{error} It is measured anew.", flush=True)
             return None
 
-    def is_done(self, task: Task) -> bool:
-        """Whether today's code has measured the part, a speed on this processor; what failed is tried again."""
+    def is_done(self, task: Task, shapes: dict[str, list[int]]) -> bool:
+        """Whether today's code has measured the part, a speed on this processor and of these shapes; what failed is tried
+        again."""
         number = self.stored(task)
         if number is None or len(number.runs) <= self.run:
             return False
         run = number.runs[self.run]
         found: Quality | Speed | None = getattr(run, task.part)
-        if found is None or (isinstance(found, Speed) and found.on != self.machine.name):
+        if found is None:
+            return False
+        if isinstance(found, Speed) and (found.on != self.machine.name or not set(shapes) <= set(found.shapes)):
             return False
         return found.digest == self.guide.digest_of(task.script, task.id, task.part)
 
@@ -163,11 +175,9 @@ class Bench:
 
     def speed(self, task: Task, number: Number, shapes: dict[str, list[int]]) -> Number:
         """The record with the variant's speed on each of the shapes."""
-        compiled = task.part == "compiled"
         places = [self.shape(task, name, batches) for name, batches in shapes.items()]
-        job = self.job(task, shapes=places, compile=compiled)
-        guest = "compiling" if compiled else "racing"
-        answer = self.ask(task.script.table.loads_in or task.script.table.notebook, guest, job)
+        job = self.job(task, shapes=places, compile=task.part in COMPILING)
+        answer = self.ask(task.script.table.loads_in or task.script.table.notebook, GUESTS[task.part], job)
         shutil.rmtree(self.work / "quick", ignore_errors=True)
         own = {"digest": self.guide.digest_of(task.script, task.id, task.part), "date": today(), "on": self.machine.name}
         return self.with_part(number, task, Speed.model_validate({**answer, **own}))
@@ -268,10 +278,11 @@ def tasks(guide: Guide, machine: Machine, variants: list[str], parts: list[Part]
         raise GuideError(f"No recipe of snippets/numbers/ makes '{unknown[0]}'. Known: {', '.join(known)}.")
     if unfit := [name for name in variants if not machine.satisfies(known[name].table.needs)]:
         raise GuideError(f"'{unfit[0]}' needs {known[unfit[0]].table.needs}; this machine ({machine.slug}) lacks that.")
+    parts = [part for part in parts if part in PARTS[machine.kind]]
     here = variants or [name for name, script in known.items() if machine.satisfies(script.table.needs)]
     found = [Task(name, known[name], part) for part in parts for name in here]
     timed = [task for task in found if task.part == "quality" or not task.script.table.not_timed]
-    return [task for task in timed if task.part != "compiled" or task.id in task.script.table.compile]
+    return [task for task in timed if task.part not in COMPILING or task.id in task.script.table.compile]
 
 
 def busy(seconds: float = 3.0) -> float:
@@ -319,7 +330,7 @@ def faults(guide: Guide, machine: str) -> Iterator[str]:
         number = stored[name]
         if number.runs and number.runs[0].quality and number.windows_sha256 != guide.real.windows_sha256:
             yield f"{path} was measured with another text than the others: {command}."
-        for part in [task.part for task in tasks(guide, number.machine, [name], ["quality", "speed", "compiled"])]:
+        for part in [task.part for task in tasks(guide, number.machine, [name], PARTS[number.machine.kind])]:
             found = getattr(number.runs[0], part) if number.runs else None
             if found is None and number.machine.kind == "cpu" and not (number.runs and part in number.runs[0].failed):
                 yield f"{path} has no {part}: {command}."
@@ -329,10 +340,16 @@ def faults(guide: Guide, machine: str) -> Iterator[str]:
                 yield f"{path}: its {part} was measured on {found.on}, bf16's on {timer}: {command} and bf16 on one of them."
 
 
+def compiled_shapes(bench: Bench, shapes: dict[str, list[int]]) -> dict[str, list[int]]:
+    """Which shapes are compiled, and for which batches: it takes minutes for each."""
+    return {name: [1] for name in shapes} if bench.cuda else COMPILED
+
+
 def run(bench: Bench, wanted: list[Task], shapes: dict[str, list[int]], minutes: float | None) -> list[str]:
     """Measure what is not measured yet, showing how far it is; returns what failed, a sentence each."""
     began, spent, failed = time.monotonic(), dict[str, list[float]](), list[str]()
-    todo = [task for task in wanted if not bench.is_done(task)]
+    of_part = {part: compiled_shapes(bench, shapes) if part in COMPILING else shapes for part in GUESS}
+    todo = [task for task in wanted if not bench.is_done(task, of_part[task.part])]
     print(f"{len(wanted) - len(todo)} of {len(wanted)} parts are measured, {len(todo)} to go.", flush=True)
     for number, task in enumerate(todo, start=1):
         if minutes and time.monotonic() - began > 60 * minutes:
@@ -342,8 +359,7 @@ def run(bench: Bench, wanted: list[Task], shapes: dict[str, list[int]], minutes:
         if task.part != "quality":
             wait_until_alone()
         started = time.monotonic()
-        alone = {name: [1] for name in shapes} if bench.cuda else COMPILED
-        said = bench.measure(task, alone if task.part == "compiled" else shapes)
+        said = bench.measure(task, of_part[task.part])
         spent.setdefault(task.part, []).append(time.monotonic() - started)
         guesses = {part: sum(seconds) / len(seconds) for part, seconds in spent.items()}
         more = sum(guesses.get(one.part, GUESS[one.part]) for one in todo[number:]) / 60
@@ -358,7 +374,7 @@ def main() -> None:
     """The command ``nox -s bench``."""
     parser = argparse.ArgumentParser(prog="nox -s bench --", description=__doc__)
     parser.add_argument("variants", nargs="*", metavar="VARIANT", help="all that snippets/numbers/ makes if none is given")
-    parser.add_argument("--part", action="append", choices=["quality", "speed", "compiled"], help="only this part")
+    parser.add_argument("--part", action="append", choices=list(GUESS), help="only this part")
     parser.add_argument("--again", action="store_true", help="measure a second time, to be held against the first")
     parser.add_argument("--check", action="store_true", help="measure nothing: are the committed records of today's code?")
     parser.add_argument("--shape", action="append", metavar="NAME", help="time this shape alone")
@@ -373,7 +389,7 @@ def main() -> None:
         if unknown := [name for name in given.shape or () if name not in ON_CPU | ON_GPU]:
             raise GuideError(f"There is no shape '{unknown[0]}'. Known: {', '.join(ON_CPU | ON_GPU)}.")
         shapes = {name: (ON_CPU | ON_GPU)[name] for name in given.shape} if given.shape else everywhere
-        parts: list[Part] = given.part or (["speed"] if machine.kind == "cuda" else ["quality", "speed", "compiled"])
+        parts: list[Part] = given.part or PARTS[machine.kind]
         if REAL in shapes or "quality" in parts:
             real_model.require(guide.project)
         bench = Bench(guide, machine, not given.no_install, given.again)

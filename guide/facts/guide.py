@@ -75,7 +75,9 @@ class Guide(Scripts):
     def digest_of(self, script: NumbersScript, variant: str, part: Part | Literal["made"]) -> str:
         """The digest of everything on which a part of a variant's record depends: code, pins and the real model."""
         timed = ["making", "racing", "stretching"]
-        modules = {"made": ["making"], "quality": ["making", "judging"], "compiled": [*timed, "compiling"]}.get(part, timed)
+        graph = [*timed, "compiling", "replaying"]
+        own = {"made": ["making"], "quality": ["making", "judging"], "compiled": [*timed, "compiling"]}
+        modules = {**own, "graph": graph, "compiled_graph": graph}.get(part, timed)
         counts = number.meaning(self.shared["measure"], ("decoder_linears", "stored_bytes", "weight_files_bytes"))
         sources = [script.text, counts, *(self.guests[name] for name in modules)]
         notebooks = {script.table.notebook, script.table.loads_in or script.table.notebook}

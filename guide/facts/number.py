@@ -17,7 +17,7 @@ from guide.notebooks.script import NEEDS, split_head
 from guide.project import GuideError, Strict, first_fault
 
 STANDARD_ERRORS = 2  # two figures nearer than this many standard errors of their difference are not told apart
-Part = Literal["quality", "speed", "compiled"]
+Part = Literal["quality", "speed", "compiled", "graph", "compiled_graph"]
 
 
 class RealModel(Strict):
@@ -213,6 +213,8 @@ class Run(Strict):
     quality: Quality | None = None
     speed: Speed | None = None
     compiled: Speed | None = None
+    graph: Speed | None = Field(default=None, description="on a GPU, each step replayed, bf16's too")
+    compiled_graph: Speed | None = Field(default=None, description="the same, the variant compiled first")
     failed: dict[Part, str] = Field(default={}, description="why a part has no figures")
 
 

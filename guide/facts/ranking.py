@@ -13,6 +13,7 @@ from guide.facts.number import (
     Part,
     Quality,
     Race,
+    Run,
     Span,
     Speed,
     nearer,
@@ -67,14 +68,15 @@ def machines(guide: Guide, kind: str) -> list[str]:
     return sorted(found, key=lambda slug: -len(found[slug]))
 
 
-def rows(guide: Guide, machine: str) -> list[Row]:
+def rows(guide: Guide, machine: str, replayed: bool = False) -> list[Row]:
     """What was measured on a machine; variants in the order of their recipes. Left out are parts of older code, and speeds
-    of another processor than the one that timed bf16."""
+    of another processor than the one that timed bf16. ``replayed``: the speeds are those of steps replayed as CUDA graphs."""
     found, timer = [], timed_on(guide, machine)
+    kinds: tuple[Part, ...] = ("quality", "graph", "compiled_graph") if replayed else ("quality", "speed", "compiled")
     for script in guide.recipes.values():
         for name, contender in script.table.variants.items():
             if number := guide.numbers.get(machine, {}).get(name):
-                parts = [current(guide, script, number, part) for part in ("quality", "speed", "compiled")]
+                parts = [current(guide, script, number, part) for part in kinds]
                 parts = [None if isinstance(part, Speed) and part.on != timer else part for part in parts]
                 found.append(Row(name, contender, script, number, *parts))  # type: ignore[arg-type]
     return found
@@ -83,8 +85,8 @@ def rows(guide: Guide, machine: str) -> list[Row]:
 def timed_on(guide: Guide, machine: str) -> str | None:
     """The processor that timed bf16 on a kind of machine: speeds of another are not held against its."""
     number = guide.numbers.get(machine, {}).get(BASE)
-    speed = number.runs[0].speed if number and number.runs else None
-    return speed.on if speed else None
+    run = number.runs[0] if number and number.runs else Run()
+    return next((part.on for part in (run.speed, run.graph) if part), None)
 
 
 def current(guide: Guide, script: NumbersScript, number: Number, part: Part, run: int = 0) -> Quality | Speed | None:

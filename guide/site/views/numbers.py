@@ -28,7 +28,8 @@ def of_method(guide: Guide, method: str, link: Links) -> str:
             speed = speed_text(everyone, row, DECODE, compiled=True) or shape.failed
             lines.append([f"{row.contender.label}, compiled", "", "", "", speed, *[""] * len(LADDER[rest])])
     head = (*LADDER[:4], "decode at batch 1, times bf16's speed on this CPU", *LADDER[rest])
-    return Table(head, lines, f"On the real model: {ladders.origin(guide)}", "On the real model", "numbers").html()
+    own = Table(head, lines, f"On the real model: {ladders.origin(guide)}", "On the real model", "numbers").html()
+    return "\n\n".join([own, *speeds.on_gpus_of(guide, method, link)])
 
 
 def symbol(row: Row) -> str:

@@ -45,14 +45,15 @@ def figures_of(records: list[Row], shape: str) -> dict[str, str]:
     }
 
 
-def speeds(guide: Guide, records: list[Row], shape: str, link: Links) -> Table | None:
-    """How many times faster than bf16 each variant of one machine is on a shape, the fastest at decoding first."""
+def speeds(guide: Guide, records: list[Row], shape: str, link: Links, method: str | None = None) -> Table | None:
+    """How many times faster than bf16 each variant of one machine is on a shape, the fastest at decoding first; of one method
+    if given."""
     figures = figures_of(records, shape)
     found: list[tuple[float, list[Item | str]]] = []
     for row in records:
         for compiled in (False, True):
             race, part = row.race(next(iter(figures.values())), compiled), row.compiled if compiled else row.speed
-            if not part or shape not in part.shapes or (row.id == BASE and not compiled):
+            if not part or shape not in part.shapes or (row.id == BASE and not compiled) or method not in (None, row.method):
                 continue
             first, told = linked(guide, row, link), part.shapes[shape]
             if compiled:
@@ -75,8 +76,7 @@ def spread_sentence(records: list[Row], shape: str, figures: dict[str, str]) -> 
     """On what a shape was timed, what bf16 differs from itself there, and how fast it is."""
     own = [f"{what} {spread[1]:.2f} to {spread[2]:.2f}"
            for what, figure in figures.items() if (spread := ranking.spread(records, figure))]  # fmt: skip
-    number = next(row.number for row in records if row.speed)
-    on = number.runs[0].speed.on if number.runs[0].speed else ""
+    on = next(row.speed.on for row in records if row.speed)
     seconds, bandwidth, share = pace(records, figures)
     return (
         f"{shape}'s shape on {on}. Times bf16's speed: median (lowest to highest of five blocks, "
@@ -99,15 +99,31 @@ def on_cpu(guide: Guide, shape: str, link: Links) -> Table | None:
     return speeds(guide, ranking.on_cpu(guide), shape, link)
 
 
+def timed_shapes(records: list[Row]) -> list[str]:
+    """The shapes that a machine timed."""
+    return list(dict.fromkeys(shape for row in records if row.speed for shape in row.speed.shapes))
+
+
 def on_gpus(guide: Guide, link: Links) -> str:
-    """The records of GPUs, or a sentence that there are none."""
+    """The records of GPUs, what was replayed first, or a sentence that there are none."""
     parts = []
     for slug in ranking.machines(guide, "cuda"):
-        records = ranking.rows(guide, slug)
-        shapes = dict.fromkeys(shape for row in records if row.speed for shape in row.speed.shapes)
-        for shape in shapes:
-            if table := speeds(guide, records, shape, link):
-                share = pace(records, figures_of(records, shape))[2]
-                waits = [render("gpu_waits.html.jinja", share=share, link=link)] if share < BOUND else []
-                parts += [*waits, table.html()]
+        for replayed in (True, False):
+            records = ranking.rows(guide, slug, replayed)
+            found = [(shape, table) for shape in timed_shapes(records) if (table := speeds(guide, records, shape, link))]
+            if found:
+                share = min(pace(records, figures_of(records, shape))[2] for shape, _ in found)
+                parts.append(render("gpu_steps.html.jinja", replayed=replayed, share=share, bound=BOUND, link=link))
+            parts += [table.html() for _, table in found]
     return "\n\n".join(parts) or render("no_gpu_numbers.html.jinja")
+
+
+def on_gpus_of(guide: Guide, method: str, link: Links) -> list[str]:
+    """What GPUs replayed of one method, a table a shape."""
+    every = [ranking.rows(guide, slug, replayed=True) for slug in ranking.machines(guide, "cuda")]
+    found = [speeds(guide, records, shape, link, method) for records in every for shape in timed_shapes(records)]
+    return [
+        render("gpu_steps.html.jinja", replayed=True, share=1, bound=BOUND, link=link) + table.html()
+        for table in found
+        if table
+    ]
