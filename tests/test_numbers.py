@@ -155,6 +155,11 @@ def test_what_pages_say_in_words_holds(guide):
     assert row["hqq-3"].quality.texts["wikitext"].top1_agreement.mean < 0.5, "3 bit without data is damaged"
     for name in ("hqq-2", "quanto-int2", "sinq-2", "gptq-2"):
         assert row[name].quality.texts["wikitext"].top1_agreement.mean < 0.1, "2 bit is noise"
+    kept = {name: row[name].quality.texts for name in ("autoround-2", "gptq-3")}
+    half, three = (kept[name]["wikitext"].top1_agreement for name in ("autoround-2", "gptq-3"))
+    assert 0.5 < half.mean < 0.6 and abs(half.mean - three.mean) < 2 * (half.error + three.error), "as many as GPTQ's 3 bit"
+    code, code_of_three = (kept[name]["code"].top1_agreement.mean for name in ("autoround-2", "gptq-3"))
+    assert code < 0.6 * half.mean and code < code_of_three, "and fewer on Python code"
     assert is_nearer("gptq-3", "hqq-3", "wikitext") and is_nearer("gptq-3", "sinq-3", "wikitext"), "GPTQ helps at 3 bit"
     figure = f"{ranking.REAL}/decode/1"
     spread, bf16 = ranking.spread(ranking.on_cpu(guide), figure), row["bf16"].race(figure, compiled=True)

@@ -153,7 +153,7 @@ def test_what_is_wrong_with_a_page_is_found(site, tab):
     assert sorted(foreign(tab, site[1])) == ["https://cdn.invalid/a.js", "https://fonts.invalid/a.woff2"]
     tab.locator("article p").last.evaluate("text => { text.style.color = '#ddd'; text.style.background = '#fff'; }")
     tab.locator("article p").last.evaluate("text => text.after(document.createElement('input'))")
-    tab.locator("article a").last.evaluate("link => { link.id = 'hidden-focus'; link.style.outline = 'none'; }")
+    tab.locator("article p a").first.evaluate("link => { link.id = 'hidden-focus'; link.style.outline = 'none'; }")
     assert {found.split(":")[0] for found in violations(tab, RULES)} == {
         "color-contrast", "label", "button-name", "empty-table-header"}  # fmt: skip
     assert any("hidden-focus" in html for html in unseen_focus(tab))

@@ -1,49 +1,73 @@
 // Which method to take: a pure function over the facts in choices.json and the rules; `a` has a reader's answers.
-import { estimate } from "./memory.js";
-import { EXCLUSIONS, PREFERENCES, gib, made, reason } from "./rules.js";
+import { count, largestContext } from "./counting.js";
+import { EXCLUSIONS, NARROW, PREFERENCES, beyond, gib, made, reason, roomText, spare } from "./rules.js";
 
+const CONTEXT = { finetune: 2048 }; // tokens of a sequence, where they are left open
+const USUAL_CONTEXT = 8192;
+const IN_ONE_PASS = 2048; // tokens of each sequence at most, as the calculator starts with
+const SERVED = [16, 8, 4, 2, 1]; // sequences at once, tried in turn where one who serves leaves their number open
 const named = (v) => `${v.title} ${v.label}`;
 const counted = new WeakMap(); // by model, what was counted before
 
-/** Bytes that a variant of `model` ({tensors, work}) takes for the purpose at hand; null where the model is open. */
-export function needs(v, a, model) {
+/** What the calculator is asked, for a number of sequences at once. */
+function useOf(a, batch) {
+  const context = a.context || CONTEXT[a.purpose] || USUAL_CONTEXT;
+  return { context, batch, prompt: Math.min(IN_ONE_PASS, context), cache: 16, memory: a.memory || null, gpus: a.gpus || 1 };
+}
+
+/** The longest context of one sequence with which a variant of a model fits, with what must be spared; 0 where none does. */
+export function longest(variant, a, model) {
+  const use = useOf(a, 1);
+  return largestContext(model, variant, { ...use, memory: (1 - spare(a)) * use.memory });
+}
+
+/** Bytes that a variant of a model takes over all GPUs, bf16 where it is null; null where the model is open. */
+export function needs(variant, use, model) {
   if (!model) return null;
   if (!counted.has(model)) counted.set(model, new Map());
   const known = counted.get(model);
-  const purpose = a.purpose || "single";
-  const key = `${purpose} ${v.id}`;
-  if (!known.has(key)) {
-    const { batch, tokens, elements, constant_bytes } = model.work[purpose];
-    known.set(key, estimate(model.tensors, v, { cacheElements: elements, batch, tokens }).total + constant_bytes);
-  }
+  const key = [variant?.id, use.context, use.batch, use.prompt, use.gpus].join();
+  if (!known.has(key)) known.set(key, count(model, variant, use).total);
   return known.get(key);
 }
 
 /** The first rule that rules a variant out, with its reason; null if none does. */
-function exclusion(variant, a, bytes, model) {
+function exclusion(variant, a, bytes, model, bf16) {
   for (const rule of EXCLUSIONS) {
-    const said = rule.test(variant, a, bytes, model);
+    const said = rule.test(variant, a, bytes, model, bf16);
     if (said) return { rule: rule.id, ...said };
   }
   return null;
 }
 
 /** What no rule excludes, the first to take at the head; with what was excluded. */
-function sorted(variants, a, model) {
+function sorted(variants, a, model, use) {
   const asked = PREFERENCES.filter((rule) => rule.when(a));
+  const bf16 = needs(null, use, model);
   const left = [];
   const out = [];
   for (const variant of variants) {
-    const bytes = needs(variant, a, model);
-    const excluded = exclusion(variant, a, bytes, model);
+    const bytes = needs(variant, use, model);
+    const excluded = exclusion(variant, a, bytes, model, bf16);
     if (excluded) out.push({ variant, needs: bytes, ...excluded });
-    else left.push({ variant, needs: bytes, scores: asked.map((rule) => rule.score(variant, a)) });
+    else left.push({ variant, needs: bytes, scores: asked.map((rule) => rule.score(variant, a, bytes, model)) });
   }
   left.sort((one, other) => {
     const i = deciding(one, other);
     return i < 0 ? 0 : other.scores[i] - one.scores[i]; // then the order of the pages, which put first what to take first
   });
-  return { asked, left, out };
+  return { asked, left, out, bf16, use };
+}
+
+/** The same with as many sequences as leave something of at least 4 bits, where one who serves leaves their number open. */
+function tried(variants, a, model) {
+  const open = a.purpose === "throughput" ? (model && a.memory ? SERVED : SERVED.slice(0, 1)) : [1];
+  let found;
+  for (const batch of a.sequences ? [a.sequences] : open) {
+    found = sorted(variants, a, model, useOf(a, batch));
+    if (found.left.length && !beyond(found.left[0].variant, a)) break;
+  }
+  return found;
 }
 
 /** The number of the first preference that tells two entries apart; -1 if none does. */
@@ -57,39 +81,63 @@ function difference(before, { variant, scores }, asked, a) {
   return { rule: "name", ...reason(same, `${variant.facts.self}.id`) };
 }
 
-/** Ranked variants with reasons, what was ruled out and why, and, where nothing is left, what would have to change. */
+/** Ranked variants with reasons, what was ruled out and why, what bf16 takes, what the memory was counted for, and, where
+ * nothing is left, what would have to change. `model` is what counting.js reads. */
 export function choose(variants, a, model = null) {
-  const { asked, left, out } = sorted(variants, a, model);
+  const { asked, left, out, bf16, use } = tried(variants, a, model);
   const most = asked.map((_, i) => Math.max(...left.map((entry) => entry.scores[i])));
   const ranked = left.map(({ variant: v, needs: bytes, scores }, n) => {
     const speaks = asked.filter((rule, i) => rule.why && scores[i] === most[i] && scores[i] !== 0);
     const reasons = speaks.map((rule) => rule.why(v, a)).filter(Boolean);
     if (bytes) {
-      const room = a.memory ? ` of ${a.memory} GiB` : "";
-      reasons.push(reason(`needs about ${gib(bytes)}${room}`, `${v.facts.self}.storage`));
+      const whole = a.memory ? ` of ${roomText(a)}` : "";
+      reasons.push(reason(`needs about ${gib(bytes)}${whole}`, `${v.facts.self}.storage`));
     }
     return { variant: v, needs: bytes, reasons, behind: n ? difference(left[n - 1], left[n], asked, a) : null };
   });
-  return { ranked, out, changes: ranked.length ? [] : changes(variants, a, model, out) };
+  return { ranked, out, bf16, use, changes: ranked.length ? [] : changes(variants, a, model, out) };
+}
+
+/** Ranked entries with one of each method: the variants that come after it are its `others`. */
+export function cards(ranked) {
+  const found = new Map();
+  for (const entry of ranked) {
+    const before = found.get(entry.variant.method);
+    if (before) before.others.push(entry);
+    else found.set(entry.variant.method, { ...entry, others: [] });
+  }
+  return [...found.values()];
 }
 
 /** What one other answer would bring, where nothing fits. */
 function changes(variants, a, model, out) {
   const others = {
     hardware: "other hardware",
-    checkpoint: "no checkpoint to start from, or one in another format",
+    checkpoint: "bf16 weights to start from",
     calibration: "calibration",
     purpose: "another purpose",
   };
   const found = Object.keys(others)
     .filter((question) => a[question])
     .flatMap((question) => {
-      const [first] = sorted(variants, { ...a, [question]: "" }, model).left;
+      const open = question === "checkpoint" ? "none" : "";
+      const [first] = tried(variants, { ...a, [question]: open }, model).left;
       return first ? [`With ${others[question]}: ${named(first.variant)}.`] : [];
     });
-  const [least] = out
+  const small = out
     .filter(({ rule, variant }) => rule === "memory" && made(variant))
     .sort((one, other) => one.needs - other.needs);
-  if (least) found.unshift(`With ${gib(least.needs)} of memory, on this device or over several: ${named(least.variant)}.`);
+  if (small.length) {
+    const wide = small.find(({ variant }) => variant.bits >= NARROW);
+    const more = [...new Set([wide ?? small[0], small[0]])].map(
+      ({ variant, needs: bytes }) =>
+        `With more than ${gib(bytes)} of memory, on this device or over several: ${named(variant)}.`,
+    );
+    const shorter = [...new Set([wide ?? small[0], small[0]])].flatMap(({ variant }) => {
+      const tokens = longest(variant, a, model);
+      return tokens ? [`With one sequence of at most ${tokens.toLocaleString("en")} tokens: ${named(variant)}.`] : [];
+    });
+    found.unshift(...more, ...shorter.slice(0, 1), "With a smaller model.");
+  }
   return found.length ? found : ["No single other answer brings a method: leave more than one question open."];
 }

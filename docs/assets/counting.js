@@ -30,12 +30,15 @@ export function readModel(text, preset, { families, refused }) {
   };
 }
 
-/** What a variant of a model takes: `shared` is divided over the GPUs, `own` is taken on each of them. */
+/**
+ * What a variant of a model takes: `shared` is divided over the GPUs, `own` is taken on each of them. A model that stands for
+ * one of another size has a `scale`, by which its cache is counted; its tensors are scaled already.
+ */
 export function count(model, variant, use, held = weights(model.tensors, variant)) {
   const kept = cache(model.family, model.config, use.context, use.batch);
   const tokens = use.batch * Math.min(use.prompt, use.context);
   const beside = allowance(model.tensors, variant, use.batch, tokens);
-  const cached = Math.ceil((kept.elements * use.cache) / 8) + kept.constant_bytes;
+  const cached = Math.ceil((model.scale ?? 1) * ((kept.elements * use.cache) / 8 + kept.constant_bytes));
   const own = beside.activations + beside.unpacked + beside.context;
   const shared = held.total + cached;
   return { held, cached, beside, tokens, shared, own, total: shared + use.gpus * own };

@@ -1,6 +1,7 @@
 // The rules by which the selector chooses. Answers are texts, "" where a question is left open. A rule that rules out gives a
 // sentence; a rule that prefers gives a number, the higher the better, and is asked only if the rules before it do not decide.
 // A reason names its facts: paths below `methods` in facts.json, the one place where facts stand.
+import { GIB } from "./counting.js";
 import { isFor } from "./variant.js";
 
 export const NVIDIA = {
@@ -20,20 +21,37 @@ export const PURPOSES = {
   smallest: "the smallest model",
 };
 const BF16_FROM = 8.0; // compute capability, by torch.cuda.is_bf16_supported; torch emulates it below, and Inductor skips it
+const TRITON_FROM = 8.0; // compute capability that Triton's README asks for; torch.compile writes its kernels
+export const NARROW = 4; // bits: below, a model is far from bf16
+const LEAST_SOUND = 0.5; // of likeliest tokens with bf16's: below it, every second token is another
+const SPARE = 0.05; // of the memory that is left, since what stands beside weights and cache is estimated
+const SPARE_TRAINING = 0.15; // the same where gradients, optimizer and their activations come on top, which are not counted
+const LEAST_SAVING = 0.1; // of bf16's memory: what saves less is no answer to "it must fit"
 export const LEAST_AGREEMENT = 0.1; // of likeliest tokens with bf16's on the real model: below it a text is noise
 
 const single = (a) => (a.purpose || "single") === "single"; // an open purpose counts as one user
 const speed = (a) => single(a) || a.purpose === "throughput";
 const device = (a) => (a.hardware in NVIDIA ? "nvidia" : a.hardware);
-export const gib = (bytes) => `${(bytes / 2 ** 30).toFixed(1)} GiB`;
-const ready = (v, a) => v.keys.includes(a.checkpoint);
+export const spare = (a) => (a.purpose === "finetune" ? SPARE_TRAINING : SPARE);
+/** Bytes of memory, over all GPUs. */
+export const room = (a) => (a.gpus || 1) * a.memory * GIB;
+export const roomText = (a) => (a.gpus > 1 ? `${a.gpus} × ${a.memory} GiB` : `${a.memory} GiB`);
+export const gib = (bytes) => `${(bytes / GIB).toFixed(1)} GiB`;
+/** Whether it loads the checkpoint at hand; a key that names its bits is of that width alone. */
+export const ready = (v, a) =>
+  v.keys.includes(a.checkpoint) && Number(a.checkpoint.match(/_(\d+)bit$/)?.[1] ?? v.bits) === v.bits;
 const unwanted = (v, a) => a.calibration === "no" && v.calibration === "needed" && !ready(v, a); // its calibration
 const yours = (a) => (a.checkpoint === "none" ? ", and there is none" : `; yours is ${a.checkpoint}`);
 export const made = (v) => v.calibration !== "made elsewhere";
 const place = (a) => (device(a) === "nvidia" ? "an NVIDIA GPU" : `this hardware (${DEVICES[a.hardware]})`);
-const hardware = (v, a) => v.cells[device(a)];
+export const hardware = (v, a) => v.cells[device(a)];
+export const unverified = (v, a) => Boolean(a.hardware) && hardware(v, a).answer !== "yes";
+export const beyond = (v, a) => v.bits < NARROW && a.purpose !== "smallest" && !ready(v, a); // narrower than was asked for
 const least = (a) => NVIDIA[a.hardware][1]; // compute capability of the generation
 export const lacksBf16 = (a) => a.hardware in NVIDIA && least(a) < BF16_FROM;
+const kernelFrom = (v) => Math.max(Number(v.kernel_capability ?? 0), v.kernel === "compiled" ? TRITON_FROM : 0);
+const fast = (v, a) => v.kernel === "fused" || (v.kernel === "compiled" && a.compile !== "no");
+const enough = (v, a) => a.purpose !== "throughput" || !v.kernel_rows; // its kernel is for as many rows as there are requests
 const words = (cell) => (cell.note ? `: ${cell.note}` : "");
 export const reason = (text, ...facts) => ({ text, facts });
 const calibrated = (v) => reason(`is calibrated: ${v.calibration_note}`, v.facts.calibration, v.facts.calibration_note);
@@ -79,10 +97,12 @@ export const EXCLUSIONS = [
   },
   {
     id: "only-models",
-    says: "What is for certain models alone needs one of them.",
+    says: "What is for certain models alone needs one of them, or a checkpoint where the model is open.",
     source: "only_models, on its page",
     test: (v, a, bytes, model) =>
-      !isFor(v, model?.id) && !ready(v, a) && reason(`is for ${v.only_models.join(", ")} alone`, v.facts.only_models),
+      !isFor(v, model?.id) &&
+      (model || !ready(v, a)) &&
+      reason(`is for ${v.only_models.join(", ")} alone`, v.facts.only_models),
   },
   {
     id: "calibration",
@@ -124,14 +144,28 @@ export const EXCLUSIONS = [
       ),
   },
   {
+    id: "saves-little",
+    says: `It must take at least ${100 * LEAST_SAVING} % less memory than bf16, unless a checkpoint in its format is at hand.`,
+    source: "the memory calculator; the line is this guide's judgement",
+    test: (v, a, bytes, model, bf16) =>
+      bytes > (1 - LEAST_SAVING) * bf16 &&
+      !ready(v, a) &&
+      reason(`needs about ${gib(bytes)} of this model's ${gib(bf16)} in bf16`, `${v.facts.self}.storage`),
+  },
+  {
     id: "memory",
-    says: "It must fit.",
-    source: "the memory calculator",
+    says: `It must fit, with ${100 * SPARE} % to spare, and ${100 * SPARE_TRAINING} % for fine-tuning.`,
+    source: "the memory calculator; what is spared is this guide's judgement",
     test: (v, a, bytes) =>
       bytes &&
       a.memory &&
-      bytes > a.memory * 2 ** 30 &&
-      reason(`needs about ${gib(bytes)}, more than ${a.memory} GiB`, `${v.facts.self}.storage`),
+      bytes > (1 - spare(a)) * room(a) &&
+      reason(
+        bytes > room(a)
+          ? `needs about ${gib(bytes)}, more than ${roomText(a)}`
+          : `needs about ${gib(bytes)}, which leaves less than ${100 * spare(a)} % of ${roomText(a)}`,
+        `${v.facts.self}.storage`,
+      ),
   },
 ];
 
@@ -147,12 +181,51 @@ export const PREFERENCES = [
     less: (v) => reason("would start from bf16 weights, not from the checkpoint you have", v.facts.keys),
   },
   {
+    id: "sound",
+    says: `What agrees with bf16 on at least ${100 * LEAST_SOUND} % of the likeliest tokens, or its next wider variant.`,
+    source: "measured, on the page Benchmarks; the line at one in two is this guide's judgement",
+    when: () => true,
+    score: (v, a) => (ready(v, a) || (nearest(v)?.top1 ?? 1) >= LEAST_SOUND ? 1 : 0),
+    less: (v) =>
+      reason(
+        `${measured(v) ? "" : "is narrower than what "}agreed with bf16 on only ${(100 * nearest(v).top1).toFixed(0)} % of ` +
+          `tokens of ${nearest(v).model}`,
+        `number:${nearest(v).id}`,
+      ),
+  },
+  {
+    id: "narrow",
+    says: `At least ${NARROW} bits a weight, unless the smallest model is asked for.`,
+    source: "measured, on the page Benchmarks: below 4 bits a model is far from bf16",
+    when: () => true,
+    score: (v, a) => (beyond(v, a) ? 0 : 1),
+    less: (v) => reason(`holds ${v.bits} bits a weight, far from bf16`, `${v.facts.self}.bits`),
+  },
+  {
     id: "makes",
     says: "What you can make yourself, before what needs a checkpoint that somebody else made.",
     source: "calibration, on its page",
     when: (a) => !a.checkpoint,
     score: (v) => (made(v) ? 1 : 0),
     less: (v) => reason("needs a checkpoint that was made elsewhere", v.facts.calibration),
+  },
+  {
+    id: "own-format",
+    says: "A format made for this very model, in which it is published.",
+    source: "only_models, on its page",
+    when: () => true,
+    score: (v, a, bytes, model) => (model && v.only_models.length && isFor(v, model.id) ? 1 : 0),
+    why: (v) => reason(`is the format in which ${v.only_models.join(", ")} is published`, v.facts.only_models),
+    less: (v) => reason("is not the format in which this model is published", v.facts.keys),
+  },
+  {
+    id: "common",
+    says: "Methods in common use, before research methods and those for one maker's hardware or models.",
+    source: "group, on its page; this guide's judgement",
+    when: () => true,
+    score: (v) => (["research", "one maker's hardware or models"].includes(v.group) ? 0 : 1),
+    less: (v) =>
+      reason(v.group === "research" ? "is a research method" : "is made for one maker's hardware or models", v.facts.group),
   },
   {
     id: "verified",
@@ -191,11 +264,11 @@ export const PREFERENCES = [
     source:
       "NVIDIA ModelOpt, best practices to choose, commit 7eecd11 (batch up to 4: weight-only; from 16: activations too; " +
       "FP8 first), read 2026-11-23",
-    when: speed,
+    when: (a) => speed(a) && a.hardware !== "cpu", // where the next but one says what was measured
     score: (v, a) => {
       const narrow = v.product !== "16-bit";
       if (single(a)) return narrow ? 0 : 1;
-      return (narrow ? 1 : 0) + (v.product === "fp8" && (NVIDIA[a.hardware]?.[1] ?? 0) >= 8.9 ? 1 : 0);
+      return (narrow && v.kernel !== "none" ? 1 : 0) + (v.product === "fp8" && (NVIDIA[a.hardware]?.[1] ?? 0) >= 8.9 ? 1 : 0);
     },
     why: (v, a) =>
       single(a)
@@ -217,8 +290,8 @@ export const PREFERENCES = [
     says: "For the smallest model: fewer bits a weight.",
     source: "the variants on its page",
     when: (a) => a.purpose === "smallest",
-    score: (v) => -v.bits,
-    why: (v) => reason(`${v.bits} bits a weight`, `${v.facts.self}.bits`),
+    score: (v, a) => (ready(v, a) ? 0 : -v.bits), // a checkpoint has the width that it has
+    why: (v, a) => !ready(v, a) && reason(`${v.bits} bits a weight`, `${v.facts.self}.bits`),
     less: (v) => reason(`holds ${v.bits} bits a weight`, `${v.facts.self}.bits`),
   },
   {
@@ -226,21 +299,22 @@ export const PREFERENCES = [
     says: "For speed on an NVIDIA GPU: a kernel that reads packed weights, or torch.compile where you accept it.",
     source: "kernel_source of each variant",
     when: (a) => speed(a) && !(a.hardware in DEVICES),
-    score: (v, a) =>
-      (v.kernel === "fused" || (v.kernel === "compiled" && a.compile !== "no")) &&
-      Number(v.kernel_capability ?? 0) <= (NVIDIA[a.hardware]?.[1] ?? 99)
-        ? 1
-        : 0,
+    score: (v, a) => (fast(v, a) && enough(v, a) && kernelFrom(v) <= (NVIDIA[a.hardware]?.[1] ?? 99) ? 1 : 0),
     why: (v) =>
       v.kernel === "fused"
         ? reason(`has a kernel that reads packed weights (${v.kernel_source})`, `${v.facts.self}.kernel`)
         : reason("its unpacking is fused into the product by torch.compile", `${v.facts.self}.kernel`),
     less: (v, a) =>
-      Number(v.kernel_capability ?? 0) > (NVIDIA[a.hardware]?.[1] ?? 99)
-        ? reason(`has its kernel from compute capability ${v.kernel_capability} on`, `${v.facts.self}.kernel_capability`)
-        : v.kernel === "compiled"
-          ? reason("is slow until compiled", `${v.facts.self}.kernel`)
-          : reason("unpacks its weights before each product, which is no faster than bf16", `${v.facts.self}.kernel`),
+      !enough(v, a)
+        ? reason(
+            `has a kernel for ${v.kernel_rows} row${v.kernel_rows === "one" ? "" : "s"} at a time, slow for many requests`,
+            `${v.facts.self}.kernel_rows`,
+          )
+        : kernelFrom(v) > (NVIDIA[a.hardware]?.[1] ?? 99)
+          ? reason(`has its kernel from compute capability ${kernelFrom(v).toFixed(1)} on`, `${v.facts.self}.kernel`)
+          : v.kernel === "compiled"
+            ? reason("is slow until compiled", `${v.facts.self}.kernel`)
+            : reason("unpacks its weights before each product, which is no faster than bf16", `${v.facts.self}.kernel`),
   },
   {
     id: "cpu-speed",
@@ -250,15 +324,6 @@ export const PREFERENCES = [
     score: (v, a) => (timed(v) && measured(v).speed_high >= 1 && !(measured(v).compiled && a.compile === "no") ? 1 : 0),
     why: (v) => reason(`${decoded(v)}${measured(v).compiled ? ", compiled" : ""}`, figures(v)),
     less: (v) => (timed(v) ? reason(decoded(v), figures(v)) : reason("was not timed on a CPU", `${v.facts.self}.notebook`)),
-  },
-  {
-    id: "common",
-    says: "Methods in common use, before research methods and those for one maker's hardware or models.",
-    source: "group, on its page; this guide's judgement",
-    when: () => true,
-    score: (v) => (["research", "one maker's hardware or models"].includes(v.group) ? 0 : 1),
-    less: (v) =>
-      reason(v.group === "research" ? "is a research method" : "is made for one maker's hardware or models", v.facts.group),
   },
   {
     id: "kept",
@@ -279,14 +344,11 @@ export const PREFERENCES = [
   },
   {
     id: "calibrated",
-    says:
-      "Calibrated methods below 4 bits, and at 4 bits where calibration is welcome; else those that need no data. " +
-      "Below 4 bits only for the smallest.",
+    says: "Calibrated methods below 4 bits, and at 4 bits where calibration is welcome; else those that need no data.",
     source: "KL from bf16 by width, on the page Benchmarks",
     when: () => true,
     score: (v, a) => {
       if (ready(v, a)) return 1;
-      if (v.bits < 4 && a.purpose !== "smallest") return 0;
       return (v.calibration === "needed") === (v.bits < 4 || (v.bits === 4 && a.calibration === "yes")) ? 1 : 0;
     },
     why: (v, a) =>
@@ -295,15 +357,11 @@ export const PREFERENCES = [
       (v.calibration === "needed"
         ? reason("corrects its rounding with your texts", v.facts.calibration)
         : reason("needs no data", v.facts.calibration)),
-    less: (v, a) => {
-      if (v.bits < 4 && a.purpose !== "smallest") {
-        return reason(`holds ${v.bits} bits a weight, far from bf16`, `${v.facts.self}.bits`);
-      }
-      return reason(
+    less: (v) =>
+      reason(
         v.calibration === "needed" ? "needs calibration, which others do without" : "rounds without data",
         v.facts.calibration,
-      );
-    },
+      ),
   },
   {
     id: "width",
@@ -342,5 +400,13 @@ export const PREFERENCES = [
       measured(v)
         ? reason(`measured further from bf16 on ${v.numbers.model}: ${divergence(v)}`, figures(v))
         : reason("was not measured on the real model", `${v.facts.self}.measured`),
+  },
+  {
+    id: "lean",
+    says: "What takes less memory.",
+    source: "the memory calculator",
+    when: () => true,
+    score: (v, a, bytes) => -(bytes ?? 0),
+    less: (v) => reason("takes more memory", `${v.facts.self}.storage`),
   },
 ];

@@ -1,43 +1,65 @@
 // The selector's form and its answer: reads choices.json and the form, calls choose(), and shows what it says.
-import { choose } from "./choose.js";
+import { cards, choose } from "./choose.js";
+import { MOST_TOKENS } from "./counting.js";
 import { element } from "./element.js";
-import { DEVICES, EXCLUSIONS, NVIDIA, PREFERENCES, PURPOSES, lacksBf16 } from "./rules.js";
+import { modelLike, modelOf, presetsOf } from "./models.js";
+import { DEVICES, EXCLUSIONS, NVIDIA, PREFERENCES, PURPOSES, hardware, lacksBf16, ready, unverified } from "./rules.js";
+import { remarks, verdict } from "./verdict.js";
 
 const SHOWN = 3; // in full; the others fold away
-const LIMITS = { memory: [1, 20000, "GiB"], parameters: [0.05, 5000, "billions of parameters"] };
-const SIDE = 4096; // of the matrices that stand for a model whose shape is not known
+const LIMITS = {
+  memory: [1, 20000, "GiB"],
+  gpus: [1, 10000, "GPUs"],
+  parameters: [0.05, 5000, "billions of parameters"],
+  context: [1, MOST_TOKENS, "tokens"],
+  sequences: [1, 100000, "sequences at once"],
+};
+const UNSAID = { gpus: "1", context: "8192", sequences: "as fits" }; // what is counted where a number is left open
+const UNIT = /\s*(g|gb|gib|b|billion)$/i; // "24 GB" is what a maker calls 24 GiB of memory
 const MEMORY = [8, 12, 16, 24, 32, 48, 80, 141, 192];
 
 const site = (path) => new URL(`../${path}`, import.meta.url).href;
 
 const EITHER = ["", "either way"];
 
-/** The questions: [name, label, options as [value, text]]; a number field has none. */
-function questions({ variants, models }) {
+/** The questions: [name, label, options as [value, text] or in groups as {label, options}]; a number field has none. */
+function questions({ variants }, architectures, { makers }) {
   const generations = Object.entries(NVIDIA).map(([id, [name, least]]) => [id, `NVIDIA ${name}, from ${least.toFixed(1)}`]);
   const keys = [...new Set(variants.flatMap((variant) => variant.keys))].sort().map((key) => [key, key]);
-  const named = models.map(({ id, name }) => [id, name]);
+  const named = presetsOf(architectures).map(({ id, name }) => [id, name]);
+  const boards = makers.map(({ maker, cards: known }) => ({ label: maker, options: known.map(({ id, name }) => [id, name]) }));
   return [
+    ["card", "GPU, board or Mac", [["", "another, or given beside"], ...boards]],
     ["hardware", "Hardware", [["", "any"], ...generations, ...Object.entries(DEVICES)]],
     ["memory", "Its memory in GiB", null],
+    ["gpus", "How many of it", null],
     ["purpose", "What for", [["", "any"], ...Object.entries(PURPOSES)]],
     ["model", "Model", [["", "any"], ["count", "another, by its number of parameters"], ...named]],
     ["parameters", "Parameters, in billions", null],
+    ["context", "Context, tokens", null],
+    ["sequences", "Sequences at once", null],
     ["calibration", "Calibration with texts of yours", [EITHER, ["yes", "welcome"], ["no", "no"]]],
     ["checkpoint", "A ready quantized checkpoint", [["", "maybe"], ["none", "none"], ...keys]],
     ["compile", "torch.compile", [EITHER, ["yes", "wanted"], ["no", "no"]]],
   ];
 }
 
+/** An option of a select, or a group of them. */
+function option(one) {
+  if (!Array.isArray(one)) return element("optgroup", { label: one.label }, ...one.options.map(option));
+  return element("option", { value: one[0], textContent: one[1] });
+}
+
 /** A form control with its label and room for what is wrong with it. */
 function control([name, label, options]) {
   const id = `choose-${name}`;
   const field = options
-    ? element("select", { id, name }, ...options.map(([value, text]) => element("option", { value, textContent: text })))
+    ? element("select", { id, name }, ...options.map(option))
     : element("input", {
         id,
         name,
         inputMode: "decimal",
+        placeholder: UNSAID[name] ?? "",
         autocomplete: "off",
         list: `${id}-list`,
         "aria-describedby": `${id}-problem`,
@@ -59,7 +81,7 @@ function control([name, label, options]) {
 
 /** The number in a field, null where it is empty; what is wrong with it stands beside it, and undefined is returned. */
 function number(field) {
-  const text = field.value.trim().replace(",", ".");
+  const text = field.value.trim().replace(",", ".").replace(UNIT, "");
   const [least, most, unit] = LIMITS[field.name];
   const value = Number(text);
   const wrong = text !== "" && !(value >= least && value <= most);
@@ -70,24 +92,12 @@ function number(field) {
   return wrong ? undefined : text === "" ? null : value;
 }
 
-/** The model to count; where only its number of parameters is known, square matrices of as many weights and no cache. */
-function modelOf({ model, parameters }, { models, passes }) {
-  if (model !== "count") return models.find(({ id }) => id === model) ?? null;
-  if (!parameters) return null;
-  const count = Math.round((parameters * 1e9) / SIDE ** 2);
-  const without = ([name, pass]) => [name, { ...pass, elements: 0, constant_bytes: 0 }];
-  return {
-    tensors: [{ part: "linear", rows: SIDE, columns: SIDE, count }],
-    work: Object.fromEntries(Object.entries(passes).map(without)),
-  };
-}
-
 const sentence = (text) => `${text[0].toUpperCase()}${text.slice(1)}.`;
 const reasonItem = ({ text, facts }) => element("li", { textContent: sentence(text), "data-facts": facts.join(" ") });
 const methodLink = (v) => element("a", { href: site(v.page), textContent: `${v.title} ${v.label}` });
 
 function snippet(v, answers) {
-  const proven = v.keys.includes(answers.checkpoint) && v.ready_code ? v.ready_code : v.code;
+  const proven = ready(v, answers) && v.ready_code ? v.ready_code : v.code;
   if (!proven) return element("p", { textContent: "No code of ours loads this variant; its page says what is known." });
   const code = lacksBf16(answers) ? proven.replaceAll("torch.bfloat16", "torch.float16") : proven;
   const status = element("span", { role: "status" });
@@ -125,11 +135,20 @@ function proofLine(v) {
   );
 }
 
-function answerItem({ variant: v, reasons, behind }, answers, first) {
+/** What nobody vouches for on this hardware is said before all else. */
+function doubt(v, answers) {
+  if (!unverified(v, answers)) return null;
+  const { note, fact } = hardware(v, answers);
+  const text = `Not verified on this hardware${note ? `: ${note}` : ""}.`;
+  return element("p", { className: "unverified", "data-facts": fact, textContent: text });
+}
+
+function answerItem({ variant: v, reasons, behind, others }, answers, first) {
   return element(
     "li",
     { "data-variant": v.id },
     element("h3", {}, methodLink(v)),
+    doubt(v, answers),
     behind &&
       element("p", {
         className: "behind",
@@ -137,6 +156,7 @@ function answerItem({ variant: v, reasons, behind }, answers, first) {
         textContent: `Not before it because it ${behind.text}.`,
       }),
     reasons.length ? element("ul", {}, ...reasons.map(reasonItem)) : null,
+    others.length ? folded(`Its other variants that fit: ${others.length}`, others, ({ behind: after }) => after.text) : null,
     proofLine(v),
     element(
       "details",
@@ -155,38 +175,48 @@ function folded(title, entries, line) {
   return details;
 }
 
-function summaryOf({ ranked: [top, ...others], out }) {
-  if (!top) return `Nothing fits; all ${out.length} are ruled out.`;
-  return `Take ${top.variant.title} ${top.variant.label}. ${others.length + 1} fit, ${out.length} are ruled out.`;
+/** How the memory was counted, with a link to the calculator that has the same answers. */
+function memoryLine(model, { context, batch, prompt, cache, memory, gpus }, top) {
+  if (!model) return element("p", { textContent: "Memory is estimated once you name a model." });
+  const many = `${context.toLocaleString("en")} tokens × ${batch}`;
+  const like = model.like ? `, with the shape of ${model.like}, scaled` : "";
+  const text = `Counted: weights, cache of ${many}, and an allowance${like}; training's gradients and optimizer are not. `;
+  const variant = top?.variant.id ?? "bf16";
+  const query = new URLSearchParams({ model: model.id, variant, context, batch, prompt, cache, memory: memory ?? 24, gpus });
+  const link = element("a", { href: site(`memory/${model.id ? `?${query}` : ""}`), textContent: "Memory calculator" });
+  return element("p", {}, text, link);
 }
 
-/** How the memory was counted, with a link to the calculator. */
-function memoryLine(model, [tokens, batch]) {
-  let counted = "Memory is estimated once you name a model. ";
-  if (model?.id) {
-    const kept = `cache of ${tokens.toLocaleString("en")} tokens × ${batch}`;
-    counted = `Memory: weights, ${kept}, and an allowance; training's gradients and optimizer are not counted. `;
-  } else if (model) {
-    counted = "Memory: weights and an allowance alone, as if all were linear layers; the cache depends on the model's shape. ";
+function show(found, answers, model) {
+  const { ranked, out, changes, use } = found;
+  const parts = [element("p", { role: "status", className: "verdict", textContent: verdict(found, answers, model) })];
+  for (const { text, facts } of remarks(found, answers, model)) {
+    parts.push(element("p", { className: "remark", "data-facts": facts.join(" "), textContent: text }));
   }
-  const query = model?.id ? `?model=${model.id}` : "";
-  return element("p", {}, counted, element("a", { href: site(`memory/${query}`), textContent: "Memory calculator" }));
-}
-
-function show({ ranked, out, changes }, answers, model, work) {
-  const parts = [element("p", { role: "status", className: "verdict", textContent: summaryOf({ ranked, out }) })];
+  if (answers.purpose === "throughput" || ["apple", "cpu"].includes(answers.hardware)) {
+    parts.push(element("p", {}, ...elsewhere()));
+  }
   if (!ranked.length) {
     const items = changes.map((text) => element("li", { textContent: text }));
     parts.push(element("p", { textContent: "What would have to change:" }), element("ul", { className: "changes" }, ...items));
   }
-  const shown = ranked.slice(0, SHOWN).map((entry, i) => answerItem(entry, answers, i === 0));
-  parts.push(element("ol", { className: "ranked" }, ...shown));
-  const others = ranked.slice(SHOWN);
-  if (others.length) parts.push(folded(`${others.length} more that fit`, others, ({ behind }) => behind.text));
+  const shown = cards(ranked);
+  parts.push(
+    element("ol", { className: "ranked" }, ...shown.slice(0, SHOWN).map((card, i) => answerItem(card, answers, i === 0))),
+  );
+  const others = shown.slice(SHOWN);
+  if (others.length) parts.push(folded(`${others.length} more methods that fit`, others, ({ behind }) => behind.text));
   if (out.length) parts.push(folded(`${out.length} ruled out`, out, ({ text }) => text));
-  parts.push(memoryLine(model, work[answers.purpose || "single"]));
+  parts.push(memoryLine(model, use, ranked[0]));
   return parts;
 }
+
+/** Where Transformers is not what most would take. */
+const elsewhere = () => [
+  "This answers for Transformers. To serve, and on this hardware, an engine may do better: ",
+  element("a", { href: site("engines/"), textContent: "which format loads where" }),
+  ".",
+];
 
 function ruleList() {
   const item = ({ says, source }) => element("li", {}, says, " ", element("small", { textContent: `Source: ${source}.` }));
@@ -201,6 +231,18 @@ function ruleList() {
   );
 }
 
+/** Let a card say what it is and how much memory it has, and no longer stand where the reader says otherwise. */
+function useCard({ card, hardware: kind, memory }, { makers }, changed) {
+  const known = makers.flatMap(({ cards: all }) => all).find(({ id }) => id === card.value);
+  if (!known) return;
+  if (changed === card) {
+    kind.value = known.hardware;
+    memory.value = known.gib;
+  } else if (kind.value !== known.hardware || Number(memory.value) !== known.gib) {
+    card.value = "";
+  }
+}
+
 /** The answers in the page's address, so that it can be shared; not if the reader has left the page meanwhile. */
 function keepInAddress(place, answers) {
   if (!place.isConnected) return;
@@ -208,48 +250,67 @@ function keepInAddress(place, answers) {
   history.replaceState(history.state, "", `${location.pathname}${state.size ? `?${state}` : ""}${location.hash}`);
 }
 
-export async function mount(place) {
-  let choices;
+/** The facts, models and cards to choose from; null where they cannot be had. */
+async function readFacts() {
+  const read = async (name) => (await fetch(new URL(name, import.meta.url))).json();
   try {
-    choices = await (await fetch(new URL("choices.json", import.meta.url))).json();
+    const [choices, architectures, known] = await Promise.all(["choices.json", "architectures.json", "cards.json"].map(read));
+    return { choices, architectures, known };
   } catch {
-    place.append(
-      element("p", { textContent: "The selector could not load its facts; the table below answers the common cases." }),
-    );
-    place.hidden = false;
-    return;
+    return null;
   }
-  const form = element(
-    "form",
-    { className: "selector", "aria-label": "Selector" },
-    element(
-      "fieldset",
-      {},
-      element("legend", { textContent: "What you have and want; leave open what you like" }),
-      ...questions(choices).map(control),
-    ),
-  );
-  const answer = element("section", { className: "answer", "aria-label": "Answer" });
+}
+
+/** The form, filled with what the page's address says. */
+function makeForm({ choices, architectures, known }) {
+  const legend = element("legend", { textContent: "What you have and want; leave open what you like" });
+  const asked = questions(choices, architectures, known).map(control);
+  const form = element("form", { className: "selector", "aria-label": "Selector" }, element("fieldset", {}, legend, ...asked));
   const given = new URLSearchParams(location.search);
   for (const [name, value] of given) if (form.elements[name]) form.elements[name].value = value;
   for (const field of form.querySelectorAll("select")) {
     if (field.selectedIndex < 0) field.value = ""; // a link with an unknown answer
   }
+  useCard(form.elements, known, given.has("memory") || given.has("hardware") ? null : form.elements.card);
+  return form;
+}
 
+/** What the form says, and the model of it; null where a number is none. */
+function readForm(form, architectures) {
+  const counted = form.elements.model.value === "count";
+  form.elements.parameters.closest(".question").hidden = !counted;
+  const answers = Object.fromEntries(new FormData(form));
+  for (const name of Object.keys(LIMITS)) answers[name] = number(form.elements[name]);
+  if (!counted) answers.parameters = null;
+  if (Object.values(answers).includes(undefined)) return null;
+  const size = 1e9 * answers.parameters;
+  const model = counted ? size && modelLike(size, architectures) : modelOf(answers.model, architectures);
+  return { answers, model: model || null };
+}
+
+export async function mount(place) {
+  const facts = await readFacts();
+  if (!facts) {
+    const textContent = "The selector could not load its facts; the table below answers the common cases.";
+    place.append(element("p", { textContent }));
+    place.hidden = false;
+    return;
+  }
+  const form = makeForm(facts);
+  const answer = element("section", { className: "answer", "aria-label": "Answer" });
   let saving;
   const update = () => {
-    const counted = form.elements.model.value === "count";
-    form.elements.parameters.closest(".question").hidden = !counted;
-    const answers = Object.fromEntries(new FormData(form));
-    answers.memory = number(form.elements.memory);
-    answers.parameters = counted ? number(form.elements.parameters) : null;
-    if (answers.memory === undefined || answers.parameters === undefined) return; // the last answer stays
-    const model = modelOf(answers, choices);
-    answer.replaceChildren(...show(choose(choices.variants, answers, model), answers, model, choices.work));
+    const read = readForm(form, facts.architectures);
+    if (!read) return; // the last answer stays
+    const { answers, model } = read;
+    answer.replaceChildren(...show(choose(facts.choices.variants, answers, model), answers, model));
     clearTimeout(saving);
     saving = setTimeout(() => keepInAddress(place, answers), 200); // a browser takes longer over it than all of the above
   };
-  form.addEventListener("input", update);
+  form.addEventListener("input", ({ target }) => {
+    useCard(form.elements, facts.known, target);
+    update();
+  });
   form.addEventListener("submit", (event) => event.preventDefault());
   place.append(element("h2", { textContent: "Choose" }), form, answer, ruleList());
   update();

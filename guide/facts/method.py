@@ -222,6 +222,10 @@ class Variant(Strict):
         description="what makes it fast on a GPU: a kernel that reads packed weights, torch.compile, or nothing"
     )
     kernel_capability: str | None = Field(default=None, description="the lowest compute capability of that kernel")
+    kernel_rows: Literal["one", "few"] | None = Field(
+        default=None,
+        description="rows of activations that kernel is made for, where it is slow with more: one sequence, or few",
+    )
     kernel_source: str = Field(description="where that was read: library, version and name")
     runs: Literal["packed", "unpacked"] = Field(
         default="packed", description="whether its weights stay as stored while Transformers runs it, or become bf16 before"

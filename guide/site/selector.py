@@ -5,11 +5,9 @@ It holds nothing that is not in the front matter, the scripts or the proofs. ``d
 """
 
 import json
-from collections import Counter
 from datetime import timedelta
 from typing import Any
 
-from guide.calculator import shapes
 from guide.facts.guide import Guide
 from guide.facts.method import Hardware, Method, NvidiaCell, Stored, Variant
 from guide.facts.ranking import Row, judged
@@ -20,23 +18,18 @@ from guide.site.views.methods import LABELS
 from guide.site.views.proofs import shown_instead
 from guide.site.views.speeds import DECODE
 
-WORK = {"single": (8192, 1), "throughput": (8192, 16), "finetune": (2048, 1), "smallest": (8192, 1)}  # tokens, sequences
 YEAR = timedelta(days=365)
-IN_ONE_PASS = 2048  # tokens of each sequence at most, as the calculator starts with
 
 
 def file(guide: Guide, link: Links) -> str:
     """The text of ``assets/choices.json``."""
     content = {
         "transformers": guide.transformers,
-        "work": WORK,
-        "passes": {purpose: passes(*work) for purpose, work in WORK.items()},
         "variants": [
             entry(guide, name, method, number, link)
             for name, method in guide.methods.items()
             for number in range(len(method.variants))
         ],
-        "models": models(guide),
     }
     return json.dumps(content) + "\n"
 
@@ -59,6 +52,7 @@ def entry(guide: Guide, name: str, method: Method, number: int, link: Links) -> 
         "runs": variant.runs,
         "kernel": variant.kernel,
         "kernel_capability": variant.kernel_capability,
+        "kernel_rows": variant.kernel_rows,
         "kernel_source": variant.kernel_source,
         "calibration": variant.calibration or method.calibration,
         "calibration_note": method.calibration_note,
@@ -167,33 +161,3 @@ def figures(guide: Guide, row: Row) -> dict[str, Any]:
         "speed_high": fastest.ratio[2] if fastest else None,
         "compiled": fastest is not None and fastest is compiled,
     }
-
-
-def models(guide: Guide) -> list[dict[str, Any]]:
-    """The calculator's presets, smallest first: their tensors, and their caches for each purpose."""
-    known = guide.architectures
-    found = []
-    for preset in sorted(known["presets"], key=lambda preset: int(preset["parameters"])):
-        read = shapes.read_config(json.dumps(preset["config"]), known["families"])
-        work = {
-            purpose: passes(tokens, batch) | shapes.cache(read["family"], read["config"], tokens, batch)
-            for purpose, (tokens, batch) in WORK.items()
-        }
-        tensors = merged(shapes.tensors(read["family"], read["config"]))
-        found.append({"id": preset["id"], "name": preset["name"], "tensors": tensors, "work": work})
-    return found
-
-
-def passes(tokens: int, batch: int) -> dict[str, int]:
-    """Sequences at once, and the tokens that one forward pass takes in over all of them."""
-    return {"batch": batch, "tokens": batch * min(tokens, IN_ONE_PASS)}
-
-
-def merged(tensors: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Tensors of one part and shape as one entry, without their names."""
-    counts: Counter[tuple[str, int, int]] = Counter()
-    for tensor in tensors:
-        counts[tensor["part"], tensor["rows"], tensor["columns"]] += tensor["count"]
-    return [
-        {"part": part, "rows": rows, "columns": columns, "count": count} for (part, rows, columns), count in counts.items()
-    ]

@@ -45,9 +45,11 @@ def figures_of(records: list[Row], shape: str) -> dict[str, str]:
     }
 
 
-def speeds(guide: Guide, records: list[Row], shape: str, link: Links, method: str | None = None) -> Table | None:
+def speeds(
+    guide: Guide, records: list[Row], shape: str, link: Links, method: str | None = None, replayed: bool = False
+) -> Table | None:
     """How many times faster than bf16 each variant of one machine is on a shape, the fastest at decoding first; of one method
-    if given."""
+    if given. ``replayed``: that is what was timed."""
     figures = figures_of(records, shape)
     found: list[tuple[float, list[Item | str]]] = []
     for row in records:
@@ -69,7 +71,8 @@ def speeds(guide: Guide, records: list[Row], shape: str, link: Links, method: st
         return None
     lines = [cells for _, cells in sorted(found, key=lambda one: -one[0])]
     head = ("variant", *figures, "of the memory's bandwidth, %")
-    return Table(head, lines, spread_sentence(records, shape, figures), f"Speed on {shape}'s shape", "numbers")
+    name = f"Speed on {shape}'s shape{', replayed' if replayed else ''}"
+    return Table(head, lines, spread_sentence(records, shape, figures), name, "numbers")
 
 
 def spread_sentence(records: list[Row], shape: str, figures: dict[str, str]) -> str:
@@ -110,7 +113,8 @@ def on_gpus(guide: Guide, link: Links) -> str:
     for slug in ranking.machines(guide, "cuda"):
         for replayed in (True, False):
             records = ranking.rows(guide, slug, replayed)
-            found = [(shape, table) for shape in timed_shapes(records) if (table := speeds(guide, records, shape, link))]
+            tables = [(shape, speeds(guide, records, shape, link, replayed=replayed)) for shape in timed_shapes(records)]
+            found = [(shape, table) for shape, table in tables if table]
             if found:
                 share = min(pace(records, figures_of(records, shape))[2] for shape, _ in found)
                 parts.append(render("gpu_steps.html.jinja", replayed=replayed, share=share, bound=BOUND, link=link))
@@ -121,7 +125,9 @@ def on_gpus(guide: Guide, link: Links) -> str:
 def on_gpus_of(guide: Guide, method: str, link: Links) -> list[str]:
     """What GPUs replayed of one method, a table a shape."""
     every = [ranking.rows(guide, slug, replayed=True) for slug in ranking.machines(guide, "cuda")]
-    found = [speeds(guide, records, shape, link, method) for records in every for shape in timed_shapes(records)]
+    found = [
+        speeds(guide, records, shape, link, method, replayed=True) for records in every for shape in timed_shapes(records)
+    ]
     return [
         render("gpu_steps.html.jinja", replayed=True, share=1, bound=BOUND, link=link) + table.html()
         for table in found
