@@ -322,7 +322,7 @@ CASES = [
     Case("hardware=apple&memory=128&model=gpt-oss-20b", {"autoround/4-bit"}, BYTES, WHOLE),
     Case("hardware=cpu&memory=256&model=llama-3.1-8b&purpose=throughput", INT8, OWN, WHOLE),
     Case("hardware=turing&memory=16&model=llama-3.2-3b", NF4, BYTES, "fits in float16"),
-    Case("hardware=ada&memory=24&model=llama-3.1-8b&purpose=finetune", NF4, QLORA, WHOLE),
+    Case("hardware=ada&memory=24&model=llama-3.1-8b&purpose=finetune", NF4, QLORA, "fits in bf16, with 8.1 GiB to spare for"),
     Case("hardware=ada&memory=24&model=count&parameters=8", INT8, BYTES, WHOLE),
     # One user, and it does not
     Case("hardware=ampere&memory=24&model=qwen3-32b", NF4, GIVE_ME_BF16, "bf16 needs about 63.9 GiB of 24 GiB"),
@@ -632,6 +632,39 @@ def test_a_card_says_what_it_is_and_how_much_memory_it_has(selector):
     selector.wait_for_url(lambda address: "card=geforce-rtx-4090" in address and "memory=24" in address)
     field(selector, "Its memory in GiB").fill("48")
     assert field(selector, "GPU, board or Mac").input_value() == "", "it is another card now"
+
+
+def test_the_verdict_is_in_sight_after_every_change(selector):
+    """On a phone, where the form is longer than the screen."""
+    height = selector.viewport_size["height"]
+    for label, value in (("Hardware", "ada"), ("Model", "qwen3-32b"), ("torch.compile", "no")):
+        field(selector, label).select_option(value)
+        box = selector.locator(".verdict").bounding_box()
+        assert box["y"] >= 0 and box["y"] + box["height"] <= height, label
+
+
+def test_the_form_starts_over_and_its_link_is_copied(site, tab):
+    tab.context.grant_permissions(["clipboard-read", "clipboard-write"], origin=site[1])
+    tab.goto(f"{site[1]}?hardware=ada&memory=24")
+    tab.get_by_role("button", name="Copy the link").click()
+    tab.get_by_text("Copied.").first.wait_for()
+    assert "hardware=ada&memory=24" in tab.evaluate("navigator.clipboard.readText()")
+    before = tab.locator(".verdict").inner_text()
+    field(tab, "What for").select_option("throughput")
+    tab.get_by_role("button", name="Start over").click()
+    tab.wait_for_url(lambda address: "throughput" not in address)
+    assert field(tab, "What for").input_value() == field(tab, "Hardware").input_value() == ""
+    assert tab.locator(".verdict").inner_text() != before
+
+
+def test_the_code_is_for_the_model_that_was_chosen_and_says_what_to_install(site, tab):
+    tab.goto(f"{site[1]}?hardware=ampere&memory=24&model=qwen3-32b")
+    code = tab.locator(".ranked pre code").first
+    code.wait_for()
+    text = code.text_content()
+    assert text.startswith("# pip install ") and "bitsandbytes==" in text
+    assert '"Qwen/Qwen3-32B"' in text and "Qwen3-0.6B" not in text
+    compile(text, "<copied>", "exec")
 
 
 def test_a_card_in_a_link_is_enough(site, tab):

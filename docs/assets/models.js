@@ -11,7 +11,9 @@ export const presetsOf = ({ presets }) => [...presets].sort((one, other) => one.
 export function modelOf(id, architectures) {
   const preset = architectures.presets.find((one) => one.id === id);
   if (!preset) return null;
-  if (!read.has(preset)) read.set(preset, readModel(JSON.stringify(preset.config), preset, architectures));
+  if (!read.has(preset)) {
+    read.set(preset, { ...readModel(JSON.stringify(preset.config), preset, architectures), hub: preset.model });
+  }
   return read.get(preset);
 }
 
@@ -25,5 +27,13 @@ export function modelLike(parameters, architectures) {
   const scale = parameters / nearest.parameters;
   const model = modelOf(nearest.id, architectures);
   const tensors = model.tensors.map((tensor) => ({ ...tensor, count: tensor.count * scale }));
-  return { ...model, id: null, like: model.name, name: `A model of ${parameters / 1e9} billion parameters`, tensors, scale };
+  return {
+    ...model,
+    id: null,
+    hub: null,
+    like: model.name,
+    name: `A model of ${parameters / 1e9} billion parameters`,
+    tensors,
+    scale,
+  };
 }

@@ -21,6 +21,7 @@ const MEMORY = [8, 12, 16, 24, 32, 48, 80, 141, 192];
 const site = (path) => new URL(`../${path}`, import.meta.url).href;
 
 const EITHER = ["", "either way"];
+const EXAMPLE = "Qwen/Qwen3-0.6B"; // the model of the notebooks, in whose place code takes the one that was chosen
 
 /** The questions: [name, label, options as [value, text] or in groups as {label, options}]; a number field has none. */
 function questions({ variants }, architectures, { makers }) {
@@ -96,25 +97,33 @@ const sentence = (text) => `${text[0].toUpperCase()}${text.slice(1)}.`;
 const reasonItem = ({ text, facts }) => element("li", { textContent: sentence(text), "data-facts": facts.join(" ") });
 const methodLink = (v) => element("a", { href: site(v.page), textContent: `${v.title} ${v.label}` });
 
-function snippet(v, answers) {
-  const proven = ready(v, answers) && v.ready_code ? v.ready_code : v.code;
-  if (!proven) return element("p", { textContent: "No code of ours loads this variant; its page says what is known." });
-  const code = lacksBf16(answers) ? proven.replaceAll("torch.bfloat16", "torch.float16") : proven;
+/** A button that copies what `text` returns, and says so. */
+function copying(textContent, text, otherwise) {
   const status = element("span", { role: "status" });
-  const button = element("button", { type: "button", className: "md-button", textContent: "Copy the code" });
+  const button = element("button", { type: "button", className: "md-button", textContent });
   button.addEventListener("click", async () => {
     try {
-      await navigator.clipboard.writeText(code);
+      await navigator.clipboard.writeText(text());
       status.textContent = " Copied.";
     } catch {
-      status.textContent = " Your browser does not let this page copy: select the code.";
+      status.textContent = ` Your browser does not let this page copy: ${otherwise}.`;
     }
   });
+  return element("span", {}, button, status);
+}
+
+function snippet(v, answers, model, installs) {
+  const proven = ready(v, answers) && v.ready_code ? v.ready_code : v.code;
+  if (!proven) return element("p", { textContent: "No code of ours loads this variant; its page says what is known." });
+  const typed = lacksBf16(answers) ? proven.replaceAll("torch.bfloat16", "torch.float16") : proven;
+  const install = v.notebook ? installs[v.notebook.name].map((line) => `# ${line}\n`).join("") : "";
+  const code = `${install}\n${model?.hub ? typed.replaceAll(EXAMPLE, model.hub) : typed}`;
   const label = `Code for ${v.title} ${v.label}`; // the theme lets the code scroll, not the block around it
   const block = element("code", { textContent: code, tabIndex: 0, "aria-label": label, role: "region" });
   const why = () => `${NVIDIA[answers.hardware][0]} has no bf16 arithmetic, so this code takes float16 instead.`;
-  const changed = code === proven ? null : element("p", { textContent: why() });
-  return element("div", {}, changed, element("pre", {}, block), button, status);
+  const changed = typed === proven ? null : element("p", { textContent: why() });
+  const button = copying("Copy the code", () => code, "select the code");
+  return element("div", {}, changed, element("pre", {}, block), button);
 }
 
 function proofLine(v) {
@@ -143,7 +152,7 @@ function doubt(v, answers) {
   return element("p", { className: "unverified", "data-facts": fact, textContent: text });
 }
 
-function answerItem({ variant: v, reasons, behind, others }, answers, first) {
+function answerItem({ variant: v, reasons, behind, others }, { answers, model, installs }, first) {
   return element(
     "li",
     { "data-variant": v.id },
@@ -162,7 +171,7 @@ function answerItem({ variant: v, reasons, behind, others }, answers, first) {
       "details",
       { open: first },
       element("summary", { textContent: `Code: ${v.title} ${v.label}` }),
-      snippet(v, answers),
+      snippet(v, answers, model, installs),
     ),
   );
 }
@@ -187,9 +196,10 @@ function memoryLine(model, { context, batch, prompt, cache, memory, gpus }, top)
   return element("p", {}, text, link);
 }
 
-function show(found, answers, model) {
+/** What stands below the verdict. */
+function show(found, answers, model, installs) {
   const { ranked, out, changes, use } = found;
-  const parts = [element("p", { role: "status", className: "verdict", textContent: verdict(found, answers, model) })];
+  const parts = [];
   for (const { text, facts } of remarks(found, answers, model)) {
     parts.push(element("p", { className: "remark", "data-facts": facts.join(" "), textContent: text }));
   }
@@ -202,7 +212,11 @@ function show(found, answers, model) {
   }
   const shown = cards(ranked);
   parts.push(
-    element("ol", { className: "ranked" }, ...shown.slice(0, SHOWN).map((card, i) => answerItem(card, answers, i === 0))),
+    element(
+      "ol",
+      { className: "ranked" },
+      ...shown.slice(0, SHOWN).map((card, i) => answerItem(card, { answers, model, installs }, i === 0)),
+    ),
   );
   const others = shown.slice(SHOWN);
   if (others.length) parts.push(folded(`${others.length} more methods that fit`, others, ({ behind }) => behind.text));
@@ -265,7 +279,14 @@ async function readFacts() {
 function makeForm({ choices, architectures, known }) {
   const legend = element("legend", { textContent: "What you have and want; leave open what you like" });
   const asked = questions(choices, architectures, known).map(control);
-  const form = element("form", { className: "selector", "aria-label": "Selector" }, element("fieldset", {}, legend, ...asked));
+  const form = element(
+    "form",
+    { className: "selector", "aria-label": "Selector" },
+    element("fieldset", {}, legend, ...asked),
+    element("button", { type: "reset", className: "md-button", textContent: "Start over" }),
+    " ",
+    copying("Copy the link", () => location.href, "copy its address"),
+  );
   const given = new URLSearchParams(location.search);
   for (const [name, value] of given) if (form.elements[name]) form.elements[name].value = value;
   for (const field of form.querySelectorAll("select")) {
@@ -298,21 +319,26 @@ export async function mount(place) {
   }
   const form = makeForm(facts);
   const answer = element("section", { className: "answer", "aria-label": "Answer" });
+  // Beside the answer and not in it, so that it can stay in sight while the form is filled in.
+  const said = element("p", { role: "status", className: "verdict" });
   let saving;
   const update = () => {
     const read = readForm(form, facts.architectures);
     if (!read) return; // the last answer stays
     const { answers, model } = read;
-    answer.replaceChildren(...show(choose(facts.choices.variants, answers, model), answers, model));
+    const found = choose(facts.choices.variants, answers, model);
+    said.textContent = verdict(found, answers, model);
+    answer.replaceChildren(...show(found, answers, model, facts.choices.installs));
     clearTimeout(saving);
     saving = setTimeout(() => keepInAddress(place, answers), 200); // a browser takes longer over it than all of the above
   };
+  form.addEventListener("reset", () => setTimeout(update)); // once the fields are empty
   form.addEventListener("input", ({ target }) => {
     useCard(form.elements, facts.known, target);
     update();
   });
   form.addEventListener("submit", (event) => event.preventDefault());
-  place.append(element("h2", { textContent: "Choose" }), form, answer, ruleList());
+  place.append(element("h2", { textContent: "Choose" }), form, said, answer, ruleList());
   update();
   place.hidden = false;
 }

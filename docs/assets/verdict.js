@@ -24,7 +24,9 @@ export function verdict({ ranked: [top, ...others], out, bf16 }, a, model) {
   const whole = fitsWhole(bf16, a);
   const spare = whole && gib(room(a) - bf16);
   const name = model?.name ?? "Such a model";
-  const fits = whole ? `${name} fits in ${sixteen(a)}, with ${spare} to spare: nothing must be quantized. ` : "";
+  const so =
+    a.purpose === "finetune" ? " for optimizer and activations, which are not counted" : ": nothing must be quantized";
+  const fits = whole ? `${name} fits in ${sixteen(a)}, with ${spare} to spare${so}. ` : "";
   if (!top) return fits || `Nothing fits; all ${out.length} are ruled out.`;
   const wanting = bf16 && a.memory && !whole ? `${sixteen(a)} needs about ${gib(bf16)} of ${roomText(a)}. ` : "";
   return `${fits}${wanting}${taking(top, a, whole)} ${others.length + 1} fit, ${out.length} are ruled out.`;

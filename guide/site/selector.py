@@ -11,6 +11,7 @@ from typing import Any
 from guide.facts.guide import Guide
 from guide.facts.method import Hardware, Method, NvidiaCell, Stored, Variant
 from guide.facts.ranking import Row, judged
+from guide.notebooks.build import install_lines
 from guide.notebooks.complete import completed
 from guide.project import GuideError
 from guide.site.urls import Links
@@ -25,6 +26,7 @@ def file(guide: Guide, link: Links) -> str:
     """The text of ``assets/choices.json``."""
     content = {
         "transformers": guide.transformers,
+        "installs": {name: install_lines(guide.scripts[name], cuda=False) for name in used(guide)},
         "variants": [
             entry(guide, name, method, number, link)
             for name, method in guide.methods.items()
@@ -32,6 +34,11 @@ def file(guide: Guide, link: Links) -> str:
         ],
     }
     return json.dumps(content) + "\n"
+
+
+def used(guide: Guide) -> list[str]:
+    """The notebooks of variants, whose code stands on the selector's page."""
+    return sorted({variant.notebook for method in guide.methods.values() for variant in method.variants if variant.notebook})
 
 
 def entry(guide: Guide, name: str, method: Method, number: int, link: Links) -> dict[str, Any]:
