@@ -24,6 +24,7 @@ function grouped(list, title, option) {
 
 class Calculator {
   #saving; // the timer that writes the address
+  #path = location.pathname; // of this page: a link changes the address before it changes the page
   #model; // the last that could be read
   #offered; // the ids of the variants in the form
   #sound = false; // whether the answer is of what the form says now
@@ -132,7 +133,7 @@ class Calculator {
   /** Put the state into the address, unless the reader is on another page by now. */
   #remember() {
     clearTimeout(this.#saving);
-    if (!this.place.isConnected || !this.#sound) return;
+    if (!this.place.isConnected || location.pathname !== this.#path || !this.#sound) return;
     const query = new URLSearchParams();
     for (const { name, value } of Object.values(this.control)) {
       if (name !== "config" && value !== "config") query.set(name, value.trim());

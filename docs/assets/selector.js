@@ -258,8 +258,8 @@ function useCard({ card, hardware: kind, memory }, { makers }, changed) {
 }
 
 /** The answers in the page's address, so that it can be shared; not if the reader has left the page meanwhile. */
-function keepInAddress(place, answers) {
-  if (!place.isConnected) return;
+function keepInAddress(place, path, answers) {
+  if (!place.isConnected || location.pathname !== path) return; // a link changes the address before it changes the page
   const state = new URLSearchParams(Object.entries(answers).filter(([, value]) => value));
   history.replaceState(history.state, "", `${location.pathname}${state.size ? `?${state}` : ""}${location.hash}`);
 }
@@ -321,6 +321,7 @@ export async function mount(place) {
   const answer = element("section", { className: "answer", "aria-label": "Answer" });
   // Beside the answer and not in it, so that it can stay in sight while the form is filled in.
   const said = element("p", { role: "status", className: "verdict" });
+  const path = location.pathname;
   let saving;
   const update = () => {
     const read = readForm(form, facts.architectures);
@@ -330,7 +331,7 @@ export async function mount(place) {
     said.textContent = verdict(found, answers, model);
     answer.replaceChildren(...show(found, answers, model, facts.choices.installs));
     clearTimeout(saving);
-    saving = setTimeout(() => keepInAddress(place, answers), 200); // a browser takes longer over it than all of the above
+    saving = setTimeout(() => keepInAddress(place, path, answers), 200); // it takes a browser longer than all of the above
   };
   form.addEventListener("reset", () => setTimeout(update)); // once the fields are empty
   form.addEventListener("input", ({ target }) => {

@@ -1,6 +1,6 @@
 // The answer in a sentence or two, with what an engineer says first: that bf16 fits, or what a checkpoint or a width costs.
 import { longest } from "./choose.js";
-import { beyond, gib, lacksBf16, made, ready, room, roomText, unverified } from "./rules.js";
+import { beyond, gib, hardware, lacksBf16, made, ready, room, roomText, unverified } from "./rules.js";
 
 const SPARE = 0.1; // of the memory, beside what was counted: what fits with less is not promised
 const named = ({ variant }) => `${variant.title} ${variant.label}`;
@@ -53,8 +53,9 @@ export function remarks(found, a, model) {
   const lost = ranked.some(({ variant }) => ready(variant, a))
     ? []
     : out.filter(({ variant }) => ready(variant, a)).slice(0, 1);
+  const more = ({ rule, variant }) => (rule === "capability" ? ` Its page: ${hardware(variant, a).note}.` : "");
   const checkpoint = lost.map((entry) => ({
-    text: `Your ${a.checkpoint} checkpoint is no answer here: ${named(entry)} ${entry.text}.`,
+    text: `Your ${a.checkpoint} checkpoint is no answer here: ${named(entry)} ${entry.text}.${more(entry)}`,
     facts: entry.facts,
   }));
   return [...checkpoint, ...rather(found, a, model)];

@@ -18,8 +18,9 @@ BOUND = 0.5  # of the memory's bandwidth: below it something else sets the pace
 
 
 def span_text(span: Span) -> str:
-    """A ratio with its lowest and highest."""
-    return f"{span[0]:.2f} ({span[1]:.2f} to {span[2]:.2f})"
+    """A ratio with its lowest and highest, where they can be told from it."""
+    middle, lowest, highest = (f"{one:.2f}" for one in span)
+    return middle if middle == lowest == highest else f"{middle} ({lowest} to {highest})"
 
 
 def not_timed(row: Row) -> str:
