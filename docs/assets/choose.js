@@ -131,7 +131,7 @@ function changes(variants, a, model, out) {
     const wide = small.find(({ variant }) => variant.bits >= NARROW);
     const more = [...new Set([wide ?? small[0], small[0]])].map(
       ({ variant, needs: bytes }) =>
-        `With more than ${gib(bytes)} of memory, on this device or over several: ${named(variant)}.`,
+        `With more than ${gib(bytes / (1 - spare(a)))} of memory, on this device or over several: ${named(variant)}.`,
     );
     const shorter = [...new Set([wide ?? small[0], small[0]])].flatMap(({ variant }) => {
       const tokens = longest(variant, a, model);

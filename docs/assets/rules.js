@@ -106,9 +106,14 @@ export const EXCLUSIONS = [
   },
   {
     id: "calibration",
-    says: "Without calibration, no calibrated method, unless its checkpoint is ready or it can do without your texts.",
+    says:
+      "Without calibration, no calibrated method, unless its checkpoint is ready, or it has 4 bits and can do without " +
+      "your texts.",
     source: "calibration and its note, on its page",
-    test: (v, a) => unwanted(v, a) && !v.calibration_note && reason("needs texts to calibrate with", v.facts.calibration),
+    test: (v, a) =>
+      unwanted(v, a) &&
+      (!v.calibration_note || v.bits < NARROW) &&
+      reason("needs texts to calibrate with", v.facts.calibration),
   },
   {
     id: "peft",
@@ -287,12 +292,12 @@ export const PREFERENCES = [
   },
   {
     id: "smallest",
-    says: "For the smallest model: fewer bits a weight.",
+    says: "For the smallest model: less memory where it is named, else fewer bits a weight.",
     source: "the variants on its page",
     when: (a) => a.purpose === "smallest",
-    score: (v, a) => (ready(v, a) ? 0 : -v.bits), // a checkpoint has the width that it has
+    score: (v, a, bytes) => (ready(v, a) ? 0 : -(bytes ?? v.bits)), // a checkpoint has the width that it has
     why: (v, a) => !ready(v, a) && reason(`${v.bits} bits a weight`, `${v.facts.self}.bits`),
-    less: (v) => reason(`holds ${v.bits} bits a weight`, `${v.facts.self}.bits`),
+    less: (v) => reason(`is larger, with ${v.bits} bits a weight and what stands beside them`, `${v.facts.self}.bits`),
   },
   {
     id: "kernel",

@@ -1,6 +1,6 @@
 // The answer in a sentence or two, with what an engineer says first: that bf16 fits, or what a checkpoint or a width costs.
 import { longest } from "./choose.js";
-import { beyond, gib, hardware, lacksBf16, made, ready, room, roomText, unverified } from "./rules.js";
+import { NARROW, beyond, gib, hardware, lacksBf16, made, ready, room, roomText, spare, unverified } from "./rules.js";
 
 const SPARE = 0.1; // of the memory, beside what was counted: what fits with less is not promised
 const named = ({ variant }) => `${variant.title} ${variant.label}`;
@@ -14,19 +14,20 @@ function taking(top, a, whole) {
   const doubt = unverified(top.variant, a) ? ", which is not verified on this hardware" : "";
   if (ready(top.variant, a)) return `Load your ${a.checkpoint} checkpoint with ${top.variant.title}${doubt}.`;
   if (beyond(top.variant, a)) return `Only below 4 bits does it fit, and is far from bf16 then: ${named(top)}${doubt}.`;
-  if (!whole) return `Take ${named(top)}${doubt}.`;
+  const price = top.variant.bits < NARROW ? ", far from bf16 as all below 4 bits" : "";
+  if (!whole) return `Take ${named(top)}${price}${doubt}.`;
   const aim = { finetune: "To train in less memory", smallest: "To make it small all the same" }[a.purpose];
-  return `${aim ?? "For speed or more context"} take ${named(top)}${doubt}.`;
+  return `${aim ?? "For speed or more context"} take ${named(top)}${price}${doubt}.`;
 }
 
 /** The verdict: `answer` is what choose() returned, `model` has a name or is null. */
 export function verdict({ ranked: [top, ...others], out, bf16 }, a, model) {
   const whole = fitsWhole(bf16, a);
-  const spare = whole && gib(room(a) - bf16);
+  const left = whole && gib(room(a) - bf16);
   const name = model?.name ?? "Such a model";
   const so =
     a.purpose === "finetune" ? " for optimizer and activations, which are not counted" : ": nothing must be quantized";
-  const fits = whole ? `${name} fits in ${sixteen(a)}, with ${spare} to spare${so}. ` : "";
+  const fits = whole ? `${name} fits in ${sixteen(a)}, with ${left} to spare${so}. ` : "";
   if (!top) return fits || `Nothing fits; all ${out.length} are ruled out.`;
   const wanting = bf16 && a.memory && !whole ? `${sixteen(a)} needs about ${gib(bf16)} of ${roomText(a)}. ` : "";
   return `${fits}${wanting}${taking(top, a, whole)} ${others.length + 1} fit, ${out.length} are ruled out.`;
@@ -40,7 +41,7 @@ function rather({ ranked: [top], out }, a, model) {
   if (!least) return [];
   const most = longest(least.variant, a, model);
   const texts = [
-    `Rather: ${named(least)}, on one device or several with ${gib(least.needs)} in all.`,
+    `Rather: ${named(least)}, on one device or several with more than ${gib(least.needs / (1 - spare(a)))}.`,
     most && `Or ${named(least)} here, with one sequence of at most ${most.toLocaleString("en")} tokens.`,
     "Or a smaller model.",
   ];
