@@ -678,18 +678,27 @@ def test_the_code_is_for_the_model_that_was_chosen_and_says_what_to_install(site
     compile(text, "<copied>", "exec")
 
 
+def test_a_field_that_is_left_open_says_what_is_counted(site, tab):
+    served = "purpose=throughput&hardware=ada&memory=24&model=llama-3.1-8b"
+    for query, context, sequences in (("purpose=finetune", "2048", "1"), (served, "8192", "8")):
+        tab.goto(f"{site[1]}?{query}")
+        tab.wait_for_selector(".verdict")
+        assert field(tab, "Context, tokens").get_attribute("placeholder") == context
+        assert field(tab, "Sequences at once").get_attribute("placeholder") == sequences
+
+
 def test_a_card_in_a_link_is_enough(site, tab):
     tab.goto(f"{site[1]}?card=t4&purpose=finetune")
     tab.wait_for_selector(".verdict")
     assert field(tab, "Hardware").input_value() == "turing" and field(tab, "Its memory in GiB").input_value() == "16"
 
 
-def test_every_card_is_of_hardware_that_is_asked_for_and_has_a_source(site_folder):
+def test_every_card_is_of_hardware_that_is_asked_for_and_says_where_its_maker_states_it(site_folder):
     makers = json.loads((site_folder / "assets" / "cards.json").read_text(encoding="utf-8"))["makers"]
     cards = [card for maker in makers for card in maker["cards"]]
     assert len({card["id"] for card in cards}) == len({card["name"] for card in cards}) == len(cards) >= 60
     assert {card["hardware"] for card in cards} == set(HARDWARE) - {"", "cpu"}
-    assert all(1 <= card["gib"] <= 512 for card in cards) and all(maker["source"] for maker in makers)
+    assert all(1 <= card["gib"] <= 512 for card in cards) and all(maker["stated_in"] for maker in makers)
 
 
 def test_the_selector_has_every_variant_of_the_facts(facts, choices):

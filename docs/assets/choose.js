@@ -129,11 +129,12 @@ function changes(variants, a, model, out) {
     .sort((one, other) => one.needs - other.needs);
   if (small.length) {
     const wide = small.find(({ variant }) => variant.bits >= NARROW);
-    const more = [...new Set([wide ?? small[0], small[0]])].map(
+    const smallest = [...new Set([wide ?? small[0], small[0]])];
+    const more = smallest.map(
       ({ variant, needs: bytes }) =>
         `With more than ${gib(bytes / (1 - spare(a)))} of memory, on this device or over several: ${named(variant)}.`,
     );
-    const shorter = [...new Set([wide ?? small[0], small[0]])].flatMap(({ variant }) => {
+    const shorter = smallest.flatMap(({ variant }) => {
       const tokens = longest(variant, a, model);
       return tokens ? [`With one sequence of at most ${tokens.toLocaleString("en")} tokens: ${named(variant)}.`] : [];
     });

@@ -216,12 +216,12 @@ export const PREFERENCES = [
   },
   {
     id: "own-format",
-    says: "A format made for this very model, in which it is published.",
+    says: "A format made for this very model.",
     source: "only_models, on its page",
     when: () => true,
     score: (v, a, bytes, model) => (model && v.only_models.length && isFor(v, model.id) ? 1 : 0),
-    why: (v) => reason(`is the format in which ${v.only_models.join(", ")} is published`, v.facts.only_models),
-    less: (v) => reason("is not the format in which this model is published", v.facts.keys),
+    why: (v) => reason(`is made for ${v.only_models.join(", ")}`, v.facts.only_models),
+    less: (v) => reason("is not made for this very model", v.facts.keys),
   },
   {
     id: "common",

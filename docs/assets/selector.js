@@ -14,7 +14,6 @@ const LIMITS = {
   context: [1, MOST_TOKENS, "tokens"],
   sequences: [1, 100000, "sequences at once"],
 };
-const UNSAID = { gpus: "1", context: "8192", sequences: "as fits" }; // what is counted where a number is left open
 const UNIT = /\s*(g|gb|gib|b|billion)$/i; // "24 GB" is what a maker calls 24 GiB of memory
 const MEMORY = [8, 12, 16, 24, 32, 48, 80, 141, 192];
 
@@ -60,7 +59,6 @@ function control([name, label, options]) {
         id,
         name,
         inputMode: "decimal",
-        placeholder: UNSAID[name] ?? "",
         autocomplete: "off",
         list: `${id}-list`,
         "aria-describedby": `${id}-problem`,
@@ -328,6 +326,9 @@ export async function mount(place) {
     if (!read) return; // the last answer stays
     const { answers, model } = read;
     const found = choose(facts.choices.variants, answers, model);
+    const { context, batch, gpus } = found.use;
+    const counted = { context, sequences: batch, gpus }; // what a field that is left open stands for
+    for (const [name, value] of Object.entries(counted)) form.elements[name].placeholder = value;
     said.textContent = verdict(found, answers, model);
     answer.replaceChildren(...show(found, answers, model, facts.choices.installs));
     clearTimeout(saving);

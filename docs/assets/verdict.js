@@ -2,12 +2,12 @@
 import { longest } from "./choose.js";
 import { NARROW, beyond, gib, hardware, lacksBf16, made, ready, room, roomText, spare, unverified } from "./rules.js";
 
-const SPARE = 0.1; // of the memory, beside what was counted: what fits with less is not promised
+const WHOLE_SPARE = 0.1; // of the memory, beside what was counted: what fits with less is not promised
 const named = ({ variant }) => `${variant.title} ${variant.label}`;
 const sixteen = (a) => (lacksBf16(a) ? "float16" : "bf16");
 
 /** Whether 16-bit weights fit with room to spare; false where memory or model are open. */
-export const fitsWhole = (bf16, a) => Boolean(bf16 && a.memory) && bf16 <= (1 - SPARE) * room(a);
+export const fitsWhole = (bf16, a) => Boolean(bf16 && a.memory) && bf16 <= (1 - WHOLE_SPARE) * room(a);
 
 /** What to take, and with which condition. */
 function taking(top, a, whole) {

@@ -40,13 +40,8 @@ GUESTS = {"speed": "racing", "compiled": "compiling", "graph": "replaying", "com
 PARTS: dict[str, list[Part]] = {"cpu": ["quality", "speed", "compiled"], "cuda": ["speed", "graph", "compiled_graph"]}
 ON_GPU = {"Llama-3.1-8B": [1, 8, 64], "Qwen3-8B": [1, 8, 64]}
 STEPS = {REAL: 10, "Qwen3-0.6B": 4, "Llama-3.1-8B": 24, "Qwen3-8B": 24}  # decoded at batch 1, in each of the blocks
-GUESS = {
-    "quality": 75.0,
-    "speed": 120.0,
-    "compiled": 150.0,
-    "graph": 60.0,
-    "compiled_graph": 150.0,
-}  # seconds, until the first of its kind is done
+# Seconds, until the first of its kind is done.
+GUESS = {"quality": 75.0, "speed": 120.0, "compiled": 150.0, "graph": 60.0, "compiled_graph": 150.0}
 COMPILING = ("compiled", "compiled_graph")
 IDLE, PATIENCE = 0.15, 600  # share of the processors that may be busy while speed is measured; seconds to wait for that
 QUIET = {"OMP_PROC_BIND": "close", "OMP_PLACES": "cores"}  # threads stay where they are

@@ -129,8 +129,4 @@ def on_gpus_of(guide: Guide, method: str, link: Links) -> list[str]:
     found = [
         speeds(guide, records, shape, link, method, replayed=True) for records in every for shape in timed_shapes(records)
     ]
-    return [
-        render("gpu_steps.html.jinja", replayed=True, share=1, bound=BOUND, link=link) + table.html()
-        for table in found
-        if table
-    ]
+    return [render("gpu_steps.html.jinja", replayed=True) + table.html() for table in found if table]
