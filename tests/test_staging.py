@@ -150,7 +150,7 @@ def test_what_a_notebook_cuts_down_for_time_is_in_it_and_not_in_what_a_reader_co
 def test_no_page_and_no_answer_shows_what_is_cut_down(guide):
     marked = "cut down for the proof"
     assert not [path for path, text in guide.pages.items() if marked in filled(guide, text)]
-    assert marked not in selector.file(guide, LINK)
+    assert not [path for path, text in selector.files(guide, LINK).items() if marked in text]
     lines = [line for script in guide.scripts.values() for line in script.body.splitlines() if marked in line]
     assert lines and all(line.endswith(f"  # {marked}") for line in lines)
 
@@ -161,9 +161,10 @@ def test_every_block_of_code_has_its_names(guide):
               for name, section in re.findall(r'--8<-- "snippets/(\w+)\.py:([\w-]+)"', text)]  # fmt: skip
     assert len(blocks) > 60
     assert [(path, found, code[:60]) for path, code in blocks if (found := free(statements(code)))] == []
-    for variant in json.loads(selector.file(guide, LINK))["variants"]:
-        for code in filter(None, (variant["code"], variant["ready_code"])):
-            assert not free(statements(code)), variant["id"]
+    for method in guide.methods:
+        for variant, codes in selector.codes(guide, method).items():
+            for code in filter(None, (codes["code"], codes["ready"], codes["unpacked"])):
+                assert not free(statements(code)), f"{method}/{variant}"
 
 
 def test_a_section_that_no_snippet_has_is_named(planted):

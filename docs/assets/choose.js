@@ -1,6 +1,9 @@
 // Which method to take: a pure function over the facts in choices.json and the rules; `a` has a reader's answers.
 import { count, largestContext } from "./counting.js";
-import { EXCLUSIONS, NARROW, PREFERENCES, beyond, gib, made, reason, roomText, spare } from "./rules.js";
+import { variantsOf } from "./engines.js";
+import { EXCLUSIONS } from "./exclusions.js";
+import { PREFERENCES } from "./preferences.js";
+import { NARROW, beyond, elsewhere, fact, gib, made, memoryOf, ready, reason, roomText, spare } from "./reader.js";
 
 const CONTEXT = { finetune: 2048 }; // tokens of a sequence, where they are left open
 const USUAL_CONTEXT = 8192;
@@ -12,7 +15,7 @@ const counted = new WeakMap(); // by model, what was counted before
 /** What the calculator is asked, for a number of sequences at once. */
 function useOf(a, batch) {
   const context = a.context || CONTEXT[a.purpose] || USUAL_CONTEXT;
-  return { context, batch, prompt: Math.min(IN_ONE_PASS, context), cache: 16, memory: a.memory || null, gpus: a.gpus || 1 };
+  return { context, batch, prompt: Math.min(IN_ONE_PASS, context), cache: 16, memory: memoryOf(a), gpus: a.gpus || 1 };
 }
 
 /** The longest context of one sequence with which a variant of a model fits, with what must be spared; 0 where none does. */
@@ -26,7 +29,7 @@ export function needs(variant, use, model) {
   if (!model) return null;
   if (!counted.has(model)) counted.set(model, new Map());
   const known = counted.get(model);
-  const key = [variant?.id, use.context, use.batch, use.prompt, use.gpus].join();
+  const key = [variant?.id, variant?.loads?.title, use.context, use.batch, use.prompt, use.gpus].join();
   if (!known.has(key)) known.set(key, count(model, variant, use).total);
   return known.get(key);
 }
@@ -78,24 +81,55 @@ function difference(before, { variant, scores }, asked, a) {
   const i = deciding(before, { scores });
   if (i >= 0) return { rule: asked[i].id, ...asked[i].less(variant, a) };
   const same = "comes later in the guide; nothing that we know tells them apart";
-  return { rule: "name", ...reason(same, `${variant.facts.self}.id`) };
+  return { rule: "name", ...reason(same, fact(variant, "id")) };
 }
 
-/** Ranked variants with reasons, what was ruled out and why, what bf16 takes, what the memory was counted for, and, where
- * nothing is left, what would have to change. `model` is what counting.js reads. */
-export function choose(variants, a, model = null) {
+/** The name of a checkpoint's format; the key itself where no format has it. */
+const checkpointName = ({ formats = [] }, { checkpoint }) =>
+  formats.find(({ id }) => id === checkpoint)?.name.replace(", ", " ") ?? checkpoint;
+
+/** The engines that run a checkpoint packed on the hardware, first the one that its format was made for. */
+function runners({ engines = {}, formats = [], generations = [] }, { checkpoint, hardware }) {
+  const home = formats.find(({ id }) => id === checkpoint)?.home;
+  const runs = ({ formats: { [checkpoint]: loads } }) =>
+    loads?.how === "packed" && (hardware ? loads.on[generations.indexOf(hardware)] : loads.answer) === "y";
+  const found = Object.keys(engines).filter((id) => engines[id].kept && runs(engines[id]));
+  return found.sort((one, other) => (other === home) - (one === home)).map((id) => engines[id].title);
+}
+
+/** Where a checkpoint's own kernels don't run and Transformers unpacks it to 16 bit, its variant; else null. */
+function unpacked({ left, out }, a) {
+  if (!a.checkpoint || elsewhere(a) || left.some(({ variant }) => ready(variant, a))) return null;
+  const lost = out.find(({ variant, rule }) => ready(variant, a) && ["hardware", "capability"].includes(rule));
+  return lost?.variant.unpacks ? lost.variant : null;
+}
+
+/** Ranked variants with reasons, what was ruled out and why, what bf16 takes, what the memory was counted for, the answers,
+ * and, where nothing is left, what would have to change. `choices` is choices.json, `model` what counting.js reads. */
+export function choose(choices, answers, model = null) {
+  const a = { ...answers, checkpointName: checkpointName(choices, answers) };
+  const variants = variantsOf(choices, a);
   const { asked, left, out, bf16, use } = tried(variants, a, model);
   const most = asked.map((_, i) => Math.max(...left.map((entry) => entry.scores[i])));
   const ranked = left.map(({ variant: v, needs: bytes, scores }, n) => {
     const speaks = asked.filter((rule, i) => rule.why && scores[i] === most[i] && scores[i] !== 0);
-    const reasons = speaks.map((rule) => rule.why(v, a)).filter(Boolean);
+    const reasons = speaks.map((rule) => rule.why(v, a, model)).filter(Boolean);
     if (bytes) {
       const whole = a.memory ? ` of ${roomText(a)}` : "";
-      reasons.push(reason(`needs about ${gib(bytes)}${whole}`, `${v.facts.self}.storage`));
+      reasons.push(reason(`needs about ${gib(bytes)}${whole}`, fact(v, "storage")));
     }
     return { variant: v, needs: bytes, reasons, behind: n ? difference(left[n - 1], left[n], asked, a) : null };
   });
-  return { ranked, out, bf16, use, changes: ranked.length ? [] : changes(variants, a, model, out) };
+  return {
+    ranked,
+    out,
+    bf16,
+    use,
+    a,
+    unpacked: unpacked({ left, out }, a),
+    runners: runners(choices, a),
+    changes: ranked.length ? [] : changes(choices, a, model, out),
+  };
 }
 
 /** Ranked entries with one of each method: the variants that come after it are its `others`. */
@@ -109,9 +143,13 @@ export function cards(ranked) {
   return [...found.values()];
 }
 
+/** Whether a format is not the engine's own. */
+const foreign = (v, a) => elsewhere(a) && v.home !== a.engine;
+
 /** What one other answer would bring, where nothing fits. */
-function changes(variants, a, model, out) {
+function changes(choices, a, model, out) {
   const others = {
+    engine: "Transformers",
     hardware: "other hardware",
     checkpoint: "bf16 weights to start from",
     calibration: "calibration",
@@ -121,12 +159,13 @@ function changes(variants, a, model, out) {
     .filter((question) => a[question])
     .flatMap((question) => {
       const open = question === "checkpoint" ? "none" : "";
-      const [first] = tried(variants, { ...a, [question]: open }, model).left;
+      const changed = { ...a, [question]: open };
+      const [first] = tried(variantsOf(choices, changed), changed, model).left;
       return first ? [`With ${others[question]}: ${named(first.variant)}.`] : [];
     });
   const small = out
     .filter(({ rule, variant }) => rule === "memory" && made(variant))
-    .sort((one, other) => one.needs - other.needs);
+    .sort((one, other) => foreign(one.variant, a) - foreign(other.variant, a) || one.needs - other.needs);
   if (small.length) {
     const wide = small.find(({ variant }) => variant.bits >= NARROW);
     const smallest = [...new Set([wide ?? small[0], small[0]])];

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from datetime import date
 from enum import StrEnum
 from functools import lru_cache
-from typing import Annotated, Self, TypeVar
+from typing import Annotated, Literal, Self, TypeVar
 
 from pydantic import Field, ValidationError, model_validator
 
@@ -44,6 +44,18 @@ class Generation(Strict):
     capability: Capability | None = Field(default=None, description="NVIDIA's compute capability; null for other hardware")
 
 
+class Offer(Strict):
+    """A width of a format that no method's page makes, as the selector counts it."""
+
+    id: Annotated[str, Field(pattern=r"^[a-z0-9-]+$")]
+    label: str = Field(description="as its engine's readers know it: Q4_K_M")
+    bits: int = Field(description="of a weight, without what stands beside it")
+    stored: float = Field(gt=0, description="bits a weight, scales and what is kept wider included")
+    whole: bool = Field(default=False, description="embeddings and output head count among these weights")
+    product: Literal["16-bit", "int8", "fp8", "fp4"] = "16-bit"
+    source: str = Field(description="where the bits a weight were read, or how they follow")
+
+
 class Format(Strict):
     """What a file holds: a row of the matrix."""
 
@@ -54,6 +66,11 @@ class Format(Strict):
     key: str = Field(default="", description="quant_method in config.json, or what the file has instead")
     holds: str = Field(description="what is stored, in a phrase")
     named: list[str] = Field(default=[], description="endings of repositories' names by which it is known")
+    originals: dict[str, str] = Field(
+        default={}, description="presets of the calculator whose maker publishes them so, each with where that was read"
+    )
+    home: str | None = Field(default=None, description="the engine that it was made for, if it was for one")
+    offers: list[Offer] = Field(default=[], description="its widths, where no method's page has them")
 
 
 class Common(Strict):

@@ -213,6 +213,9 @@ class Variant(Strict):
     ready: Annotated[str, Field(pattern=r"^\w+:[\w-]+$")] | None = Field(
         default=None, description="NOTEBOOK:SECTION that loads a ready checkpoint, where that is other code"
     )
+    unpacked: Annotated[str, Field(pattern=r"^\w+:[\w-]+$")] | None = Field(
+        default=None, description="NOTEBOOK:SECTION that loads a ready checkpoint as bf16 where its kernels don't run"
+    )
     edits: dict[str, str] = Field(default={}, description="text of that section and what it becomes for this variant")
     measured: str | None = Field(default=None, description="the row of that notebook's measures that is this variant")
     product: Literal["16-bit", "int8", "fp8", "fp4"] = Field(

@@ -11,7 +11,7 @@ from guide.notebooks.complete import INCLUDE, completed
 from guide.project import GuideError
 from guide.site.render import render
 from guide.site.urls import Links
-from guide.site.views import engines, ladders, measures, methods, numbers, proofs, speeds
+from guide.site.views import engines, forms, ladders, measures, methods, numbers, proofs, speeds
 from guide.site.views.tables import Table
 
 MARK = re.compile(r"<!-- guide: (?P<word>[\w-]+)(?P<arguments>[^>]*?) -->")
@@ -110,6 +110,7 @@ MARKS: dict[str, Callable[[Place], str]] = {
     "plot": lambda place: numbers.plot(place.guide, place.one),
     "proof": _proof,
     "pros-cons": lambda place: methods.pros_and_cons(place.method),
+    "selector": lambda place: forms.selector(place.guide),
     "speeds": lambda place: _table(speeds.on_cpu(place.guide, " ".join(place.arguments), place.link)),
     "storage": _stored,
     "traps": _traps,

@@ -8,43 +8,124 @@ import json
 from datetime import timedelta
 from typing import Any
 
+from guide.facts.engine import Engine, Format, Offer
 from guide.facts.guide import Guide
-from guide.facts.method import Hardware, Method, NvidiaCell, Stored, Variant
+from guide.facts.method import Answer, Group, Hardware, Method, NvidiaCell, Part, Stored, Variant
 from guide.facts.ranking import Row, judged
 from guide.notebooks.build import install_lines
 from guide.notebooks.complete import completed
 from guide.project import GuideError
 from guide.site.urls import Links
+from guide.site.views.engines import LETTERS
 from guide.site.views.methods import LABELS
 from guide.site.views.proofs import shown_instead
 from guide.site.views.speeds import DECODE
 
 YEAR = timedelta(days=365)
+ASKED = [label for label in LABELS if label != "generate_compiles"]  # no rule asks for that
+SAID = ("nvidia", "peft")  # whose notes the selector also says where the answer is yes
+FACTS = ("self", "formats", "calibration", "calibration_note", "group", "only_models", "released", "keys")
+
+
+def files(guide: Guide, link: Links) -> dict[str, str]:
+    """What the selector's page loads: ``assets/choices.json``, and the code of a method once it is looked at."""
+    found = {f"assets/code/{name}.json": json.dumps(codes(guide, name)) + "\n" for name in guide.methods}
+    return found | {"assets/choices.json": file(guide, link)}
+
+
+def codes(guide: Guide, name: str) -> dict[str, dict[str, Any]]:
+    """The code of a method's variants by their ids: their own, what loads a ready checkpoint where that is other code, what
+    loads it unpacked, and what to install before."""
+    return {
+        variant.id: {
+            "code": completed(guide.scripts[variant.notebook], guide.shared, variant.section, variant.edits)
+            if variant.notebook and variant.section
+            else None,
+            "ready": section(guide, variant.ready),
+            "unpacked": section(guide, variant.unpacked),
+            "install": install_lines(guide.scripts[variant.notebook], cuda=False) if variant.notebook else [],
+        }
+        for variant in guide.methods[name].variants
+    }
 
 
 def file(guide: Guide, link: Links) -> str:
     """The text of ``assets/choices.json``."""
     content = {
-        "transformers": guide.transformers,
-        "installs": {name: install_lines(guide.scripts[name], cuda=False) for name in used(guide)},
+        "generations": [one.id for one in guide.common.generations],
+        "formats": [one.model_dump(include={"id", "name", "key", "named", "home"}) for one in guide.common.formats],
+        "engines": {name: engine(guide, one) for name, one in guide.engines.items() if not one.of_methods},
         "variants": [
             entry(guide, name, method, number, link)
             for name, method in guide.methods.items()
             for number in range(len(method.variants))
         ],
+        "offers": [offered(number, one, n) for number, one in enumerate(guide.common.formats) for n in range(len(one.offers))],
     }
     return json.dumps(content) + "\n"
 
 
-def used(guide: Guide) -> list[str]:
-    """The notebooks of variants, whose code stands on the selector's page."""
-    return sorted({variant.notebook for method in guide.methods.values() for variant in method.variants if variant.notebook})
+def engine(guide: Guide, one: Engine) -> dict[str, Any]:
+    """Another engine: how it is started, and of each format that it may load a letter a generation of hardware, and how."""
+    loaded = {format: cell for format, cell in one.formats.items() if cell.answer != Answer.NO}
+    return {
+        "title": one.title,
+        "install": one.install,
+        "serve": one.serve,
+        "kept": one.kept == "",
+        "formats": {
+            name: {
+                "on": "".join(LETTERS[one.on(name, place)] for place in guide.common.generations),
+                "answer": LETTERS[cell.answer],
+                **{key: value for key, value in (("how", cell.how), ("plugin", cell.plugin), ("only", cell.only)) if value},
+            }
+            for name, cell in loaded.items()
+        },
+    }
+
+
+def formats_of(guide: Guide, name: str, variant: Variant) -> list[Format]:
+    """The formats that a method's variant writes: its own, else the method's that name no variant."""
+    of_method = [one for one in guide.common.formats if one.method == name]
+    own = [one for one in of_method if one.variant == variant.id]
+    return own or [one for one in of_method if one.variant is None]
+
+
+def offered(number: int, one: Format, n: int) -> dict[str, Any]:
+    """A width of a format that only other engines run, as the selector knows a variant."""
+    offer: Offer = one.offers[n]
+    own = f"format:{number}.offers.{n}"
+    unknown = {"answer": Answer.UNVERIFIED, "note": "", "fact": own}
+    parts = [Part.LINEAR, Part.EXPERTS, *([Part.EMBEDDING, Part.HEAD] if offer.whole else [])]
+    return {
+        "id": f"{one.id}/{offer.id}",
+        "method": one.id,
+        "title": one.name.partition(",")[0],
+        "label": offer.label,
+        "page": "engines/",
+        "group": Group.ON_THE_FLY,
+        "keys": [],
+        "formats": [one.id],
+        "home": one.home,
+        "originals": list(one.originals),
+        "only_models": [],
+        "bits": offer.bits,
+        "product": offer.product,
+        "calibration": "none",
+        "calibration_note": "",
+        "kept": True,
+        "quantizes": parts,
+        "storage": [{"what": "weights", "run": 1, "bytes": offer.stored / 8}],
+        "facts": dict.fromkeys(FACTS, own),
+        "cells": dict.fromkeys(ASKED, unknown) | {"save_and_reload": unknown | {"answer": Answer.YES}},
+    }
 
 
 def entry(guide: Guide, name: str, method: Method, number: int, link: Links) -> dict[str, Any]:
     """A variant as the selector knows it."""
     variant = method.variants[number]
     own = f"{name}.facts.variants.{number}"
+    formats = formats_of(guide, name, variant)
     return {
         "id": f"{name}/{variant.id}",
         "method": name,
@@ -53,6 +134,9 @@ def entry(guide: Guide, name: str, method: Method, number: int, link: Links) -> 
         "page": f"methods/{name}/",
         "group": method.group,
         "keys": method.transformers.keys,
+        "formats": [one.id for one in formats],
+        "home": None,
+        "originals": sorted({model for one in formats for model in one.originals}),
         "only_models": method.only_models,
         "bits": variant.bits,
         "product": variant.product,
@@ -66,9 +150,11 @@ def entry(guide: Guide, name: str, method: Method, number: int, link: Links) -> 
         "released": method.library.released.isoformat() if method.library else None,
         "kept": not method.library or method.library.read - method.library.released <= YEAR,
         "quantizes": variant.quantizes,
-        "storage": [stored.model_dump(exclude_defaults=True) for stored in running(variant)],
+        "storage": counted(running(variant)),
+        **({"packed": counted(variant.storage)} if variant.runs == "unpacked" else {}),
         "facts": {
             "self": own,
+            "formats": own,
             "calibration": f"{own}.calibration" if variant.calibration else f"{name}.facts.calibration",
             "calibration_note": f"{name}.facts.calibration_note",
             "group": f"{name}.facts.group",
@@ -76,11 +162,8 @@ def entry(guide: Guide, name: str, method: Method, number: int, link: Links) -> 
             "released": f"{name}.facts.library.released",
             "keys": f"{name}.facts.transformers.keys",
         },
-        "cells": {label: cell(guide, name, variant, label, own) for label in LABELS},
-        "code": completed(guide.scripts[variant.notebook], guide.shared, variant.section, variant.edits)
-        if variant.notebook and variant.section
-        else None,
-        "ready_code": ready_code(guide, variant),
+        "cells": {label: cell(guide, name, variant, label, own) for label in ASKED},
+        "unpacks": variant.unpacked is not None,
         "notebook": notebook(guide, name, variant, link),
         "numbers": numbers(guide, name, variant),
         "wider": wider(guide, name, variant),
@@ -93,7 +176,8 @@ def cell(guide: Guide, name: str, variant: Variant, label: str, own: str) -> dic
     path = f"{own}.{kind}.{label}" if variant.own_cell(label) else f"{name}.facts.{kind}.{label}"
     facts = guide.cell(name, variant, label)
     bounds = {"capability": facts.capability, "not_from": facts.not_from} if isinstance(facts, NvidiaCell) else {}
-    kept = {"answer": facts.answer, "note": facts.note, "fact": path}
+    told = facts.answer != Answer.YES or label in SAID
+    kept = {"answer": facts.answer, "note": facts.note if told else "", "fact": path}
     return kept | {name: bound for name, bound in bounds.items() if bound}
 
 
@@ -102,12 +186,17 @@ def running(variant: Variant) -> list[Stored]:
     return variant.storage if variant.runs == "packed" else [Stored(what="weights, unpacked to bf16", bytes=2)]
 
 
-def ready_code(guide: Guide, variant: Variant) -> str | None:
-    """The snippet that loads a ready checkpoint, where that is other code than the variant's own."""
-    if not variant.ready:
+def counted(storage: list[Stored]) -> list[dict[str, Any]]:
+    """What memory.js counts with."""
+    return [stored.model_dump(exclude_defaults=True) for stored in storage]
+
+
+def section(guide: Guide, place: str | None) -> str | None:
+    """The code of NOTEBOOK:SECTION."""
+    if not place:
         return None
-    name, _, section = variant.ready.partition(":")
-    return completed(guide.scripts[name], guide.shared, section)
+    name, _, part = place.partition(":")
+    return completed(guide.scripts[name], guide.shared, part)
 
 
 def notebook(guide: Guide, page: str, variant: Variant, link: Links) -> dict[str, Any] | None:

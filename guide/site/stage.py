@@ -19,10 +19,8 @@ def files(guide: Guide) -> dict[str, bytes]:
     """Every file of the site's ``docs`` by its path: pages, notebooks, data. Raises GuideError where the guide contradicts
     itself."""
     scripts = {f"traps/{shown.trap.id}.py": shown.standalone for shown in all_traps(guide)}
-    made = programs.files(guide) | {
-        "assets/choices.json": selector.file(guide, Links("", (), guide.project.repository)),
-        "assets/serving.json": serving.file(guide),
-    }
+    made = programs.files(guide) | selector.files(guide, Links("", (), guide.project.repository))
+    made["assets/serving.json"] = serving.file(guide)
     notebooks = [f"notebooks/{name}.ipynb" for name in guide.scripts]
     pictures = {path: content for name in guide.scripts for path, content in notebook_pages.pictures(guide, name).items()}
     known = {*guide.pages, *guide.assets, *scripts, *made, *notebooks, *pictures}

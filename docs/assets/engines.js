@@ -1,0 +1,56 @@
+// The variants to choose from: those that Transformers runs, or what another engine makes of their formats.
+import { elsewhere } from "./reader.js";
+
+const ANSWERS = { y: "yes", n: "no", u: "not verified" };
+const BF16 = [{ what: "weights, unpacked to bf16", bytes: 2 }];
+const made = new WeakMap(); // by the engine's facts, since a choice asks several times
+
+/** The format in which an engine runs a variant best, with its facts: {answer, known, title, how, plugin, on, fact}. */
+function loading(variant, id, { title, formats }) {
+  const known = variant.formats.filter((format) => formats[format]);
+  const format = known.find((one) => formats[one].answer === "y") ?? known[0];
+  if (!format) {
+    const fact = variant.formats.length ? `engine:${id}.formats.${variant.formats[0]}` : variant.facts.formats;
+    return { answer: "no", known: variant.formats.length > 0, title, fact };
+  }
+  const { answer, ...more } = formats[format];
+  return { ...more, answer: ANSWERS[answer], known: true, title, format, fact: `engine:${id}.formats.${format}` };
+}
+
+/** A variant as an engine runs it: its answers for hardware, its kernel and its bytes are the engine's. */
+function seen(variant, id, engine, generations) {
+  const loads = loading(variant, id, engine);
+  const cell = (letter) => ({ answer: ANSWERS[letter], note: "", fact: loads.fact });
+  const places = generations.map((name, i) => [name, cell(loads.on?.[i] ?? "n")]);
+  const packed = loads.how === "packed" || loads.how === "converted";
+  const engines = Object.fromEntries(["kernel", "kernel_rows", "runs"].map((field) => [field, loads.fact]));
+  return {
+    ...variant,
+    loads,
+    cells: { ...variant.cells, ...Object.fromEntries(places), nvidia: { answer: "not verified", note: "", fact: loads.fact } },
+    storage: packed ? (variant.packed ?? variant.storage) : BF16,
+    runs: packed ? "packed" : "unpacked",
+    kernel: packed ? "fused" : "none",
+    kernel_capability: null,
+    kernel_rows: null,
+    kernel_source: "",
+    cites: { ...variant.cites, ...engines },
+  };
+}
+
+/** What is chosen from: `choices` is choices.json, `a` has a reader's answers. */
+export function variantsOf({ variants, offers, engines, generations }, a) {
+  if (!elsewhere(a)) return variants;
+  const engine = engines[a.engine];
+  if (!made.has(engine)) {
+    const formats = offers.map((one) => {
+      const self = one.facts.self; // what an offer says nothing of is told by its place
+      return { ...one, cites: { storage: `${self}.stored`, measured: self, notebook: self, calibration: self } };
+    });
+    made.set(
+      engine,
+      [...variants, ...formats].map((one) => seen(one, a.engine, engine, generations)),
+    );
+  }
+  return made.get(engine);
+}

@@ -1,0 +1,165 @@
+// What rules a variant out, in this order; the first rule that says something counts. A rule is asked of the variant `v`, the
+// reader's answers `a`, the bytes that it needs of `model`, and what bf16 needs; it gives a reason, or nothing.
+import {
+  NARROW,
+  NVIDIA,
+  SPARE,
+  SPARE_TRAINING,
+  elsewhere,
+  fact,
+  gib,
+  hardware,
+  least,
+  made,
+  nearest,
+  place,
+  ready,
+  reason,
+  room,
+  roomText,
+  spare,
+  trains,
+  unwanted,
+  words,
+} from "./reader.js";
+import { isFor } from "./variant.js";
+
+const LEAST_SAVING = 0.1; // of bf16's memory: what saves less is no answer to "it must fit"
+const LEAST_AGREEMENT = 0.1; // of likeliest tokens with bf16's on the real model: below it a text is noise
+const yours = (a) => (a.checkpoint === "none" ? ", and there is none" : `; yours is ${a.checkpointName}`);
+
+export const EXCLUSIONS = [
+  {
+    id: "engine",
+    says: "It must run where you want to run it.",
+    source: "the engine's page, read in its source",
+    test: (v) =>
+      v.loads &&
+      v.loads.answer === "no" &&
+      reason(v.loads.known ? `is not loaded by ${v.loads.title}` : `has no format that ${v.loads.title} loads`, v.loads.fact),
+  },
+  {
+    id: "hardware",
+    says: "It must run on the hardware.",
+    source: "the hardware cells of its page",
+    test: (v, a) =>
+      a.hardware &&
+      hardware(v, a).answer === "no" &&
+      reason(
+        `does not run on ${v.loads ? (NVIDIA[a.hardware]?.[0] ?? place(a)) : place(a)}${words(hardware(v, a))}`,
+        hardware(v, a).fact,
+      ),
+  },
+  {
+    id: "capability",
+    says: "An NVIDIA GPU must have a compute capability on which it runs.",
+    source: "the check in the library, or what its kernel is built for, named on its page",
+    test: (v, a) => {
+      const { capability, not_from: end, fact: bound } = hardware(v, a) ?? {};
+      if (least(a) === null || !(capability || end)) return null;
+      const begins = `${NVIDIA[a.hardware][0]} begins at ${least(a).toFixed(1)}`;
+      if (Number(capability ?? 0) > least(a)) return reason(`asks for compute capability ${capability}; ${begins}`, bound);
+      return end && Number(end) <= least(a) && reason(`does not run from compute capability ${end} on; ${begins}`, bound);
+    },
+  },
+  {
+    id: "made-elsewhere",
+    says: "What only loads ready checkpoints needs one.",
+    source: "calibration, on its page",
+    test: (v, a) =>
+      a.checkpoint &&
+      !made(v) &&
+      !ready(v, a) &&
+      reason(`only loads checkpoints in its own format${yours(a)}`, v.facts.calibration, v.facts.keys),
+  },
+  {
+    id: "only-models",
+    says: "What is for certain models alone needs one of them, or a checkpoint where the model is open.",
+    source: "only_models, on its page",
+    test: (v, a, bytes, model) =>
+      !isFor(v, model?.id) &&
+      (model || !ready(v, a)) &&
+      reason(`is for ${v.only_models.join(", ")} alone`, v.facts.only_models),
+  },
+  {
+    id: "calibration",
+    says:
+      "Without calibration, no calibrated method, unless its checkpoint is ready, or it has 4 bits and can do without " +
+      "your texts.",
+    source: "calibration and its note, on its page",
+    test: (v, a) =>
+      unwanted(v, a) &&
+      (!v.calibration_note || v.bits < NARROW) &&
+      reason("needs texts to calibrate with", v.facts.calibration),
+  },
+  {
+    id: "peft",
+    says: "To fine-tune, PEFT must take its layers.",
+    source: "the notebook qlora, where each was tried",
+    test: (v, a) =>
+      trains(a) &&
+      v.cells.peft.answer === "no" &&
+      reason(`cannot be fine-tuned with PEFT${words(v.cells.peft)}`, v.cells.peft.fact),
+  },
+  {
+    id: "saves",
+    says: "What must be saved, or run by another engine, must be savable, unless a checkpoint in its format is at hand.",
+    source: "the cell 'save and reload' of its page",
+    test: (v, a) =>
+      (a.saving === "yes" || elsewhere(a)) &&
+      v.cells.save_and_reload.answer === "no" &&
+      !ready(v, a) &&
+      reason(`cannot be saved and loaded again${words(v.cells.save_and_reload)}`, v.cells.save_and_reload.fact),
+  },
+  {
+    id: "unpacked",
+    says: "It must save memory, unless a checkpoint in its format is at hand.",
+    source: "the memory calculator's formula",
+    test: (v, a) =>
+      v.runs === "unpacked" &&
+      !ready(v, a) &&
+      reason(
+        `is unpacked to bf16 before it runs in ${v.loads?.title ?? "Transformers"}, which saves no memory`,
+        v.loads?.fact ?? fact(v, "runs"),
+      ),
+  },
+  {
+    id: "usable",
+    says:
+      `It, or its next wider variant, must agree with bf16 on at least ${100 * LEAST_AGREEMENT} % of the likeliest tokens ` +
+      "of the model that was measured, unless a checkpoint in its format is at hand.",
+    source: "measured, on the page Benchmarks; the line at one in ten is this guide's judgement",
+    test: (v, a) =>
+      nearest(v)?.top1 < LEAST_AGREEMENT &&
+      !ready(v, a) &&
+      reason(
+        `${v.numbers ? "" : "is narrower than what "}agreed with bf16 on only ${(100 * nearest(v).top1).toFixed(0)} % of ` +
+          `tokens of ${nearest(v).model}`,
+        `number:${nearest(v).id}`,
+      ),
+  },
+  {
+    id: "saves-little",
+    says: `It must take at least ${100 * LEAST_SAVING} % less memory than bf16, unless a checkpoint in its format is at hand.`,
+    source: "the memory calculator; the line is this guide's judgement",
+    test: (v, a, bytes, model, bf16) =>
+      bytes > (1 - LEAST_SAVING) * bf16 &&
+      !ready(v, a) &&
+      reason(`needs about ${gib(bytes)} of this model's ${gib(bf16)} in bf16`, fact(v, "storage")),
+  },
+  {
+    id: "memory",
+    says: `It must fit, with ${100 * SPARE} % to spare, and ${100 * SPARE_TRAINING} % for fine-tuning.`,
+    source: "the memory calculator; what is spared is this guide's judgement",
+    test: (v, a, bytes) =>
+      bytes &&
+      a.memory &&
+      bytes > (1 - spare(a)) * room(a) &&
+      reason(
+        bytes > room(a)
+          ? `needs about ${gib(bytes)}, more than ${roomText(a)}`
+          : `needs about ${gib(bytes)}, which leaves less than ${100 * spare(a)} % of ${roomText(a)}`,
+        fact(v, "storage"),
+      ),
+  },
+];

@@ -1,0 +1,220 @@
+// What the selector shows below its verdict: remarks, a card for each of the first methods, and what is folded away.
+import { cards } from "./choose.js";
+import { element } from "./element.js";
+import { NVIDIA, elsewhere, gib, hardware, lacksBf16, ready, roomText, trains, unverified } from "./reader.js";
+import { remarks } from "./verdict.js";
+
+const SHOWN = 3; // in full; the others fold away
+const EXAMPLE = "Qwen/Qwen3-0.6B"; // the model of the notebooks, in whose place code takes the one that was chosen
+
+const site = (path) => new URL(`../${path}`, import.meta.url).href;
+const link = (path, textContent) => element("a", { href: site(path), textContent });
+const sentence = (text) => `${text[0].toUpperCase()}${text.slice(1)}.`;
+const reasonItem = ({ text, facts }) => element("li", { textContent: sentence(text), "data-facts": facts.join(" ") });
+const named = (v) => `${v.title} ${v.label}`;
+
+/** Let a button copy what `text` returns, and say so behind it. */
+export function copying(button, text, otherwise) {
+  const status = button.nextElementSibling;
+  button.addEventListener("click", async () => {
+    try {
+      await navigator.clipboard.writeText(text());
+      status.textContent = " Copied.";
+    } catch {
+      status.textContent = ` Your browser does not let this page copy: ${otherwise}.`;
+    }
+  });
+}
+
+/** The proven code of a variant, for the chosen model and for a GPU without bf16. */
+function fitted(code, a, model) {
+  const typed = lacksBf16(a) ? code.replaceAll("torch.bfloat16", "torch.float16") : code;
+  return model?.hub ? typed.replaceAll(EXAMPLE, model.hub) : typed;
+}
+
+/** How another engine is started with what a variant saves. */
+function serving({ loads: { format, plugin } }, { serve, install }, { formats }) {
+  const { name, named: endings } = formats.find(({ id }) => id === format);
+  const where = endings.length ? `, a repository whose name ends in ${endings.slice(0, 2).join(" or ")}` : "";
+  const lines = [`# MODEL: ${name}${where}, or the folder that you saved`, install];
+  if (plugin) lines.push(`# and ${plugin}`);
+  return [...lines, serve ?? "# It has no server: see its page."].join("\n");
+}
+
+/** A block of code with a button that copies it. */
+function block(code, label) {
+  const text = element("code", { textContent: code, tabIndex: 0, "aria-label": label, role: "region" }); // it scrolls itself
+  const button = element("button", { type: "button", className: "md-button", textContent: "Copy the code" });
+  const shown = element("div", {}, element("pre", {}, text), button, element("span", { role: "status" }));
+  copying(button, () => code, "select the code");
+  return shown;
+}
+
+const loaded = new Map(); // by method, since a reader comes back to it
+
+/** The code of a method's variants; it is fetched once, and null where it cannot be had. */
+export function codesOf(method) {
+  if (!loaded.has(method)) {
+    const fetched = fetch(new URL(`code/${method}.json`, import.meta.url)).then((answer) => answer.json());
+    loaded.set(
+      method,
+      fetched.catch(() => loaded.delete(method) && null),
+    );
+  }
+  return loaded.get(method);
+}
+
+/** Whether a variant is a method's, whose code we have; what only other engines make has none. */
+export const hasCode = (v) => v.facts.self.startsWith(`${v.method}.`);
+
+/** The code of a variant; what is not ours to show has a sentence instead. */
+async function codeOf(v, found, model, choices) {
+  const { a } = found;
+  const parts = [];
+  if (v.loads) parts.push(block(serving(v, choices.engines[a.engine], choices), `Commands for ${named(v)}`));
+  if (!hasCode(v) || (v.loads && ready(v, a))) return parts;
+  if (v.loads) parts.push(element("p", { textContent: "To make it with Transformers, and save it with save_pretrained:" }));
+  const codes = (await codesOf(v.method))?.[v.id.split("/")[1]];
+  if (!codes) return [...parts, element("p", { textContent: "The code could not be loaded; the method's page has it." })];
+  const proven = found.unpacked === v ? codes.unpacked : ready(v, a) && codes.ready ? codes.ready : codes.code;
+  const none = "No code of ours loads this variant; its page says what is known.";
+  if (!proven) return [...parts, element("p", { textContent: none })];
+  const code = fitted(proven, a, model);
+  if (lacksBf16(a) && proven.includes("torch.bfloat16")) {
+    const why = `${NVIDIA[a.hardware][0]} has no bf16 arithmetic, so this code takes float16 instead.`;
+    parts.push(element("p", { textContent: why }));
+  }
+  const install = codes.install.map((line) => `# ${line}\n`).join("");
+  return [...parts, block(`${install}\n${code}`, `Code for ${named(v)}`)];
+}
+
+/** A part that folds away and is made when it is first opened, so that an answer appears at once. */
+function folded(title, make, open = false) {
+  const details = element("details", { open }, element("summary", { textContent: title }));
+  const fill = async () => details.append(...(await make()));
+  if (open) fill();
+  else details.addEventListener("toggle", fill, { once: true });
+  return details;
+}
+
+const list = (entries, line) => () => [
+  element(
+    "ul",
+    {},
+    ...entries.map((entry) => element("li", {}, link(entry.variant.page, named(entry.variant)), ` ${line(entry)}.`)),
+  ),
+];
+
+/** What was run of a variant on such hardware, or who says that it runs. */
+function evidence({ notebook, loads }, a) {
+  const kind = a.hardware in NVIDIA ? "cuda" : a.hardware;
+  if (!loads && notebook?.state === "proven" && !notebook.instead && (!kind || kind === notebook.kind)) {
+    return `run here on ${notebook.kind === "cpu" ? "a CPU" : notebook.machine}`;
+  }
+  return loads ? "the engine's source says so" : "the library says so";
+}
+
+/** Four to six words on a card. */
+function badges({ variant: v, needs }, { a }) {
+  const data = { none: "no data", needed: "calibrated with texts", "made elsewhere": "ready checkpoints only" };
+  const saved = { yes: "saves", no: "does not save", "not verified": "saving not verified" };
+  const texts = [
+    `${v.bits} bit`,
+    needs && `${gib(needs)}${a.memory ? ` of ${roomText(a)}` : ""}`,
+    v.loads?.title ?? "Transformers",
+    unverified(v, a) ? "not verified here" : evidence(v, a),
+    data[v.calibration],
+    saved[v.cells.save_and_reload.answer],
+  ];
+  const items = texts.filter(Boolean).map((textContent) => element("li", { textContent }));
+  return element("ul", { className: "badges", "aria-label": "In short" }, ...items);
+}
+
+function proofLine(v) {
+  const n = v.notebook;
+  if (!n) return element("p", { textContent: "Proof: no notebook runs this variant." });
+  const what = n.instead ? `${n.instead} shown` : "proven";
+  const where =
+    n.state === "proven"
+      ? `${what} on ${n.kind === "cpu" ? "a CPU" : n.machine}, ${n.date}${n.stand_in ? ", on the small reference model" : ""}`
+      : n.state;
+  const colab = element("a", { href: n.colab, textContent: `Open ${n.name} in Colab` });
+  return element("p", {}, `Proof: ${where}. `, link(n.page, `Notebook ${n.name}`), " · ", colab);
+}
+
+/** What nobody vouches for on this hardware is said before all else. */
+function doubt(v, a) {
+  if (!unverified(v, a)) return null;
+  const { note, fact } = hardware(v, a);
+  const textContent = `Not verified on this hardware${note ? `: ${note}` : ""}.`;
+  return element("p", { className: "unverified", "data-facts": fact, textContent });
+}
+
+/** One method: its first variant, and the others folded. */
+function cardOf(card, found, model, choices, first) {
+  const { variant: v, reasons, behind, others } = card;
+  const { a } = found;
+  const after = behind && `Not before it because it ${behind.text}.`;
+  return element(
+    "li",
+    { "data-variant": v.id },
+    element("h3", {}, link(v.page, named(v))),
+    doubt(v, a),
+    badges(card, found),
+    behind && element("p", { className: "behind", "data-facts": behind.facts.join(" "), textContent: after }),
+    folded(`Code: ${named(v)}`, () => codeOf(v, found, model, choices), first),
+    reasons.length ? folded("Why", () => [element("ul", { className: "why" }, ...reasons.map(reasonItem))]) : null,
+    others.length
+      ? folded(
+          `Its other variants that fit: ${others.length}`,
+          list(others, (one) => one.behind.text),
+        )
+      : null,
+    v.loads ? element("p", {}, "Its facts: ", link(`engines/${a.engine}/`, v.loads.title), ".") : proofLine(v),
+    trains(a) ? element("p", {}, link("fine-tuning/", "Fine-tuning, step by step"), ".") : null,
+  );
+}
+
+/** How the memory was counted, with a link to the calculator that has the same answers. */
+function memoryLine(model, { context, batch, prompt, cache, memory, gpus }, top) {
+  if (!model) return element("p", { textContent: "Memory is estimated once you name a model." });
+  const many = `${context.toLocaleString("en")} tokens × ${batch}`;
+  const like = model.like ? `, with the shape of ${model.like}, scaled` : "";
+  const text = `Counted: weights, cache of ${many}, and an allowance${like}; training's gradients and optimizer are not. `;
+  const variant = top?.loads ? "bf16" : (top?.id ?? "bf16");
+  const given = Math.round(100 * (memory ?? 24)) / 100;
+  const query = new URLSearchParams({ model: model.id, variant, context, batch, prompt, cache, memory: given, gpus });
+  return element("p", {}, text, link(`memory/${model.id ? `?${query}` : ""}`, "Memory calculator"));
+}
+
+/** Where Transformers is not what most would take. */
+const engines = () => [
+  "This answers for Transformers. An engine may do better here: say above where it will run, or see ",
+  link("engines/", "which format loads where"),
+  ".",
+];
+
+/** What stands below the verdict on what choose() returned. */
+export function show(found, model, choices) {
+  const { ranked, out, changes, use, a, unpacked } = found;
+  const parts = remarks(found, model).map(({ text, facts }) =>
+    element("p", { className: "remark", "data-facts": facts.join(" "), textContent: text }),
+  );
+  if (unpacked) parts.push(folded(`Code: ${named(unpacked)}, unpacked`, () => codeOf(unpacked, found, model, choices)));
+  if (!elsewhere(a) && (a.purpose === "throughput" || ["apple", "cpu"].includes(a.hardware))) {
+    parts.push(element("p", {}, ...engines()));
+  }
+  if (!ranked.length) {
+    const items = changes.map((text) => element("li", { textContent: text }));
+    parts.push(element("p", { textContent: "What would have to change:" }), element("ul", { className: "changes" }, ...items));
+  }
+  const shown = cards(ranked);
+  const first = shown.slice(0, SHOWN).map((card, i) => cardOf(card, found, model, choices, i === 0));
+  parts.push(element("ol", { className: "ranked" }, ...first));
+  const later = list(shown.slice(SHOWN), ({ behind }) => behind.text);
+  const ruled = list(out, ({ text }) => text);
+  if (shown.length > SHOWN) parts.push(folded(`${shown.length - SHOWN} more methods that fit`, later));
+  if (out.length) parts.push(folded(`${out.length} ruled out`, ruled));
+  parts.push(memoryLine(model, use, ranked[0]?.variant));
+  return parts;
+}

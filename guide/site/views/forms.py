@@ -1,0 +1,38 @@
+"""The selector's form: its questions, with the answers that the facts know."""
+
+import json
+from typing import Any
+
+from guide.facts.guide import Guide
+from guide.site.render import render
+
+VOLTA = {"id": "volta", "name": "NVIDIA Volta (V100), from 7.0"}  # older than any engine's column in the matrix
+
+
+def selector(guide: Guide) -> str:
+    """The form as HTML; its answers are read by ``docs/assets/selector.js``."""
+    makers = json.loads(guide.assets["assets/cards.json"])["makers"]
+    presets = sorted(guide.architectures["presets"], key=lambda preset: int(preset["parameters"]))
+    data: dict[str, Any] = {
+        "makers": makers,
+        "generations": [VOLTA, *({"id": one.id, "name": _named(one)} for one in guide.common.generations)],
+        "engines": [(name, one.title) for name, one in guide.engines.items() if not one.of_methods and not one.kept],
+        "presets": [(preset["id"], preset["name"]) for preset in presets],
+        "formats": [(one.id, one.name, ", ".join(one.named[:3])) for one in guide.common.formats if one.key],
+        "keys": _keys(guide),
+    }
+    return render("selector.html.jinja", **data)
+
+
+def _named(one: Any) -> str:
+    """A generation as a reader knows it."""
+    if not one.capability:
+        return f"{one.name} ({one.examples})"
+    return f"NVIDIA {one.name} ({one.examples}), from {one.capability}"
+
+
+def _keys(guide: Guide) -> list[str]:
+    """Keys of Transformers' registry whose checkpoints no format of the matrix holds."""
+    known = {one.method for one in guide.common.formats}
+    keys = {key for name, method in guide.methods.items() if name not in known for key in method.transformers.keys}
+    return sorted(keys)
