@@ -1,4 +1,4 @@
-"""``python -m guide.prove.paste``: paste each block of code of the pages into an empty interpreter, and run it to its end.
+"""``python -m guide.prove.paste``: paste each block of code, of a page or the selector, into an empty interpreter; run it all.
 
 Each runs in the environment of its notebook, off line on the stand-in, in a process of its own; blocks of one notebook share a
 folder, since one loads what another saved.
@@ -30,20 +30,27 @@ MINUTES = 90  # after which a block counts as hung: it has the library's own num
 
 @dataclass(frozen=True)
 class Block:
-    """A block of code of a page: a section of a script."""
+    """A block of code of a page, or of a variant that the selector answers with: a section of a script."""
 
     page: str
     script: str
     section: str
+    edits: tuple[tuple[str, str], ...] = ()  # text of the section, and what it becomes
 
     def __str__(self) -> str:
         return f"{self.page}, {self.script}:{self.section}"
 
 
 def blocks(guide: Guide) -> list[Block]:
-    """The blocks of all pages, those of one script in the order in which it has them."""
+    """The blocks of all pages, and those of the selector that no page has; of one script in the order in which it has them."""
     found = [Block(page, PurePosixPath(include["path"]).stem, include["section"]) for page, text in guide.pages.items()
              for include in INCLUDE.finditer(text)]  # fmt: skip
+    shown = {(block.script, block.section) for block in found}
+    for method, facts in guide.methods.items():
+        for variant in facts.variants:
+            place, edits = (variant.notebook, variant.section), tuple(variant.edits.items())
+            if place[0] and place[1] and (edits or place not in shown):
+                found.append(Block(f"selector, {method}/{variant.id}", place[0], place[1], edits))
     return sorted(found, key=lambda block: (block.script, guide.scripts[block.script].body.find(f"[start:{block.section}]")))
 
 
@@ -75,7 +82,7 @@ class Paster:
         """Run a block: empty if it came to its end, else the last line of what it said."""
         script, work = self.guide.scripts[block.script], self.folder / block.script / "work"
         path = work / f"{block.section}.py"
-        path.write_text(completed(script, self.guide.shared, block.section), encoding="utf-8")
+        path.write_text(completed(script, self.guide.shared, block.section, dict(block.edits)), encoding="utf-8")
         environment = {**os.environ, **QUIET, **variables}
         try:
             done = subprocess.run([str(python), "-I", path.name], cwd=work, env=environment, capture_output=True, text=True,
