@@ -76,10 +76,10 @@ function tried(variants, a, model) {
 /** The number of the first preference that tells two entries apart; -1 if none does. */
 const deciding = (one, other) => one.scores.findIndex((score, i) => score !== other.scores[i]);
 
-/** Why an entry comes after the one before it. */
+/** Why an entry comes after one before it. */
 function difference(before, { variant, scores }, asked, a) {
   const i = deciding(before, { scores });
-  if (i >= 0) return { rule: asked[i].id, ...asked[i].less(variant, a) };
+  if (i >= 0) return { rule: asked[i].id, ...asked[i].less(variant, a, before.variant) };
   const same = "comes later in the guide; nothing that we know tells them apart";
   return { rule: "name", ...reason(same, fact(variant, "id")) };
 }
@@ -118,14 +118,18 @@ export function choose(choices, answers, model = null) {
       const whole = a.memory ? ` of ${roomText(a)}` : "";
       reasons.push(reason(`needs about ${gib(bytes)}${whole}`, fact(v, "storage")));
     }
-    return { variant: v, needs: bytes, reasons, behind: n ? difference(left[n - 1], left[n], asked, a) : null };
+    return { variant: v, needs: bytes, scores, reasons, behind: n ? difference(left[n - 1], left[n], asked, a) : null };
   });
+  const narrow = !left.length || beyond(left[0].variant, a);
   return {
     ranked,
+    asked,
     out,
     bf16,
     use,
     a,
+    published: model && [...ranked, ...out].find(({ variant, needs: bytes }) => bytes && variant.originals.includes(model.id)),
+    shorter: narrow ? atFewerTokens(out, a, model) : null,
     unpacked: unpacked({ left, out }, a),
     runners: runners(choices, a),
     changes: ranked.length ? [] : changes(choices, a, model, out),
@@ -133,14 +137,32 @@ export function choose(choices, answers, model = null) {
 }
 
 /** Ranked entries with one of each method: the variants that come after it are its `others`. */
-export function cards(ranked) {
+export function cards({ ranked, asked, a }) {
   const found = new Map();
+  let last = null;
   for (const entry of ranked) {
     const before = found.get(entry.variant.method);
     if (before) before.others.push(entry);
-    else found.set(entry.variant.method, { ...entry, others: [] });
+    else {
+      const behind = last && difference(last, entry, asked, a);
+      last = entry;
+      found.set(entry.variant.method, { ...entry, behind, others: [] });
+    }
   }
   return [...found.values()];
+}
+
+/** What does not fit for want of memory, the engine's own formats first, then the smallest. */
+const tooLarge = (out, a) =>
+  out
+    .filter(({ rule, variant }) => rule === "memory" && made(variant))
+    .sort((one, other) => foreign(one.variant, a) - foreign(other.variant, a) || one.needs - other.needs);
+
+/** What of at least 4 bits would fit with one sequence of fewer tokens, and how many; null where nothing does. */
+function atFewerTokens(out, a, model) {
+  const entry = tooLarge(out, a).find(({ variant }) => !beyond(variant, a) && variant.bits >= NARROW);
+  const tokens = entry ? longest(entry.variant, a, model) : 0;
+  return entry ? { ...entry, tokens } : null;
 }
 
 /** Whether a format is not the engine's own. */
@@ -163,9 +185,7 @@ function changes(choices, a, model, out) {
       const [first] = tried(variantsOf(choices, changed), changed, model).left;
       return first ? [`With ${others[question]}: ${named(first.variant)}.`] : [];
     });
-  const small = out
-    .filter(({ rule, variant }) => rule === "memory" && made(variant))
-    .sort((one, other) => foreign(one.variant, a) - foreign(other.variant, a) || one.needs - other.needs);
+  const small = tooLarge(out, a);
   if (small.length) {
     const wide = small.find(({ variant }) => variant.bits >= NARROW);
     const smallest = [...new Set([wide ?? small[0], small[0]])];

@@ -20,20 +20,22 @@ function loading(variant, id, { title, formats }) {
 /** A variant as an engine runs it: its answers for hardware, its kernel and its bytes are the engine's. */
 function seen(variant, id, engine, generations) {
   const loads = loading(variant, id, engine);
-  const cell = (letter) => ({ answer: ANSWERS[letter], note: "", fact: loads.fact });
-  const places = generations.map((name, i) => [name, cell(loads.on?.[i] ?? "n")]);
-  const packed = loads.how === "packed" || loads.how === "converted";
+  const cell = (letter, note = "") => ({ answer: ANSWERS[letter], note, fact: loads.fact });
+  const places = generations.map((name, i) => [name, cell(loads.on?.[i] ?? "n", loads.excepts?.[name])]);
+  const packed = loads.how === "packed";
+  const linears = variant.quantizes.includes("linear") && !loads.experts; // engines' tools quantize experts with them
   const engines = Object.fromEntries(["kernel", "kernel_rows", "runs"].map((field) => [field, loads.fact]));
   return {
     ...variant,
     loads,
-    cells: { ...variant.cells, ...Object.fromEntries(places), nvidia: { answer: "not verified", note: "", fact: loads.fact } },
+    quantizes: linears ? [...new Set([...variant.quantizes, "experts"])] : variant.quantizes,
+    cells: { ...variant.cells, ...Object.fromEntries(places), nvidia: cell("u") },
     storage: packed ? (variant.packed ?? variant.storage) : BF16,
     runs: packed ? "packed" : "unpacked",
+    unpacks: false,
     kernel: packed ? "fused" : "none",
     kernel_capability: null,
     kernel_rows: null,
-    kernel_source: "",
     cites: { ...variant.cites, ...engines },
   };
 }

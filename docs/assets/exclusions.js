@@ -26,6 +26,7 @@ import { isFor } from "./variant.js";
 
 const LEAST_SAVING = 0.1; // of bf16's memory: what saves less is no answer to "it must fit"
 const LEAST_AGREEMENT = 0.1; // of likeliest tokens with bf16's on the real model: below it a text is noise
+const plain = (name) => name.toLowerCase().replaceAll(/[^a-z0-9]/g, "");
 const yours = (a) => (a.checkpoint === "none" ? ", and there is none" : `; yours is ${a.checkpointName}`);
 
 export const EXCLUSIONS = [
@@ -37,6 +38,15 @@ export const EXCLUSIONS = [
       v.loads &&
       v.loads.answer === "no" &&
       reason(v.loads.known ? `is not loaded by ${v.loads.title}` : `has no format that ${v.loads.title} loads`, v.loads.fact),
+  },
+  {
+    id: "engine-only",
+    says: "What an engine loads for certain models alone needs one of them.",
+    source: "the engine's page",
+    test: (v, a, bytes, model) =>
+      Boolean(model && v.loads?.only) &&
+      !v.loads.only.split(/[,;]| and /).some((name) => plain(name) && plain(model.name).includes(plain(name))) &&
+      reason(`is loaded by ${v.loads.title} for some models alone: ${v.loads.only}`, v.loads.fact),
   },
   {
     id: "hardware",

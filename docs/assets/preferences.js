@@ -1,5 +1,6 @@
 // What is preferred of what no rule excludes, the most important first. A rule gives a number, the higher the better, and is
 // asked only if the rules before it do not decide; `when` says for which answers.
+import { GIB } from "./counting.js";
 import {
   AMPLE,
   DEVICES,
@@ -197,7 +198,7 @@ export const PREFERENCES = [
     score: (v, a) => (fast(v, a) ? 1 : 0),
     why: (v) =>
       v.kernel === "fused"
-        ? reason(`has a kernel that reads packed weights${v.kernel_source ? ` (${v.kernel_source})` : ""}`, fact(v, "kernel"))
+        ? reason("has a kernel that reads packed weights", fact(v, "kernel"))
         : reason("its unpacking is fused into the product by torch.compile", fact(v, "kernel")),
     less: (v, a) =>
       !enough(v, a)
@@ -206,7 +207,11 @@ export const PREFERENCES = [
             fact(v, "kernel_rows"),
           )
         : kernelFrom(v) > (least(a) ?? 99)
-          ? reason(`has its kernel from compute capability ${kernelFrom(v).toFixed(1)} on`, fact(v, "kernel"))
+          ? reason(
+              `${v.kernel === "compiled" ? "asks torch.compile for" : "has its kernel from"} compute capability ` +
+                `${kernelFrom(v).toFixed(1)} on`,
+              fact(v, "kernel"),
+            )
           : v.kernel === "compiled"
             ? reason("is slow until compiled", fact(v, "kernel"))
             : reason("unpacks its weights before each product, which is no faster than bf16", fact(v, "kernel")),
@@ -282,7 +287,7 @@ export const PREFERENCES = [
     when: (a) => !elsewhere(a),
     score: (v, a) => (ready(v, a) || v.cells.quantize_on_load.answer === "yes" ? 1 : 0),
     why: (v, a) => !ready(v, a) && reason("from_pretrained quantizes it", v.cells.quantize_on_load.fact),
-    less: (v) => reason("takes its own library's calls", v.cells.quantize_on_load.fact),
+    less: (v) => reason("is made with its own library, not by from_pretrained", v.cells.quantize_on_load.fact),
   },
   {
     id: "saves",
@@ -303,17 +308,17 @@ export const PREFERENCES = [
     source: "KL from bf16, on the page Benchmarks, to a thousandth of a nat",
     when: () => true,
     score: (v, a) => (ready(v, a) ? 0 : measured(v) ? -Math.round(1000 * measured(v).kl) / 1000 : -Infinity),
-    less: (v) =>
+    less: (v, a, before) =>
       measured(v)
-        ? reason(`measured further from bf16 on ${v.numbers.model}: ${divergence(v)}`, figures(v))
-        : reason("was not measured on the real model", fact(v, "measured")),
+        ? reason(`measured further from bf16 than ${before.title} ${before.label}: ${divergence(v)}`, figures(v))
+        : reason("has no measurement of ours", fact(v, "measured")),
   },
   {
     id: "lean",
     says: "What takes less memory.",
     source: "the memory calculator",
     when: () => true,
-    score: (v, a, bytes) => -(bytes ?? 0),
+    score: (v, a, bytes) => -Math.round((10 * (bytes ?? 0)) / GIB), // as it is shown
     less: (v) => reason("takes more memory", fact(v, "storage")),
   },
 ];

@@ -122,7 +122,8 @@ class Selector {
     if (!this.#pasted.model) return;
     const { read } = await import("./reading.js");
     const { format } = read(text);
-    if (format && this.choices.formats.some(({ id, key }) => id === format && key)) this.fields.checkpoint.value = format;
+    const offered = [...this.fields.checkpoint.options].some(({ value }) => value === format);
+    if (offered) this.fields.checkpoint.value = format;
   }
 
   /** What the form says, and the model of it; null where a number is none. */

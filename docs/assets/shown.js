@@ -33,12 +33,14 @@ function fitted(code, a, model) {
 }
 
 /** How another engine is started with what a variant saves. */
-function serving({ loads: { format, plugin } }, { serve, install }, { formats }) {
+function serving({ loads: { format, plugin } }, { serve, install, flags }, { formats }, { context, gpus }) {
   const { name, named: endings } = formats.find(({ id }) => id === format);
+  const limit = flags.context ? ` ${flags.context} ${context}` : "";
+  const over = flags.gpus && gpus > 1 ? ` ${flags.gpus} ${gpus}` : "";
   const where = endings.length ? `, a repository whose name ends in ${endings.slice(0, 2).join(" or ")}` : "";
   const lines = [`# MODEL: ${name}${where}, or the folder that you saved`, install];
   if (plugin) lines.push(`# and ${plugin}`);
-  return [...lines, serve ?? "# It has no server: see its page."].join("\n");
+  return [...lines, serve ? `${serve}${limit}${over}` : "# It has no server: see its page."].join("\n");
 }
 
 /** A block of code with a button that copies it. */
@@ -71,7 +73,7 @@ export const hasCode = (v) => v.facts.self.startsWith(`${v.method}.`);
 async function codeOf(v, found, model, choices) {
   const { a } = found;
   const parts = [];
-  if (v.loads) parts.push(block(serving(v, choices.engines[a.engine], choices), `Commands for ${named(v)}`));
+  if (v.loads) parts.push(block(serving(v, choices.engines[a.engine], choices, found.use), `Commands for ${named(v)}`));
   if (!hasCode(v) || (v.loads && ready(v, a))) return parts;
   if (v.loads) parts.push(element("p", { textContent: "To make it with Transformers, and save it with save_pretrained:" }));
   const codes = (await codesOf(v.method))?.[v.id.split("/")[1]];
@@ -127,6 +129,7 @@ function badges({ variant: v, needs }, { a }) {
     saved[v.cells.save_and_reload.answer],
   ];
   const items = texts.filter(Boolean).map((textContent) => element("li", { textContent }));
+  if (needs) items[1].dataset.bytes = needs;
   return element("ul", { className: "badges", "aria-label": "In short" }, ...items);
 }
 
@@ -208,7 +211,7 @@ export function show(found, model, choices) {
     const items = changes.map((text) => element("li", { textContent: text }));
     parts.push(element("p", { textContent: "What would have to change:" }), element("ul", { className: "changes" }, ...items));
   }
-  const shown = cards(ranked);
+  const shown = cards(found);
   const first = shown.slice(0, SHOWN).map((card, i) => cardOf(card, found, model, choices, i === 0));
   parts.push(element("ol", { className: "ranked" }, ...first));
   const later = list(shown.slice(SHOWN), ({ behind }) => behind.text);

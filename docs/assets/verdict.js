@@ -1,5 +1,4 @@
 // The answer in a few sentences, with what an engineer says first: what a checkpoint becomes, that bf16 fits, a width's price.
-import { longest } from "./choose.js";
 import {
   AMPLE,
   DEVICES,
@@ -11,7 +10,6 @@ import {
   gib,
   hardware,
   lacksBf16,
-  made,
   ready,
   room,
   roomText,
@@ -22,19 +20,30 @@ import {
 
 const named = ({ variant }) => `${variant.title} ${variant.label}`;
 const sixteen = (a) => (lacksBf16(a) ? "float16" : "bf16");
+const tokens = (many) => `${many.toLocaleString("en")} tokens`;
+// Its builds for CUDA 12.8 and later hold none for compute capability 7.0 since release 2.11: pytorch/pytorch issue 172352.
+const VOLTA = "PyTorch's default builds hold no code for Volta since 2.11: install one for CUDA 12.6.";
 
 /** Whether 16-bit weights fit with room to spare; false where memory or model are open. */
 export const fitsWhole = (bf16, a) => Boolean(bf16 && a.memory) && bf16 <= (1 - AMPLE) * room(a);
 
-/** Whether we know that a variant is fast on the hardware: a kernel on an NVIDIA GPU, a measurement on a CPU. */
-const knownFast = (v, a) => (a.hardware in DEVICES ? a.hardware === "cpu" && fastOnCpu(v, a) : fast(v, a));
+/** Whether we know that a variant is fast on the hardware: by a kernel of an NVIDIA GPU or an engine, or measured on a CPU. */
+const knownFast = (v, a) => (a.hardware in DEVICES && !v.loads ? a.hardware === "cpu" && fastOnCpu(v, a) : fast(v, a));
+
+/** What it takes of the memory, and for what that was counted. */
+function size({ needs }, { a, use: { context, batch } }) {
+  if (!needs) return "";
+  const many = batch > 1 ? ` × ${batch}` : "";
+  return ` (${gib(needs)}${a.memory ? ` of ${roomText(a)}` : ""} with ${tokens(context)}${many})`;
+}
 
 /** On what an answer depends beyond the form. */
 function condition(v, a) {
   const compiled = !v.loads && !trains(a) && (v.kernel === "compiled" || (a.hardware === "cpu" && v.numbers?.compiled));
   return [
     compiled && a.compile !== "no" && ", compiled with torch.compile",
-    v.bits < NARROW && ", far from bf16 as all below 4 bits",
+    v.bits < NARROW && !ready(v, a) && ", far from bf16 as all below 4 bits",
+    v.loads?.plugin && `, which takes ${v.loads.plugin}`,
     unverified(v, a) && ", which is not verified on this hardware",
   ]
     .filter(Boolean)
@@ -42,96 +51,111 @@ function condition(v, a) {
 }
 
 /** What to take, and with which condition. */
-function taking(top, a, whole) {
+function taking(top, found, whole) {
+  const { a, shorter, use } = found;
   const { variant } = top;
-  const doubt = unverified(variant, a) ? ", which is not verified on this hardware" : "";
+  const needs = size(top, found);
   const engine = variant.loads ? `in ${variant.loads.title} ` : "";
   const loader = variant.loads ? ` in ${variant.loads.title}` : ` with ${variant.title}`;
-  if (ready(variant, a)) return `Load your ${a.checkpointName} checkpoint${loader}${doubt}.`;
-  if (beyond(variant, a)) return `Only below 4 bits does it fit, and is far from bf16 then: ${named(top)}${doubt}.`;
+  if (ready(variant, a)) return `Load your ${a.checkpointName} checkpoint${loader}${needs}${condition(variant, a)}.`;
+  if (beyond(variant, a)) {
+    const wide = shorter?.tokens ? `4 bits fit with one sequence of at most ${tokens(shorter.tokens)}. ` : "";
+    return `${wide}Only below 4 bits does it fit with ${tokens(use.context)}: ${named(top)}${needs}${condition(variant, a)}.`;
+  }
   const aims = { finetune: "to train in less memory", smallest: "to make it small all the same" };
   const aim = aims[a.purpose] ?? (knownFast(variant, a) ? "for speed or more context" : "for more context");
-  const said = `${engine}take ${named(top)}${whole ? ` ${aim}` : ""}${condition(variant, a)}.`;
+  const said = `${engine}take ${named(top)}${whole ? ` ${aim}` : ""}${needs}${condition(variant, a)}.`;
   return said[0].toUpperCase() + said.slice(1);
 }
 
-/** What becomes of a checkpoint that no kernel of this hardware runs and Transformers unpacks. */
-function unpacking({ unpacked, bf16 }, a) {
-  if (!unpacked) return "";
+/** The checkpoint at hand where no variant loads it: the variant that would, and why not; else null. */
+const lost = ({ ranked, out, a }) =>
+  ranked.some(({ variant }) => ready(variant, a)) ? null : (out.find(({ variant }) => ready(variant, a)) ?? null);
+
+/** What becomes of a checkpoint that is no answer. */
+function losing(found) {
+  const { unpacked, runners, bf16, a } = found;
+  if (!lost(found)) return "";
+  const begins = `Your ${a.checkpointName} checkpoint is`;
+  if (!unpacked) return `${begins} no answer here${runners.length ? `; it runs in ${runners[0]}` : ""}. `;
   const needs = bf16 && a.memory ? `: ${gib(bf16)} of ${roomText(a)}` : "";
   const fits = bf16 && a.memory && bf16 > (1 - spare(a)) * room(a) ? ", which is too much" : "";
-  return `Your ${a.checkpointName} checkpoint is unpacked to ${sixteen(a)} on this hardware${needs}${fits}. `;
+  return `${begins} unpacked to ${sixteen(a)} on this hardware${needs}${fits}. `;
 }
 
-/** What 16-bit weights need, where they don't fit with room to spare. */
-function wanting(bf16, a) {
+/** What the model needs as it is published, where it does not fit in 16 bit with room to spare. */
+function wanting({ ranked: [top], published, bf16, a }) {
   if (!bf16 || !a.memory) return "";
+  if (published && top?.variant === published.variant) return "";
+  if (published) return `As published, in ${published.variant.title}, it needs ${gib(published.needs)} of ${roomText(a)}. `;
   if (bf16 <= room(a)) return `${sixteen(a)} takes ${gib(bf16)} of ${roomText(a)}, which leaves less than a tenth. `;
   return `${sixteen(a)} needs about ${gib(bf16)} of ${roomText(a)}. `;
 }
 
+/** That the model fits in 16 bit. */
+function fitting({ ranked: [top], bf16, a }, model) {
+  const name = model?.name ?? "Such a model";
+  const also = top && ready(top.variant, a) ? "; your checkpoint takes less" : ": nothing must be quantized";
+  const so = trains(a) ? " for optimizer and activations, which are not counted" : also;
+  return `${name} fits in ${sixteen(a)}, with ${gib(room(a) - bf16)} to spare${so}. `;
+}
+
 /** The verdict on what choose() returned; `model` has a name or is null. */
 export function verdict(found, model) {
-  const { ranked, out, bf16, a } = found;
+  const { ranked, out, bf16, shorter, use, a } = found;
   const [top, ...others] = ranked;
   const whole = fitsWhole(bf16, a);
-  const name = model?.name ?? "Such a model";
-  const so = trains(a) ? " for optimizer and activations, which are not counted" : ": nothing must be quantized";
-  const fits = whole ? `${name} fits in ${sixteen(a)}, with ${gib(room(a) - bf16)} to spare${so}. ` : "";
-  const first = unpacking(found, a) + (whole ? fits : found.unpacked ? "" : wanting(bf16, a));
-  if (!top) return first && whole ? first.trim() : `${first}Nothing fits; all ${out.length} are ruled out.`;
-  return `${first}${taking(top, a, whole)} ${others.length + 1} fit, ${out.length} are ruled out.`;
+  const first = losing(found) + (whole ? fitting(found, model) : found.unpacked ? "" : wanting(found));
+  if (top) return `${first}${taking(top, found, whole)} ${others.length + 1} remain, ${out.length} are ruled out.`;
+  if (whole) return first.trim();
+  const most = shorter?.tokens ? `${named(shorter)} does with one sequence of at most ${tokens(shorter.tokens)}.` : "";
+  return `${first}Nothing fits with ${tokens(use.context)}${most ? `; ${most}` : `; all ${out.length} are ruled out.`}`;
 }
 
 /** What to do rather than go below 4 bits, each {text, facts}; none where that is not at stake. */
-function rather({ ranked: [top], out, a }, model) {
-  if (!top || !beyond(top.variant, a)) return [];
-  const wider = out.filter(({ rule, variant }) => rule === "memory" && made(variant) && !beyond(variant, a));
-  const [least] = wider.sort((one, other) => one.needs - other.needs);
-  if (!least) return [];
-  const most = longest(least.variant, a, model);
+function rather({ ranked: [top], shorter, a }) {
+  if (!top || !beyond(top.variant, a) || !shorter) return [];
   const texts = [
-    `Rather: ${named(least)}, on one device or several with more than ${gib(least.needs / (1 - spare(a)))}.`,
-    most && `Or ${named(least)} here, with one sequence of at most ${most.toLocaleString("en")} tokens.`,
-    "Or a smaller model.",
+    `Rather: ${named(shorter)}, on one device or several with more than ${gib(shorter.needs / (1 - spare(a)))}.`,
+    shorter.tokens && `Or ${named(shorter)} here, with one sequence of at most ${tokens(shorter.tokens)}.`,
+    "Or a cache in 8 bits, which the memory calculator counts, or a smaller model.",
   ];
-  return texts.filter(Boolean).map((text) => ({ text, facts: [fact(least.variant, "storage")] }));
+  return texts.filter(Boolean).map((text) => ({ text, facts: [fact(shorter.variant, "storage")] }));
 }
 
-/** What stands below the verdict: the checkpoint at hand where it is out, what to do rather; {text, facts}. */
+/** Why most methods are out for a mixture of experts; none where its experts are a smaller part. */
+function experts({ ranked: [top], out, a }, model) {
+  const weights = (part) =>
+    (model?.tensors ?? []).reduce((sum, one) => sum + (part(one) ? one.rows * one.columns * one.count : 0), 0);
+  const share = model ? weights(({ part }) => part === "experts") / weights(() => true) : 0;
+  const without = out.filter(({ variant }) => !variant.quantizes.includes("experts"));
+  if (share < 0.5 || !without.length || !a.memory || !top || top.variant.loads) return [];
+  const text = `${Math.round(100 * share)} % of its weights are experts, which most methods leave in 16 bit.`;
+  return [{ text, facts: [fact(top.variant, "quantizes")] }];
+}
+
+/** What stands below the verdict: why the checkpoint is out, what to do rather, what the hardware asks; {text, facts}. */
 export function remarks(found, model) {
-  const { ranked, out, unpacked, runners, a } = found;
-  const lost = ranked.some(({ variant }) => ready(variant, a))
-    ? []
-    : out.filter(({ variant }) => ready(variant, a)).slice(0, 1);
-  const more = ({ rule, variant }) => (rule === "capability" ? ` Its page: ${hardware(variant, a).note}.` : "");
-  const instead = runners.length ? ` It runs packed in ${runners.slice(0, 3).join(", ")}.` : "";
-  const checkpoint = lost.map((entry) => ({
-    text:
-      (unpacked
-        ? `${named(entry)} ${entry.text}.${more(entry)} To save memory load it unpacked, save that, and quantize it anew.`
-        : `Your ${a.checkpointName} checkpoint is no answer here: ${named(entry)} ${entry.text}.${more(entry)}`) + instead,
-    facts: entry.facts,
-  }));
-  const mac =
-    a.hardware === "apple" && a.memory
-      ? [
-          {
-            text:
-              `macOS lets the GPU take ${roomText(a)} of ${a.gpus > 1 ? "each Mac's " : ""}${a.memory} GiB; ` +
-              "sysctl iogpu.wired_limit_mb raises that.",
-            facts: [],
-          },
-        ]
-      : [];
-  const training =
-    trains(a) && a.engine && a.engine !== "transformers"
-      ? [
-          {
-            text: "Train with Transformers and PEFT, merge the adapters in 16 bit, and quantize that for the engine.",
-            facts: [],
-          },
-        ]
-      : [];
-  return [...checkpoint, ...rather(found, model), ...mac, ...training];
+  const { unpacked, runners, a } = found;
+  const entry = lost(found);
+  const page = entry?.rule === "capability" ? ` Its page: ${hardware(entry.variant, a).note}.` : "";
+  const anew =
+    " To save memory quantize the 16-bit original; where there is none, unpack this as its page shows, and save that.";
+  const packed = runners.length ? ` It runs packed in ${runners.slice(0, 3).join(", ")}.` : "";
+  const checkpoint = entry
+    ? [{ text: `${named(entry)} ${entry.text}.${page}${unpacked ? anew : ""}${packed}`, facts: entry.facts }]
+    : [];
+  const mac = `macOS lets the GPU take ${roomText(a)} of ${a.gpus > 1 ? "each Mac's " : ""}${a.memory} GiB; `;
+  const engine = "Train with Transformers and PEFT, merge the adapters in 16 bit, and quantize that for the engine.";
+  const others = [
+    a.hardware === "apple" && a.memory && `${mac}sysctl iogpu.wired_limit_mb raises that.`,
+    a.hardware === "volta" && VOLTA,
+    trains(a) && a.engine && a.engine !== "transformers" && engine,
+  ];
+  return [
+    ...checkpoint,
+    ...rather(found),
+    ...experts(found, model),
+    ...others.filter(Boolean).map((text) => ({ text, facts: [] })),
+  ];
 }

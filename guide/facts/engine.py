@@ -53,6 +53,7 @@ class Offer(Strict):
     stored: float = Field(gt=0, description="bits a weight, scales and what is kept wider included")
     whole: bool = Field(default=False, description="embeddings and output head count among these weights")
     product: Literal["16-bit", "int8", "fp8", "fp4"] = "16-bit"
+    calibration: Literal["none", "needed"] = "none"
     source: str = Field(description="where the bits a weight were read, or how they follow")
 
 
@@ -90,6 +91,10 @@ class Loads(Cell):
     how: How | None = None
     nvidia: Answer | None = Field(default=None, description="on NVIDIA's GPUs, where that differs from the answer")
     only: str = Field(default="", description="the models that it is loaded for, where it is not loaded for most")
+    keeps: bool = Field(default=False, description="a format that is converted first stays as narrow as it is")
+    experts: Answer = Field(
+        default=Answer.YES, description="whether fused experts stay quantized in it; the tools of engines quantize them"
+    )
     plugin: str = Field(default="", description="a separate package that it needs, with its version")
     key: list[str] = Field(default=[], description="names in the engine's own registry that take it")
     minimum: Capability | None = Field(default=None, description="compute capability that its kernel asks for")
@@ -149,6 +154,9 @@ class Engine(Strict):
     transformers: str | None = Field(default=None, description="the versions of Transformers that it asks for")
     install: str
     serve: str | None = Field(description="starts a server that speaks OpenAI's protocol; null if there is none")
+    flags: dict[Literal["context", "gpus"], str] = Field(
+        default={}, description="what its server calls a limit of tokens, and GPUs"
+    )
     registry: Registry | None = Field(default=None, description="its own list of methods, where that can be read")
     hardware: dict[str, Cell] = Field(description="where the engine itself runs, by generation")
     formats: dict[str, Loads] = Field(description="by format, in the order of docs/engines/index.md")

@@ -8,7 +8,7 @@ import json
 from datetime import timedelta
 from typing import Any
 
-from guide.facts.engine import Engine, Format, Offer
+from guide.facts.engine import Engine, Format, Loads, Offer
 from guide.facts.guide import Guide
 from guide.facts.method import Answer, Group, Hardware, Method, NvidiaCell, Part, Stored, Variant
 from guide.facts.ranking import Row, judged
@@ -53,7 +53,7 @@ def file(guide: Guide, link: Links) -> str:
     """The text of ``assets/choices.json``."""
     content = {
         "generations": [one.id for one in guide.common.generations],
-        "formats": [one.model_dump(include={"id", "name", "key", "named", "home"}) for one in guide.common.formats],
+        "formats": [one.model_dump(include={"id", "name", "named", "home"}) for one in guide.common.formats],
         "engines": {name: engine(guide, one) for name, one in guide.engines.items() if not one.of_methods},
         "variants": [
             entry(guide, name, method, number, link)
@@ -72,16 +72,25 @@ def engine(guide: Guide, one: Engine) -> dict[str, Any]:
         "title": one.title,
         "install": one.install,
         "serve": one.serve,
+        "flags": one.flags,
         "kept": one.kept == "",
         "formats": {
             name: {
                 "on": "".join(LETTERS[one.on(name, place)] for place in guide.common.generations),
                 "answer": LETTERS[cell.answer],
-                **{key: value for key, value in (("how", cell.how), ("plugin", cell.plugin), ("only", cell.only)) if value},
+                **{key: value for key, value in told(cell).items() if value},
             }
             for name, cell in loaded.items()
         },
     }
+
+
+def told(cell: Loads) -> dict[str, Any]:
+    """What else the selector knows of a format in an engine."""
+    excepts = {place: why.partition(":")[0] for place, why in cell.excepts.items()}
+    how = "packed" if cell.keeps else cell.how
+    experts = "no" if cell.experts is Answer.NO else None
+    return {"how": how, "plugin": cell.plugin, "only": cell.only, "excepts": excepts, "experts": experts}
 
 
 def formats_of(guide: Guide, name: str, variant: Variant) -> list[Format]:
@@ -111,7 +120,7 @@ def offered(number: int, one: Format, n: int) -> dict[str, Any]:
         "only_models": [],
         "bits": offer.bits,
         "product": offer.product,
-        "calibration": "none",
+        "calibration": offer.calibration,
         "calibration_note": "",
         "kept": True,
         "quantizes": parts,
@@ -144,7 +153,6 @@ def entry(guide: Guide, name: str, method: Method, number: int, link: Links) -> 
         "kernel": variant.kernel,
         "kernel_capability": variant.kernel_capability,
         "kernel_rows": variant.kernel_rows,
-        "kernel_source": variant.kernel_source,
         "calibration": variant.calibration or method.calibration,
         "calibration_note": method.calibration_note,
         "released": method.library.released.isoformat() if method.library else None,
