@@ -68,8 +68,9 @@ class Guide(Scripts):
     stand_in: str  # SHA-256 of the reference model, its tokenizer and its held-out text
 
     def digest(self, name: str, stand_in: bool) -> str:
-        """The digest of a notebook's code as it is, for a proof on the stand-in or on real models."""
-        digest = self.stand_in if stand_in else None
+        """The digest of a notebook's code as it is, for a proof on the stand-in or on real models; it may load neither."""
+        table = self.scripts[name].head.guide
+        digest = self.stand_in if stand_in and (table.models or table.texts) else None
         return notebooks.digest(self.scripts[name], self.notebooks[name], self.makers, digest)
 
     def digest_of(self, script: NumbersScript, variant: str, part: Part | Literal["made"]) -> str:

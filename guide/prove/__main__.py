@@ -75,7 +75,7 @@ def told(guide: Guide, machine: Machine, proof: Proof) -> list[str]:
         checked = "it shows faults alone, and measures nothing."
     else:
         checked = f"without quantization or with other widths all {len(proof.control)} checks fail, as they must."
-    weights = "the stand-in" if proof.stand_in else "the real model"
+    weights = "the stand-in" if proof.stand_in else "the real model" if proof.models else "models of its own"
     return [f"{name}: proven on {machine.slug} with {weights} in {proof.seconds:.0f} s; {checked}", *versions]
 
 

@@ -24,6 +24,7 @@ from guide.site import links, stage
 from guide.site.render import TEMPLATES
 
 END_OF_NOTEBOOK = "<!-- end of the notebook -->"  # of our template; mkdocs-jupyter adds a style sheet after it
+NOTEBOOK_BOOST = 0.3  # of a notebook in the search, where a page is 1
 INDENTED = re.compile(r"\s*\n\s*")
 log = get_plugin_logger("guide")
 
@@ -66,7 +67,9 @@ def on_serve(server: LiveReloadServer, config: MkDocsConfig, builder: Any) -> Li
 
 
 def on_page_content(html: str, page: Page, **_: Any) -> str:
-    """A notebook without the style sheet that mkdocs-jupyter adds to it."""
+    """A notebook without the style sheet that mkdocs-jupyter adds to it; the search answers with pages that explain first."""
+    if page.file.src_uri.endswith(".ipynb"):
+        page.meta.setdefault("search", {"boost": NOTEBOOK_BOOST})
     return html.partition(END_OF_NOTEBOOK)[0]
 
 

@@ -11,7 +11,7 @@ from guide.notebooks.complete import INCLUDE, completed
 from guide.project import GuideError
 from guide.site.render import render
 from guide.site.urls import Links
-from guide.site.views import engines, forms, ladders, measures, methods, numbers, proofs, speeds
+from guide.site.views import engines, forms, ladders, measures, methods, numbers, proofs, speeds, symptoms
 from guide.site.views.tables import Table
 
 MARK = re.compile(r"<!-- guide: (?P<word>[\w-]+)(?P<arguments>[^>]*?) -->")
@@ -113,6 +113,7 @@ MARKS: dict[str, Callable[[Place], str]] = {
     "selector": lambda place: forms.selector(place.guide),
     "speeds": lambda place: _table(speeds.on_cpu(place.guide, " ".join(place.arguments), place.link)),
     "storage": _stored,
+    "symptoms": lambda place: symptoms.index(place.guide, place.link),
     "traps": _traps,
     "use-cases": lambda place: methods.use_cases(place.guide, place.groups),
     "widths": lambda place: ladders.widths(place.guide).html(),

@@ -1,0 +1,131 @@
+"""Symptoms: what people see or paste when something does not work, each with its cause, its cure and who reported it.
+
+They are the front matter of ``docs/symptoms.md``. A cell tagged ``symptom:<id>`` of a notebook shows one happen.
+"""
+
+import ast
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import lru_cache
+from typing import Annotated, Self
+
+from nbformat import NotebookNode
+from pydantic import Field, ValidationError, model_validator
+
+from guide.facts.guide import Guide
+from guide.facts.method import front_matter
+from guide.facts.proof import State
+from guide.notebooks.build import tags
+from guide.notebooks.script import Script
+from guide.project import GuideError, Strict, first_fault
+
+PAGE = "docs/symptoms.md"
+TAG = "symptom:"
+
+
+class Group(StrEnum):
+    """Where a symptom is met; the page follows this order."""
+
+    LOADING = "loading"
+    MEMORY = "out of memory"
+    SLOW = "slow"
+    GARBAGE = "garbage output"
+    SAVING = "saving"
+    TRAINING = "training"
+    INSTALLING = "installing"
+    SERVING = "serving"
+
+
+class Symptom(Strict):
+    """One entry of the index."""
+
+    id: Annotated[str, Field(pattern=r"^[a-z0-9-]+$")]
+    group: Group
+    title: str = Field(description="the heading: the error's own words, or what is seen")
+    message: str = Field(default="", description="the stable part of what is printed, as it is printed")
+    see: str = Field(default="", description="what is seen, where nothing is printed")
+    versions: str = Field(description="since when, until when, or where it was seen")
+    cause: str
+    cure: str
+    code: str = Field(default="", description="of the cure")
+    source: str = Field(description="the public report: its address, or a page of the guide that has it")
+    said: str = Field(description="what the report says, in a line, with its date")
+    pages: list[str] = Field(default=[], description="pages of docs/ that explain more")
+
+    @property
+    def language(self) -> str:
+        """Of the cure's code: what is no Python is for a shell."""
+        try:
+            ast.parse(self.code)
+        except SyntaxError:
+            return "bash"
+        return "python"
+
+    @model_validator(mode="after")
+    def _shows_something(self) -> Self:
+        if not self.message and not self.see:
+            raise ValueError(f"'{self.id}' says neither what is printed nor what is seen")
+        return self
+
+
+class Symptoms(Strict):
+    """The front matter of the page."""
+
+    title: str
+    description: str
+    search: dict[str, float] = Field(default={}, description="for the theme: how the search weighs the page")
+    symptoms: list[Symptom]
+
+    @model_validator(mode="after")
+    def _named_once(self) -> Self:
+        ids = [one.id for one in self.symptoms]
+        if twice := [one for one in ids if ids.count(one) > 1]:
+            raise ValueError(f"'{twice[0]}' is the id of two symptoms")
+        return self
+
+
+@dataclass(frozen=True)
+class ShownSymptom:
+    """A symptom with the cell that shows it, if one does."""
+
+    symptom: Symptom
+    script: Script | None
+    code: str
+    printed: str | None  # by the cell in the proof of today's code that the pages show; None where there is none
+
+
+@lru_cache(maxsize=8)
+def parse_symptoms(text: str) -> tuple[Symptom, ...]:
+    """The symptoms of the page's text; raises GuideError with the field that is wrong."""
+    try:
+        return tuple(Symptoms.model_validate(front_matter(PAGE, text)).symptoms)
+    except ValidationError as error:
+        raise GuideError(f"In the front matter of {PAGE}, {first_fault(error)}.") from error
+
+
+def shown_symptoms(guide: Guide) -> list[ShownSymptom]:
+    """All symptoms in the order of the page; raises GuideError where a cell is tagged with one that it does not have."""
+    cells: dict[str, tuple[Script, str]] = {}
+    for name, notebook in guide.notebooks.items():
+        for one, cell in _cells(notebook).items():
+            if one in cells:
+                raise GuideError(f"Two cells are tagged '{TAG}{one}', of {cells[one][0].path} and {guide.scripts[name].path}.")
+            cells[one] = guide.scripts[name], cell.source
+    found = parse_symptoms(guide.pages["symptoms.md"])
+    if extra := set(cells) - {one.id for one in found}:
+        raise GuideError(f"{cells[min(extra)][0].path} has a cell tagged '{TAG}{min(extra)}', which {PAGE} does not describe.")
+    return [_shown(guide, one, *cells.get(one.id, (None, ""))) for one in found]
+
+
+def _shown(guide: Guide, symptom: Symptom, script: Script | None, code: str) -> ShownSymptom:
+    best = guide.best(script.name) if script else None
+    if not best or best.state is not State.PROVEN:
+        return ShownSymptom(symptom, script, code, None)
+    outputs = _cells(best.notebook)[symptom.id].get("outputs", [])
+    printed = "".join(output["text"] for output in outputs if output.get("name") == "stdout").strip()
+    return ShownSymptom(symptom, script, code, printed)
+
+
+def _cells(notebook: NotebookNode) -> dict[str, NotebookNode]:
+    """The cells of a notebook that show a symptom, by its id."""
+    return {tag.removeprefix(TAG): cell for cell in notebook.cells for tag in tags(cell) if tag.startswith(TAG)}

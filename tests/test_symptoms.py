@@ -1,0 +1,71 @@
+"""The index of symptoms: what it holds, and that who pastes an error finds its entry."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from serving import serve
+
+from guide.facts.symptoms import Group, parse_symptoms, shown_symptoms
+from guide.project import GuideError
+
+LEAST, LEAST_SHOWN = 60, 25
+FOUND_FIRST = 3  # of the search's answers
+
+
+def test_every_symptom_has_a_version_a_cure_and_a_public_source(guide):
+    found = parse_symptoms(guide.pages["symptoms.md"])
+    assert len(found) >= LEAST and {one.group for one in found} == set(Group)
+    for one in found:
+        public = re.match(r"https://(github\.com|huggingface\.co|discuss\.huggingface\.co|arxiv\.org)/", one.source)
+        assert public or one.source in guide.pages, one.id
+        assert re.search(r"\d", one.versions) and one.cause and one.cure and one.said, one.id
+        assert all(page in guide.pages for page in one.pages), one.id
+
+
+def test_a_part_of_them_was_run_and_printed_what_the_entry_says(guide, record_property):
+    shown = [one for one in shown_symptoms(guide) if one.printed]
+    record_property("figure", f"symptoms: {len(parse_symptoms(guide.pages['symptoms.md']))}, {len(shown)} of them run here")
+    assert len(shown) >= LEAST_SHOWN
+    for one in shown:
+        asked = re.findall(r'(?:shows\(\w+, |warns\()"([^"]+)"', one.code)
+        assert all(words in one.printed for words in asked), (one.symptom.id, one.printed)
+
+
+def test_a_cell_that_the_page_does_not_describe_is_named(planted):
+    planted.edit("docs/symptoms.md", "- id: unscale-fp16\n", "- id: unscale-fp17\n")
+    with pytest.raises(
+        GuideError, match=r"has a cell tagged 'symptom:unscale-fp16', which docs/symptoms.md does not describe"
+    ):
+        shown_symptoms(planted.load())
+
+
+def test_an_id_that_stands_twice_is_named(planted):
+    planted.edit("docs/symptoms.md", "- id: unscale-fp16\n", "- id: no-grad-fn\n")
+    with pytest.raises(GuideError, match="'no-grad-fn' is the id of two symptoms"):
+        parse_symptoms(planted.load().pages["symptoms.md"])
+
+
+def answers(tab, query: str) -> list[str]:
+    """The addresses that the site's search answers with, the first at the head."""
+    box = tab.locator(".md-search__input")
+    box.fill(query)
+    box.press("End")  # the theme listens to keys
+    tab.wait_for_timeout(400)
+    return tab.locator(".md-search-result__link").evaluate_all("all => all.slice(0, 8).map(({ href }) => href)")
+
+
+def test_a_pasted_message_finds_its_entry(site_folder, desktop, guide, record_property):
+    """By the site's own search, among the first answers."""
+    messages = [one for one in parse_symptoms(guide.pages["symptoms.md"]) if one.message]
+    missed = []
+    with serve(site_folder, searched=True) as url:
+        desktop.goto(f"{url}symptoms/")
+        desktop.locator(".md-search__input").click()
+        for one in messages:
+            found = [link for link in answers(desktop, one.message.splitlines()[0][:90]) if "#" in link][:FOUND_FIRST]
+            if not any(link.partition("?")[0] + "#" + link.partition("#")[2] == f"{url}symptoms/#{one.id}" for link in found):
+                missed.append(one.id)
+    record_property("figure", f"symptoms: {len(messages) - len(missed)} of {len(messages)} pasted messages find their entry")
+    assert len(missed) <= len(messages) / 15, missed
