@@ -66,6 +66,7 @@ def entry(guide: Guide, name: str, method: Method, number: int, link: Links) -> 
         "released": method.library.released.isoformat() if method.library else None,
         "kept": not method.library or method.library.read - method.library.released <= YEAR,
         "quantizes": variant.quantizes,
+        **({"takes": variant.takes.model_dump(exclude={"source"})} if variant.takes else {}),
         "storage": [stored.model_dump(exclude_defaults=True) for stored in running(variant)],
         "facts": {
             "self": own,
