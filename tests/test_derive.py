@@ -9,7 +9,7 @@ import re
 import pytest
 
 from guide.calculator import shapes
-from guide.derive import LONG, SHORT, Refused, entries, family, fields, foreign, maybe, rules
+from guide.derive import LONG, SHORT, Passed, Refused, Site, Trace, entries, family, fields, foreign, maybe, peaks, rules
 from guide.derive.fields import Variants, find_roles
 from guide.derive.verify import by_architecture, difference, lines, presets_of, vector, verify
 from guide.project import GuideError
@@ -83,6 +83,45 @@ class Toy:
             held = [kinds[kind] for kind in known["layer_types"]]
             return {(layer, what): ("cache", (per_token, most)) for layer, (what, most) in enumerate(held)}
 
+    def trace(self, raw: dict, passed: Passed, whole: bool) -> Trace:
+        raise Refused("a toy does not run")
+
+
+class Running(Toy):
+    """A toy that runs: of each layer the keys, scores of all tokens by all that it attends to, and an inner row a token."""
+
+    def trace(self, raw: dict, passed: Passed, whole: bool) -> Trace:
+        known, trace, cache = self.fields(raw), Trace(), {}
+        per_token = 2 * known["num_key_value_heads"] * known["head_dim"]
+
+        def make(layer: int, name: str, size: int, live: list[int]) -> int:
+            trace.sizes.append(passed.batch * size)
+            trace.sites.append(Site(len(trace.held) + 1, layer, name, ()))
+            live.append(len(trace.sizes) - 1)
+            trace.live.append(tuple(live))
+            trace.peak = max(trace.peak, sum(trace.sizes[one] for one in live))
+            return live[-1]
+
+        chunks = [passed.chunk] * (passed.prompt // passed.chunk) if passed.chunk else [passed.prompt]
+        chunks += [passed.prompt - sum(chunks)] if sum(chunks) < passed.prompt else []
+        context = 0
+        for tokens in [*chunks, *[1] * (passed.new - 1)]:
+            context += tokens
+            hidden = make(-1, "embed", 2 * tokens * known["hidden_size"], [*cache.values()])
+            for layer, kind in enumerate(known["layer_types"]):
+                window = known["sliding_window"] - 1 + tokens if kind == "sliding_attention" else context
+                keys = make(layer, "keys", 2 * per_token * min(context, window), [*cache.values(), hidden])
+                cache[f"{layer} keys"] = keys
+                make(
+                    layer,
+                    "scores",
+                    4 * known["num_attention_heads"] * tokens * min(context, window),
+                    [*cache.values(), hidden],
+                )
+                make(layer, "inner", 6 * tokens * known["intermediate_size"], [*cache.values(), hidden])
+            trace.held.append(dict(cache))
+        return trace
+
 
 SLIDING = ["is", "layer_types", "sliding_attention"]
 FAMILY = {
@@ -127,6 +166,24 @@ def test_a_toy_is_derived_as_it_was_written():
     assert found == FAMILY
     assert list(found) == list(FAMILY)
     assert list(found["fields"]) == list(FAMILY["fields"]), "a field is computed from others after them"
+
+
+def test_what_a_toy_holds_while_it_runs_is_found_in_its_fields():
+    """Exactly what ``Running`` makes, and no moment that is never the peak."""
+    found = family.family_or_reason(Running, "toy", [EXAMPLE])
+    inner = "2*batch*hidden_size*tokens+6*batch*intermediate_size*tokens"
+    pass_scores = "2*batch*hidden_size*tokens+4*batch*num_attention_heads*tokens*tokens"
+    chunk_scores = "4*batch*context*num_attention_heads*tokens+2*batch*hidden_size*tokens"
+    for kind in ("plain", "windowed"):
+        assert found["peaks"][kind]["pass"] == [inner, pass_scores]
+        assert found["peaks"][kind]["chunk"] == [inner, chunk_scores]
+    step = "4*batch*head_dim*num_key_value_heads*past+2*batch*hidden_size"  # a layer's old cache, beside its new
+    assert found["peaks"]["plain"]["step"] == [step]
+    assert set(found["peaks"]["windowed"]["step"]) == {step, step.replace("past", "sliding_window")}
+    assert {name: one for name, one in found.items() if name not in ("peaks", "measured")} == FAMILY
+    assert len(found["measured"]) > 10
+    for case in found["measured"]:
+        assert -peaks.BELOW <= peaks.predicted(case, {"toy": found}) / case["bytes"] - 1 <= peaks.ABOVE
 
 
 def test_the_same_variants_are_made_in_every_run():

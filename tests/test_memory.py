@@ -19,8 +19,8 @@ VECTORS = PROJECT.tests / "memory_vectors.json"
 
 ASK_ALL = """async (vectors) => {
   const memory = await import("/memory.js");
-  const { cache_elements, cache_element_bytes, batch, tokens } = vectors.use;
-  const use = { cacheElements: cache_elements, cacheElementBytes: cache_element_bytes, batch, tokens };
+  const { cache_elements, cache_element_bytes, activations } = vectors.use;
+  const use = { cacheElements: cache_elements, cacheElementBytes: cache_element_bytes, activations };
   return vectors.cases.map(({ name, variant }) => ({
     name,
     variant,

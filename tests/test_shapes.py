@@ -8,6 +8,7 @@ import pytest
 from serving import serve
 
 from guide.calculator import shapes
+from guide.derive.peaks import ABOVE, BELOW, predicted
 from guide.project import GuideError, Project
 
 PROJECT = Project.here()
@@ -210,3 +211,59 @@ def test_the_page_refuses_with_the_same_sentences(module):
     texts = [text for text, _ in BAD.values()]
     shown = module(body, {"families": FAMILIES, "refused": REFUSED, "texts": texts})
     assert shown == [{"problem": problem(text)} for text in texts]
+
+
+# What is held while a model generates
+
+MEASURED = json.loads((PROJECT.tests / "peaks_measured.json").read_text(encoding="utf-8"))
+PEAKS = """async (families) => {
+  const { count, readModel } = await import("/counting.js");
+  return Object.values(families.measured).flat().map(({ config, passed: [prompt, chunk, batch, added] }) => {
+    const model = readModel(JSON.stringify(config), null, families);
+    const use = { batch, cache: 16, gpus: 1 };
+    const passes = [
+      { ...use, context: prompt, prompt: chunk || prompt, chunked: chunk > 0 },
+      { ...use, context: prompt + added - 1, prompt: 1, chunked: true },
+    ];
+    return Math.max(...passes.map((one) => count(model, null, one).pass).map((one) => one.cached + one.activations));
+  });
+}"""
+
+
+def test_every_family_has_peaks_and_was_measured():
+    assert MEASURED.keys() == {name for name, family in FAMILIES.items() if "peaks" in family}
+    assert {"gpt_oss", "gemma2", "qwen3_next", "deepseek_v3", "llama"} <= MEASURED.keys()
+    assert {kind for family in FAMILIES.values() for kind in family.get("peaks", {})} >= {"plain", "windowed"}
+
+
+@pytest.mark.parametrize("name", MEASURED)
+def test_cache_and_activations_are_what_was_measured(name, record_property):
+    """Models that had no part in finding the expressions: by how much the sum is off, of what was held at most."""
+    shares = [predicted(case, FAMILIES) / case["bytes"] - 1 for case in MEASURED[name]]
+    figure = (
+        f"{name}: cache and activations predicted {100 * min(shares):+.1f} to {100 * max(shares):+.1f} % of {len(shares)} runs"
+    )
+    record_property("figure", figure)
+    assert min(shares) >= -BELOW
+    assert max(shares) <= ABOVE
+
+
+def test_the_page_says_the_same_of_what_was_measured(chromium):
+    cases = [case for family in MEASURED.values() for case in family]
+    with serve(PROJECT.assets) as url:
+        page = chromium.new_page()
+        page.goto(url)
+        found = page.evaluate(PEAKS, {**WHOLE, "measured": MEASURED})
+        page.close()
+    assert found == [predicted(case, FAMILIES) for case in cases]
+
+
+def test_a_window_holds_the_whole_prompt_until_the_next_pass():
+    """As Transformers' DynamicSlidingWindowLayer: figures of the report by which it was found, 1,945,600 bytes held."""
+    config = {"model_type": "mistral", "hidden_size": 64, "num_hidden_layers": 4, "num_attention_heads": 4, "head_dim": 16,
+              "num_key_value_heads": 2, "sliding_window": 128}  # fmt: skip
+    found = read(config)
+    held = [shapes.cache(found["family"], found["config"], 1900, 1, passed)["elements"] for passed in (0, 1, 100, 1900)]
+    a_token = 4 * 2 * 2 * 16
+    assert held == [127 * a_token, 128 * a_token, 227 * a_token, 1900 * a_token]
+    assert 2 * held[3] == 1_945_600 / 2

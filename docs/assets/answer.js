@@ -1,7 +1,8 @@
 // What the memory calculator shows of one state of its form. Texts are put in as texts, never as HTML: a model may be pasted.
 import { GIB, MOST_TOKENS, bitsOf, count, gpusOf, largestContext } from "./counting.js";
 import { element } from "./element.js";
-import { isFor } from "./variant.js";
+import { offloaded } from "./offload.js";
+import { isFor, refused } from "./variant.js";
 
 const NARROWEST_NAMED = 0.035; // of the bar, where a letter has room
 
@@ -29,8 +30,12 @@ function bits(model, variant, held) {
 
 /** The parts of an answer as [kind, name, detail, bytes], in the order of the bar. */
 function partsOf({ model, variant, use, found }) {
-  const { held, cached, beside, tokens } = found;
+  const { held, cached, beside, pass } = found;
   const tied = model.tensors.some(({ part }) => part === "head") ? "bf16" : "bf16; the output head is the same tensor";
+  const one = pass.tokens === 1 ? "one token of the answer" : `${number(pass.tokens)} tokens in one pass`;
+  const sequences = `${one} × ${number(use.batch)}${model.family.peaks ? "" : "; a rough estimate"}`;
+  const full =
+    pass.context < use.context ? `${number(pass.context)} tokens, when the prompt is in,` : `${number(pass.context)} tokens`;
   const each = use.gpus > 1 ? ` on each of ${number(use.gpus)} GPUs` : "";
   const others = variant?.storage
     .slice(1)
@@ -44,8 +49,8 @@ function partsOf({ model, variant, use, found }) {
     ["embedding", "Embeddings", tied, held.embedding],
     ["head", "Output head", "bf16", held.head],
     ["rest", "Routers, norms, biases", "bf16", held.router + held.norm + held.other],
-    ["cache", "Key-value cache", `${use.cache} bit, ${number(use.context)} tokens × ${number(use.batch)}`, cached],
-    ["activations", "Activations", `${number(tokens)} tokens in one pass${each}; an estimate`, use.gpus * beside.activations],
+    ["cache", "Key-value cache", `${use.cache} bit, ${full} × ${number(use.batch)}`, cached],
+    ["activations", "Activations", `${sequences}${each}`, use.gpus * beside.activations],
     ["unpacked", "Unpacking", `the largest layer in bf16${each}; an estimate`, use.gpus * beside.unpacked],
     ["runtime", "Runtime", `context and libraries${each}; an assumption`, use.gpus * beside.context],
   ].filter(([, , , bytes]) => bytes > 0);
@@ -60,6 +65,16 @@ function makeRow(cells, properties) {
 // A text that is there already keeps its layout.
 function setText(made, text) {
   if (made.textContent !== text) made.textContent = text;
+}
+
+/** What device_map="auto" leaves in the CPU's memory, in a sentence; empty where all fits, or several GPUs share the model. */
+function beyondGpu({ model, variant, use, found, room }) {
+  const split = use.gpus === 1 && found.total > room ? offloaded(model, found, room) : null;
+  if (!split) return "";
+  const where = variant ? ", where the method allows that" : "";
+  const stay = `${number(split.layers)} of its ${plural(model.layers, "layer")} stay on the GPU`;
+  const rest = `${size(split.bytes)} are in the CPU’s memory${where} and are copied in each pass`;
+  return ` With device_map="auto" ${stay}, ${rest}.`;
 }
 
 /** The sentence above all else: what it needs, and whether that fits. */
@@ -78,19 +93,26 @@ function showVerdict({ answer }, { model, variant, use, found, room }) {
     rest >= 0
       ? `It fits into ${where}, with ${size(rest)} to spare.`
       : `It does not fit into ${where}: ${size(-rest)} are missing; ${more}.`;
-  answer.textContent = `${work}, needs ${needs}. ${verdict}`;
+  answer.textContent = `${work}, needs ${needs}. ${verdict}${beyondGpu({ model, variant, use, found, room })}`;
   answer.dataset.bytes = found.total;
   answer.dataset.fits = rest >= 0;
 }
 
 function showLongest({ longest }, { model, variant, use, found }) {
   const most = largestContext(model, variant, use, found.held);
-  const own = model.limit ? `; the model was made for ${number(model.limit)}` : "";
+  const made = Math.min(most, model.limit ?? Infinity);
   const least = most === MOST_TOKENS ? "at least " : "";
+  const more =
+    made < most
+      ? `, what the model was made for; the memory would hold ${least}${number(most)}`
+      : model.limit
+        ? `; the model was made for ${number(model.limit)}`
+        : "";
+  const shown = `${made < most ? "" : least}${number(made)}`;
   longest.textContent = most
-    ? `Largest context that fits: ${least}${number(most)} tokens × ${plural(use.batch, "sequence")}${own}.`
+    ? `Largest context that fits: ${shown} tokens × ${plural(use.batch, "sequence")}${more}.`
     : "No context fits: what stands beside the cache is more than this memory.";
-  longest.dataset.tokens = most;
+  longest.dataset.tokens = made;
 }
 
 /** The bar, with a mark where the memory ends. */
@@ -128,11 +150,14 @@ function showSplit({ split }, parts, { found: { total } }) {
 }
 
 /** What else a reader should know of this answer. */
-function showRemarks({ remarks, beyond, crowded, fused, bounded }, { model, variant, use, found }) {
-  remarks.replaceChildren(...model.notes.map((textContent) => element("p", { textContent })));
+function showRemarks({ remarks, beyond, crowded, fused, rough, bounded }, { model, variant, use, found }) {
+  remarks.replaceChildren(
+    ...[...model.notes, model.stored?.note].filter(Boolean).map((textContent) => element("p", { textContent })),
+  );
   beyond.hidden = !model.limit || use.context <= model.limit;
   crowded.hidden = use.gpus <= model.layers;
   fused.hidden = !variant || !found.held.experts;
+  rough.hidden = Boolean(model.family.peaks);
   bounded.hidden = use.cache === 16 || !model.bounded;
 }
 
@@ -155,8 +180,10 @@ export function comparedRows(variants) {
 }
 
 /** The figures of every variant that is for the model, the smallest first. */
-function showCompared({ compared }, rows, { model, variant, use, room }) {
-  const compares = rows.filter((row) => !row.variant || isFor(row.variant, model.id));
+function showCompared({ compared, left }, rows, { model, variant, use, room }) {
+  const compares = rows.filter(
+    (row) => !row.variant || (isFor(row.variant, model.id) && !refused(row.variant, model.tensors)),
+  );
   for (const row of compares) {
     const { held, total } = count(model, row.variant, use);
     const texts = [bits(model, row.variant, held), size(held.total), size(total), total <= room ? "yes" : "no"];
@@ -165,6 +192,8 @@ function showCompared({ compared }, rows, { model, variant, use, room }) {
     row.made.ariaCurrent = row.variant === variant;
   }
   const made = compares.sort((a, b) => a.total - b.total).map((row) => row.made);
+  const out = rows.filter((row) => row.variant && refused(row.variant, model.tensors)).map((row) => named(row.variant));
+  left.textContent = out.length ? `Left out, as loading raises for the shapes of this model: ${out.join(", ")}.` : "";
   const body = compared.tBodies[0];
   const same = made.length === body.rows.length && made.every((row, index) => row === body.rows[index]);
   if (!same) body.replaceChildren(...made);

@@ -3,6 +3,7 @@
 
 const LARGEST = 10000000;
 const MOST_LAYERS = 10000;
+const FILL = 64; // tokens at a time that recurrent layers work on
 const REQUIRED = ["hidden_size", "num_hidden_layers"];
 const has = (object, key) => Object.prototype.hasOwnProperty.call(object, key);
 const absent = (thing) => thing === null || thing === undefined;
@@ -234,20 +235,43 @@ export function parameterCount(found) {
   return found.reduce((total, one) => total + one.rows * one.columns * one.count, 0);
 }
 
+/** The tokens that layers with an entry of the cache hold at most; null without such a bound. */
+const windowOf = (entry, config) =>
+  entry.window && entry.window.split("+").every((name) => config[name] !== null) ? value(entry.window, config) : null;
+
 /**
  * What Transformers' DynamicCache holds after `context` tokens of `batch` sequences: {elements, constant_bytes}.
  * elements: numbers of keys and values (two bytes each at 16 bits, one at 8), sliding windows applied.
  * constant_bytes: recurrent and convolution states, which don't grow with the context, as a bf16 model holds them.
+ * `passed` is how many of the tokens went in with the last pass: until the next, a sliding window's layer holds all of them.
  */
-export function cache(family, config, context, batch) {
+export function cache(family, config, context, batch, passed = 0) {
   const total = { elements: 0, constant_bytes: 0 };
   for (const entry of family.cache) {
     if (!applies(entry, config)) continue;
     const layers = layersOf(entry.layers, config);
-    const bounded = entry.window && entry.window.split("+").every((name) => config[name] !== null);
-    const held = bounded ? Math.min(context, value(entry.window, config)) : context;
+    const window = windowOf(entry, config);
+    const held = window ? Math.min(context, window + passed) : context;
     total.elements += batch * layers * held * value(entry.per_token || "0", config);
     for (const [state, size] of entry.states || []) total.constant_bytes += batch * layers * size * value(state, config);
   }
   return total;
+}
+
+/**
+ * The most bytes that a pass holds beside weights and cache, null for a family without figures. The pass takes `tokens` of
+ * each of `batch` sequences, of which there are `context` with it.
+ */
+export function peak(family, config, tokens, context, batch) {
+  if (!family.peaks) return null;
+  const windows = family.cache
+    .filter((entry) => applies(entry, config) && layersOf(entry.layers, config))
+    .map((entry) => windowOf(entry, config) ?? 0);
+  const window = Math.min(context, Math.max(0, ...windows) + tokens);
+  const filled = FILL * Math.ceil(tokens / FILL);
+  const known = { ...config, tokens, filled, context, past: context - tokens, batch, window };
+  const kind = windows.some((one) => one && context > one + 1) ? "windowed" : "plain";
+  const moments = (batch > 1 && family.peaks[`${kind} several`]) || family.peaks[kind];
+  const call = tokens === 1 ? "step" : tokens === context ? "pass" : "chunk";
+  return moments[call].reduce((most, moment) => Math.max(most, value(moment, known)), 0);
 }

@@ -2,7 +2,7 @@
 import { comparedRows, named, number, showAnswer } from "./answer.js";
 import { readModel } from "./counting.js";
 import { element } from "./element.js";
-import { isFor } from "./variant.js";
+import { isFor, refused } from "./variant.js";
 
 const WAIT = 400; // ms; browsers let a page change its address only so often
 
@@ -27,6 +27,8 @@ class Calculator {
   #path = location.pathname; // of this page: a link changes the address before it changes the page
   #model; // the last that could be read
   #offered; // the ids of the variants in the form
+  #stored = null; // what a pasted checkpoint is, see stored.js, with its text
+  #reader; // what tells that, loaded when it is first asked
   #sound = false; // whether the answer is of what the form says now
 
   constructor(place, architectures, variants) {
@@ -66,14 +68,40 @@ class Calculator {
   }
 
   #variant(id) {
+    if (id === "pasted") return this.#stored.variant;
     return this.variants.find((one) => one.id === id) ?? null;
+  }
+
+  /** The layer for which a variant raises, if any. */
+  #refused(variant) {
+    return this.#model && refused(variant, this.#model.tensors);
+  }
+
+  /** Choose the variant that a pasted checkpoint is stored as, once for each. */
+  async #read(text) {
+    if (text === this.#stored?.text) return;
+    this.#stored = { text };
+    if (!/"(quantization|compression)_config"\s*:\s*\{/.test(text)) return;
+    this.#reader ??= Promise.all([
+      import("./stored.js"),
+      fetch(new URL("serving.json", import.meta.url)).then((one) => one.json()),
+    ]);
+    const [{ storedAs }, { formats }] = await this.#reader;
+    if (text !== this.#stored.text) return; // another was pasted meanwhile
+    this.#stored = { text, ...storedAs(text, formats, this.variants) };
+    this.#update();
+    if (!this.#stored.variant) return;
+    this.control.variant.value = this.#stored.variant.id;
+    if (this.control.variant.selectedIndex < 0) this.control.variant.value = this.control.variant.dataset.start;
+    this.#update();
   }
 
   /** Offer the variants that are for the model; a sentence where the one that was chosen is not, else nothing. */
   #offerVariants() {
     const { variant } = this.control;
-    const offered = this.variants.filter((one) => isFor(one, this.#model?.id));
-    const ids = offered.map(({ id }) => id).join();
+    const own = this.#model?.stored?.variant?.id === "pasted" ? [this.#model.stored.variant] : [];
+    const offered = [...own, ...this.variants.filter((one) => isFor(one, this.#model?.id) && !this.#refused(one))];
+    const ids = offered.map(({ id, label }) => `${id} ${label}`).join();
     if (ids === this.#offered) return "";
     const chosen = this.#offered ? variant.value : variant.dataset.start;
     this.#offered = ids;
@@ -84,8 +112,13 @@ class Calculator {
     if (variant.value === chosen) return "";
     variant.value = variant.dataset.start;
     if (!variant.value) variant.selectedIndex = 0;
-    const left = this.#variant(chosen);
-    return left ? `${named(left)} is for ${left.only_models.join(", ")} alone, so another variant is chosen.` : "";
+    const left = chosen === "pasted" ? null : this.#variant(chosen);
+    if (!left) return "";
+    const layer = this.#refused(left);
+    const why = layer
+      ? `raises for ${layer.name}, of which the ${number(layer.rows)} outputs are no multiple of ${left.takes.outputs}`
+      : `is for ${left.only_models.join(", ")} alone`;
+    return `${named(left)} ${why}, so another variant is chosen.`;
   }
 
   /** Say beside a field what is wrong with it; true where nothing is. */
@@ -103,13 +136,14 @@ class Calculator {
     if (!text.trim()) return this.#say("config", "Paste the whole of a model's config.json, from { to }.", false);
     const read = readModel(text, preset, this.architectures);
     if (read.problem) return this.#say(preset ? "model" : "config", read.problem);
-    this.#model = read;
+    if (!preset) this.#read(text);
+    this.#model = { ...read, stored: preset ? null : this.#stored };
     return this.#say("model") && this.#say("config");
   }
 
   /** What the numbers say, or null; each that is none gets its sentence. */
   #readUse() {
-    const use = { cache: Number(this.control.cache.value) };
+    const use = { cache: Number(this.control.cache.value), chunked: this.control.pass.value === "chunk" };
     const numeric = Object.values(this.control).filter(({ dataset }) => dataset.most);
     const fine = numeric.map((one) => {
       const { value, problem } = readNumber(one);
@@ -136,7 +170,7 @@ class Calculator {
     if (!this.place.isConnected || location.pathname !== this.#path || !this.#sound) return;
     const query = new URLSearchParams();
     for (const { name, value } of Object.values(this.control)) {
-      if (name !== "config" && value !== "config") query.set(name, value.trim());
+      if (name !== "config" && value !== "config" && value !== "pasted") query.set(name, value.trim());
     }
     history.replaceState(history.state, "", `?${query}${location.hash}`);
   }

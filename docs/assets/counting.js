@@ -1,7 +1,8 @@
 // What the memory calculator counts; architecture.js knows a model's shapes, memory.js the bytes of a variant, null for bf16.
-// `use` is {context, batch, prompt, cache, memory, gpus}: tokens, sequences, tokens, bits, GiB of one GPU, GPUs.
-import { cache, parameterCount, readConfig, tensors } from "./architecture.js";
-import { allowance, weights } from "./memory.js";
+// `use` is {context, batch, prompt, chunked, cache, memory, gpus}: tokens, sequences, tokens of a pass, whether these are a
+// chunk of the prompt, bits, GiB of one GPU, GPUs.
+import { cache, parameterCount, peak, readConfig, tensors } from "./architecture.js";
+import { allowance, rough, weights } from "./memory.js";
 
 export const GIB = 2 ** 30;
 export const MOST_TOKENS = 10_000_000;
@@ -30,18 +31,40 @@ export function readModel(text, preset, { families, refused }) {
   };
 }
 
+const passes = new WeakMap(); // by a model's config, what was found last: it is the same for all variants
+
+/**
+ * The pass in which cache and activations together take most: {tokens, context, cached, activations}, of each sequence and in
+ * bytes. That is the prompt's, at once or its last chunk, or the answer's last token.
+ */
+function heaviest({ family, config, tensors: found, scale = 1 }, { context, batch, prompt, chunked, cache: bits }) {
+  const key = [context, batch, prompt, chunked, bits, scale].join();
+  const known = passes.get(config);
+  if (known?.key === key) return known.pass;
+  const first = Math.min(prompt, context);
+  const each = [
+    [first, chunked ? context : first],
+    [1, context],
+  ].map(([tokens, held]) => {
+    const { elements, constant_bytes: states } = cache(family, config, held, batch, tokens);
+    const activations = peak(family, config, tokens, held, batch) ?? rough(found, batch, batch * tokens);
+    return { tokens, context: held, cached: Math.ceil(scale * ((elements * bits) / 8 + states)), activations };
+  });
+  const pass = each.reduce((one, other) => (other.cached + other.activations > one.cached + one.activations ? other : one));
+  passes.set(config, { key, pass });
+  return pass;
+}
+
 /**
  * What a variant of a model takes: `shared` is divided over the GPUs, `own` is taken on each of them. A model that stands for
  * one of another size has a `scale`, by which its cache is counted; its tensors are scaled already.
  */
 export function count(model, variant, use, held = weights(model.tensors, variant)) {
-  const kept = cache(model.family, model.config, use.context, use.batch);
-  const tokens = use.batch * Math.min(use.prompt, use.context);
-  const beside = allowance(model.tensors, variant, use.batch, tokens);
-  const cached = Math.ceil((model.scale ?? 1) * ((kept.elements * use.cache) / 8 + kept.constant_bytes));
+  const pass = heaviest(model, use);
+  const beside = allowance(model.tensors, variant, pass.activations);
   const own = beside.activations + beside.unpacked + beside.context;
-  const shared = held.total + cached;
-  return { held, cached, beside, tokens, shared, own, total: shared + use.gpus * own };
+  const shared = held.total + pass.cached;
+  return { held, cached: pass.cached, beside, pass, shared, own, total: shared + use.gpus * own };
 }
 
 /** The most tokens of each sequence that fit; 0 where not even one does. */

@@ -9,7 +9,7 @@ export const FLOAT32_BYTES = 4;
 // An assumption, not a measurement: what a process takes of a GPU before the first tensor.
 export const CONTEXT_BYTES = 500_000_000;
 
-// Intermediate results that a forward pass holds at the same time, in rows of the hidden and of the widest size.
+// What a forward pass of Qwen3-0.6B's shape holds at the same time, in rows of the hidden and of the widest size.
 export const HIDDEN_ROWS = 5;
 export const WIDEST_ROWS = 3;
 
@@ -44,18 +44,25 @@ export function weights(tensors, variant = null) {
   return { ...split, total: sum(Object.values(split)) };
 }
 
-/** Bytes beside weights and cache, an estimate; `tokens` is what one forward pass takes in, over the whole batch. */
-export function allowance(tensors, variant, batch, tokens) {
-  const embedding = tensors.filter(({ part }) => part === "embedding");
-  const hidden = largest(embedding.map(({ columns }) => columns));
-  const vocabulary = largest(embedding.map(({ rows }) => rows));
+const embeddings = (tensors) => tensors.filter(({ part }) => part === "embedding");
+
+/** Bytes of activations by general terms, for an architecture without figures; `tokens` is what one forward pass takes in. */
+export function rough(tensors, batch, tokens) {
+  const hidden = largest(embeddings(tensors).map(({ columns }) => columns));
+  const vocabulary = largest(embeddings(tensors).map(({ rows }) => rows));
   const layers = tensors.filter(({ part }) => part === "linear" || part === "experts");
   const widest = largest(layers.map(({ rows }) => rows));
+  return (
+    tokens * (HIDDEN_ROWS * hidden + WIDEST_ROWS * widest) * BF16_BYTES + batch * vocabulary * (BF16_BYTES + FLOAT32_BYTES)
+  );
+}
+
+/** Bytes beside weights and cache: what a pass holds, the largest layer a method unpacks, and a constant. */
+export function allowance(tensors, variant, activations) {
   const unpacks = variant !== null && (variant.product ?? "16-bit") === "16-bit";
   const unpacked = tensors.filter(({ part }) => unpacks && variant.quantizes.includes(part));
   return {
-    activations:
-      tokens * (HIDDEN_ROWS * hidden + WIDEST_ROWS * widest) * BF16_BYTES + batch * vocabulary * (BF16_BYTES + FLOAT32_BYTES),
+    activations,
     unpacked: largest(unpacked.map(({ rows, columns }) => rows * columns)) * BF16_BYTES,
     context: CONTEXT_BYTES,
   };
@@ -65,10 +72,10 @@ export function allowance(tensors, variant, batch, tokens) {
 export function estimate(
   tensors,
   variant = null,
-  { cacheElements = 0, cacheElementBytes = BF16_BYTES, batch = 1, tokens = 1 } = {},
+  { cacheElements = 0, cacheElementBytes = BF16_BYTES, activations = 0 } = {},
 ) {
   const held = weights(tensors, variant);
   const cache = Math.ceil(cacheElements * cacheElementBytes);
-  const beside = allowance(tensors, variant, batch, tokens);
+  const beside = allowance(tensors, variant, activations);
   return { weights: held, cache, allowance: beside, total: held.total + cache + sum(Object.values(beside)) };
 }

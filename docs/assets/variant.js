@@ -1,5 +1,13 @@
-// What the selector and the memory calculator both ask of a variant.
+// What is asked of a variant.
 
 /** Whether it is for the model of this id; a variant for certain models alone is not for one whose id is not known. */
 export const isFor = (variant, id) =>
   !variant.only_models.length || variant.only_models.some((part) => id?.toLowerCase().includes(part));
+
+/** The first layer of a model whose shape a variant does not take, so that loading raises; undefined where it takes all. */
+export const refused = ({ takes, quantizes }, tensors) =>
+  takes &&
+  tensors.find(
+    ({ part, rows, columns }) =>
+      quantizes.includes(part) && rows % takes.outputs && columns > takes.inputs && columns % takes.inputs === 0,
+  );

@@ -14,7 +14,7 @@ LAYERS = [
     (1, 1), (1, 129), (7, 3), (48, 40), (130, 257), (777, 1000), (1024, 1024), (3072, 1024), (1024, 3072), (896, 4864),
     (6144, 2048), (18432, 7168), (151936, 1024),
 ]  # fmt: skip
-USE: dict[str, Any] = {"cache_elements": 12345, "cache_element_bytes": 0.53125, "batch": 3, "tokens": 96}
+USE: dict[str, Any] = {"cache_elements": 12345, "cache_element_bytes": 0.53125, "activations": 98765}
 
 
 def vectors(guide: Guide) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from guide.calculator.shapes import Tensor
+from guide.calculator.shapes import Read, Tensor, cache, peak, tensors
 from guide.facts.method import Variant
 from guide.facts.storage import Shape, Weights
 
@@ -22,9 +22,9 @@ BF16_BYTES, FLOAT32_BYTES = 2, 4
 # It depends on GPU, driver and libraries.
 CONTEXT_BYTES = 500_000_000
 
-# Intermediate results that a forward pass holds at a time, in rows of the hidden and of the widest size. Counted for two
-# layers of Qwen3-0.6B's shape (torch 2.13.0, Transformers 5.23.0, on a CPU): at its peak, in the MLP, a token takes three rows
-# of the inner size and 4.3 of the hidden size, here rounded up. Other architectures may hold more.
+# What a forward pass holds at a time where nothing better is known, in rows of the hidden and of the widest size. Counted for
+# two layers of Qwen3-0.6B's shape (torch 2.13.0, Transformers 5.23.0, on a CPU): at its peak, in the MLP, a token takes three
+# rows of the inner size and 4.3 of the hidden size, here rounded up. Other architectures may hold more.
 HIDDEN_ROWS, WIDEST_ROWS = 5, 3
 
 
@@ -60,21 +60,28 @@ def weights(tensors: Iterable[Tensor], variant: Facts | None = None) -> dict[str
     return split | {"total": sum(split.values())}
 
 
-def allowance(tensors: Sequence[Tensor], variant: Facts | None, batch: int, tokens: int) -> dict[str, int]:
-    """Bytes beside weights and cache, an estimate: ``tokens`` is what one forward pass takes in, over the whole batch.
+def rough(tensors: Sequence[Tensor], batch: int, tokens: int) -> int:
+    """Bytes of activations by general terms, for an architecture of which ``guide.derive`` found no peaks.
 
-    ``activations`` is what one layer holds at a time and the last token's logits (bf16, and float32 to sample from),
-    ``unpacked`` the largest quantized layer in bf16, for a method that unpacks before a 16-bit matrix product (a kernel that
-    unpacks on the way needs none of it), ``context`` a constant.
+    What one layer holds at a time of ``tokens``, those of one forward pass over the whole batch, and the logits of the last of
+    each sequence (bf16, and float32 to sample from).
     """
     hidden = max((tensor["columns"] for tensor in tensors if tensor["part"] == "embedding"), default=0)
     vocabulary = max((tensor["rows"] for tensor in tensors if tensor["part"] == "embedding"), default=0)
     widest = max((tensor["rows"] for tensor in tensors if tensor["part"] in ("linear", "experts")), default=0)
+    layer = tokens * (HIDDEN_ROWS * hidden + WIDEST_ROWS * widest) * BF16_BYTES
+    return layer + batch * vocabulary * (BF16_BYTES + FLOAT32_BYTES)
+
+
+def allowance(tensors: Sequence[Tensor], variant: Facts | None, activations: int) -> dict[str, int]:
+    """Bytes beside weights and cache.
+
+    ``activations`` are those of a pass, ``unpacked`` the largest quantized layer in bf16, for a method that unpacks before a
+    16-bit matrix product (a kernel that unpacks on the way needs none of it), ``context`` a constant.
+    """
     quantized = variant["quantizes"] if variant and variant.get("product", "16-bit") == "16-bit" else ()
     largest = max((tensor["rows"] * tensor["columns"] for tensor in tensors if tensor["part"] in quantized), default=0)
-    layer = tokens * (HIDDEN_ROWS * hidden + WIDEST_ROWS * widest) * BF16_BYTES
-    logits = batch * vocabulary * (BF16_BYTES + FLOAT32_BYTES)
-    return {"activations": layer + logits, "unpacked": largest * BF16_BYTES, "context": CONTEXT_BYTES}
+    return {"activations": activations, "unpacked": largest * BF16_BYTES, "context": CONTEXT_BYTES}
 
 
 def estimate(
@@ -83,18 +90,35 @@ def estimate(
     *,
     cache_elements: int = 0,
     cache_element_bytes: float = BF16_BYTES,
-    batch: int = 1,
-    tokens: int = 1,
+    activations: int = 0,
 ) -> dict[str, Any]:
     """All of it: ``weights`` and ``allowance`` as those functions give them, ``cache`` and their ``total``.
 
     ``cache_elements`` counts the numbers of the key-value cache for the whole batch, at ``cache_element_bytes`` each (scales
     of a quantized cache included).
     """
-    held, beside = weights(tensors, variant), allowance(tensors, variant, batch, tokens)
+    held, beside = weights(tensors, variant), allowance(tensors, variant, activations)
     cache = math.ceil(cache_elements * cache_element_bytes)
     total = held["total"] + cache + sum(beside.values())
     return {"weights": held, "cache": cache, "allowance": beside, "total": total}
+
+
+def heaviest(read: Read, context: int, batch: int, prompt: int, *, chunked: bool = False, bits: int = 16) -> dict[str, int]:
+    """The pass in which cache and activations take most: ``{tokens, context, cached, activations}``, in bytes the last two.
+
+    The prompt's pass has ``prompt`` tokens of each sequence, or its last chunk has where it is ``chunked``; or the most is
+    taken with the last token of the answer.
+    """
+    first = min(prompt, context)
+    found = []
+    for tokens, length in ((first, context if chunked else first), (1, context)):
+        held = cache(read["family"], read["config"], length, batch, tokens)
+        activations = peak(read["family"], read["config"], tokens, length, batch)
+        if activations is None:
+            activations = rough(tensors(read["family"], read["config"]), batch, batch * tokens)
+        cached = math.ceil(held["elements"] * bits / 8 + held["constant_bytes"])
+        found.append({"tokens": tokens, "context": length, "cached": cached, "activations": activations})
+    return max(found, key=lambda one: one["cached"] + one["activations"])
 
 
 def facts_of(variant: Variant) -> Facts:

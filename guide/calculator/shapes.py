@@ -13,6 +13,7 @@ from guide.project import GuideError
 
 LARGEST = 10_000_000  # of any field; the largest in a preset is a vocabulary below 300,000
 MOST_LAYERS = 10_000  # each is looked at
+FILL = 64  # tokens at a time that recurrent layers work on: ``chunk_size`` in Transformers' torch_chunk_gated_delta_rule
 REQUIRED = ("hidden_size", "num_hidden_layers")
 PASTE_ALL = "paste the whole of a model's config.json, from { to }"
 
@@ -199,21 +200,58 @@ def parameter_count(found: list[Tensor]) -> int:
     return sum(one["rows"] * one["columns"] * one["count"] for one in found)
 
 
-def cache(family: Family, config: Config, context: int, batch: int) -> dict[str, int]:
+def cache(family: Family, config: Config, context: int, batch: int, passed: int = 0) -> dict[str, int]:
     """What Transformers' DynamicCache holds after ``context`` tokens of ``batch`` sequences.
 
     ``elements``: how many keys and values (two bytes each at 16 bits, one at 8), sliding windows applied. ``constant_bytes``:
     recurrent and convolution states, which don't grow with the context, in the data types in which a bf16 model holds them.
+    ``passed`` is how many of the tokens went in with the last pass: until the next, a sliding window's layer holds all of them
+    behind a view of the last.
     """
     elements = constant = 0
     for entry in family["cache"]:
         if layers := _layers(entry, config):
-            held = context
-            if entry.get("window") and all(config.get(name, 0) is not None for name in entry["window"].split("+")):
-                held = min(context, value(entry["window"], config))
+            held = min(context, window + passed) if (window := _window(entry, config)) else context
             elements += batch * layers * held * value(entry.get("per_token", "0"), config)
             constant += batch * layers * sum(size * value(state, config) for state, size in entry.get("states", []))
     return {"elements": elements, "constant_bytes": constant}
+
+
+def _window(entry: Mapping[str, Any], config: Config) -> int | None:
+    """The tokens that layers with an entry of the cache hold at most; None without such a bound."""
+    if entry.get("window") and all(config.get(name, 0) is not None for name in entry["window"].split("+")):
+        return value(entry["window"], config)
+    return None
+
+
+def windows(family: Family, config: Config) -> list[int]:
+    """The bound of each part of the cache that has one."""
+    found = [_window(entry, config) for entry in family["cache"] if _layers(entry, config)]
+    return [one for one in found if one]
+
+
+def passing(family: Family, config: Config, tokens: int, context: int, batch: int) -> Config:
+    """The numbers of a config, 0 for null, and those of a pass.
+
+    The pass takes ``tokens`` of each of ``batch`` sequences, of which there are ``context`` with it and ``past`` without;
+    where a sliding window is at work it looks at ``window`` of them, and recurrent layers fill the tokens up to ``filled``.
+    """
+    window = min(context, max(windows(family, config), default=0) + tokens)
+    use = {"tokens": tokens, "context": context, "past": context - tokens, "batch": batch, "window": window}
+    use["filled"] = FILL * math.ceil(tokens / FILL)
+    return {field: one or 0 for field, one in config.items()} | use
+
+
+def peak(family: Family, config: Config, tokens: int, context: int, batch: int) -> int | None:
+    """The most bytes that a pass holds beside weights and cache, see ``guide.derive.peaks``; None where they are not known."""
+    if "peaks" not in family:
+        return None
+    known = passing(family, config, tokens, context, batch)
+    at_work = any(context > window + 1 for window in windows(family, config))
+    kind, peaks = "windowed" if at_work else "plain", family["peaks"]
+    moments = peaks.get(f"{kind} several", peaks[kind]) if batch > 1 else peaks[kind]
+    call = "step" if tokens == 1 else "pass" if tokens == context else "chunk"
+    return max(value(one, known) for one in moments[call])
 
 
 def _layers(entry: Mapping[str, Any], config: Config) -> int:

@@ -3,7 +3,8 @@
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TypeVar
+from dataclasses import dataclass, field
+from typing import NamedTuple, TypeVar
 
 from guide.calculator.shapes import Config
 
@@ -14,6 +15,35 @@ SHORT, LONG = 5, 75  # tokens in a cache below and above each window of the smal
 
 Key = tuple[int | None, str]  # the layer, None outside of all, and the name
 Seen = dict[Key, tuple[str, tuple[int, ...]]]  # the part and its figures, see ``shapes`` and ``cache`` of ``observe.Built``
+
+
+class Site(NamedTuple):
+    """Where a tensor is made: in which of the model's calls, counted from 1; in which layer, -1 outside; by which code."""
+
+    call: int
+    layer: int
+    operator: str
+    lines: tuple[tuple[str, int], ...]
+
+
+class Passed(NamedTuple):
+    """How ``generate()`` is called: tokens of the prompt and of a chunk of it, 0 for the whole; sequences; new tokens."""
+
+    prompt: int
+    chunk: int = 0
+    batch: int = 1
+    new: int = 3
+
+
+@dataclass
+class Trace:
+    """The tensors that a run makes, in order: bytes, sites, and which were held when each was made."""
+
+    sizes: list[int] = field(default_factory=list)
+    sites: list[Site] = field(default_factory=list)
+    live: list[tuple[int, ...]] = field(default_factory=list)
+    held: list[dict[str, int | None]] = field(default_factory=list)  # by call: what the cache holds after it, by place
+    peak: int = 0  # the most bytes held at a time
 
 
 class Refused(Exception):

@@ -58,11 +58,13 @@ def derived(project: Project) -> dict[Path, str]:
     families, refused = derive_all(by_architecture(presets))
     known = [preset for preset in presets if language_part(preset["config"])["model_type"] in families]
     vectors = {preset["id"]: build(preset, families) for preset in known}
+    measured = {name: family.pop("measured") for name, family in families.items() if "measured" in family}
     counted = [{**preset, "parameters": vectors[preset["id"]]["parameters"]} for preset in known]
     whole = {**VERSIONS, "families": families, "refused": refused, "presets": counted}
     return {
         project.architectures: lines(whole, 4) + "\n",
         project.tests / "architecture_vectors.json": lines(vectors, 2) + "\n",
+        project.tests / "peaks_measured.json": lines(measured, 2) + "\n",
     }
 
 

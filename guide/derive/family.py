@@ -10,6 +10,7 @@ from guide.calculator.shapes import REQUIRED, Config, default_of
 from guide.derive import Refused, maybe
 from guide.derive.entries import Entries
 from guide.derive.fields import Variants, find_roles
+from guide.derive.peaks import fields_of, measured, peaks_of
 from guide.derive.rules import LAYER_FIELD, Observed, candidate_rules, fitting_rule
 from guide.derive.verify import verify
 
@@ -28,6 +29,7 @@ def family_or_reason(ask: Callable[[str], Any], model_type: str, examples: list[
         find_roles(variants)
         family = describe(variants)
         verify(variants, family)
+        _add_peaks(variants, family)
     except Refused as error:
         return str(error)
     return family
@@ -61,6 +63,25 @@ def describe(variants: Variants) -> dict[str, Any]:
         "switches": {field: bool(variants.fields(_without(base, field)).get(field)) for field in switches},
         "fixed": variants.fixed,
     }
+
+
+def _add_peaks(variants: Variants, family: dict[str, Any]) -> None:
+    """What its models hold while they generate, with the fields that this depends on; without it where that is refused.
+
+    ``measured`` is what was measured of them, for a test.
+    """
+    fields, nullable = dict(family["fields"]), list(family["nullable"])
+    try:
+        family["peaks"] = peaks_of(variants, family, variants.architecture.trace)
+        known = {*fields, *family["switches"], *family["lists"]}
+        rules = _field_defaults(variants, [field for field in fields_of(family["peaks"]) if field not in known])
+        family["fields"] = {**fields, **{field: rule for field, rule in rules.items() if field not in fields}}
+        family["nullable"] = [*nullable, *(field for field, rule in rules.items() if rule is None)]
+        family["measured"] = measured(variants, family, variants.architecture.trace)
+    except Refused as error:
+        family.pop("peaks", None)
+        family |= {"fields": fields, "nullable": nullable}
+        print(f"{variants.architecture.model_type}: no peaks, {error}", flush=True)
 
 
 def _without(raw: Config, left: str) -> Config:

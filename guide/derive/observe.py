@@ -1,6 +1,7 @@
 """Build an architecture with Transformers, on the meta device, and see its parameters; run it, and see its cache."""
 
 import dataclasses
+import json
 import re
 from copy import deepcopy
 from typing import Any
@@ -10,7 +11,8 @@ import transformers
 from transformers import CONFIG_MAPPING, AutoModelForCausalLM
 
 from guide.calculator.shapes import Config
-from guide.derive import LONG, SHORT, Refused, Seen, foreign
+from guide.derive import LONG, SHORT, Passed, Refused, Seen, Trace, foreign
+from guide.derive.tracing import trace
 from guide.guest.parts import part_of
 
 VERSIONS = {"transformers": transformers.__version__, "torch": torch.__version__.partition("+")[0]}
@@ -26,6 +28,7 @@ class Built:
         if model_type not in CONFIG_MAPPING:
             raise Refused(f"Transformers {transformers.__version__} has no such architecture")
         self.model_type, self.kind = model_type, CONFIG_MAPPING[model_type]
+        self._traces: dict[tuple[str, Passed, bool], Trace] = {}
         self.names: dict[str, str] = dict(self.kind.attribute_map)  # fields, by other names that they have
         self.options = {field.name: str(field.type) for field in dataclasses.fields(self.kind)}  # its fields and their types
 
@@ -77,6 +80,14 @@ class Built:
                 what = " ".join([bound, *(str(size) for _, size in states)])
                 found[layer, what] = ("cache", (per_token, window, *(number for number, _ in states)))
         return found
+
+    def trace(self, raw: Config, passed: Passed, whole: bool) -> Trace:
+        """The tensors that the model makes while it generates, see ``guide.derive.tracing``."""
+        key = (json.dumps(raw, sort_keys=True), passed, whole)
+        if key not in self._traces:
+            torch.manual_seed(0)
+            self._traces[key] = trace(self.model(raw, "cpu").eval(), passed, whole)
+        return self._traces[key]
 
     def model(self, raw: Config, device: str = "meta") -> Any:
         """The whole model, whose parameters take no memory on the meta device."""

@@ -202,6 +202,14 @@ class Part(StrEnum):
     EMBEDDING = "embedding"
 
 
+class Multiple(Strict):
+    """What a layer must be for a kernel to take it; where it is not, loading raises."""
+
+    outputs: int = Field(description="its outputs must be a multiple of this")
+    inputs: int = Field(default=1, description="where its inputs are a multiple of this, and more than it")
+    source: str = Field(description="where that was seen or read")
+
+
 class Variant(Strict):
     """One way to use the method: what the selector recommends, and what the memory calculator counts."""
 
@@ -243,6 +251,7 @@ class Variant(Strict):
         default={}, description="where it differs from the method's features"
     )
     quantizes: list[Part] = Field(default=[Part.LINEAR], description="what of a model it quantizes; the rest stays in bf16")
+    takes: Multiple | None = Field(default=None, description="which layers it takes, where it raises for others")
     storage: list[Stored] = Field(description="what it stores of each layer, while it runs on a GPU")
     storage_source: str = Field(description="'proof', 'notebook NAME', or where it was read: library, version and name")
 

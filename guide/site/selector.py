@@ -160,6 +160,7 @@ def entry(guide: Guide, name: str, method: Method, number: int, link: Links) -> 
         "quantizes": variant.quantizes,
         "storage": counted(running(variant)),
         **({"packed": counted(variant.storage)} if variant.runs == "unpacked" else {}),
+        **({"takes": variant.takes.model_dump(exclude={"source"})} if variant.takes else {}),
         "facts": {
             "self": own,
             "formats": own,
