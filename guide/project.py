@@ -50,6 +50,8 @@ class Project:
     registries = Below("proofs/engines")  # what engines' own registries were found to list
     assets = Below("docs/assets")
     architectures = Below("docs/assets/architectures.json")
+    families = Below("docs/assets/families.json")  # the architectures of no preset
+    examples = Below("models/families.json")  # public configs that these are derived from
     snippets = Below("snippets")
     shared = Below("snippets/shared")  # what several scripts import and their notebooks hold as a copy
     notebooks = Below("notebooks")

@@ -431,6 +431,9 @@ def test_a_config_that_is_none(calculator):
     calculator.open()
     calculator.field("model").select_option("config")
     good = calculator.answer
+    calculator.enter("config", '{"model_type": "qwen99"}')  # loads the architectures of no preset, once
+    calculator.tab.get_by_text("is not among the").wait_for()
+    calculator.enter("config", "")
     for kind, (pasted, words) in CONFIGS.items():
         assert calculator.error("config") == "Paste the whole of a model's config.json, from { to }.", f"before {kind}"
         calculator.enter("config", pasted)
@@ -463,6 +466,36 @@ def test_a_pasted_config_is_read_and_stays_on_the_page(calculator):
     # A browser may ask for the site's icon again when the address changes; nothing else is asked, and nothing is told.
     assert {request.removeprefix(calculator.url) for request in calculator.requests} <= {"assets/images/favicon.png"}
     assert calculator.console == []
+
+
+OTHER = {"model_type": "olmo2", "hidden_size": 64, "num_hidden_layers": 2}
+
+
+def test_an_architecture_of_no_preset_is_loaded_when_it_is_pasted(calculator):
+    calculator.open(model="qwen3-0.6b")
+    loaded = f"{calculator.url}assets/families.json"
+    assert loaded not in calculator.requests
+    calculator.field("model").select_option("config")
+    calculator.field("config").fill(json.dumps(OTHER))
+    calculator.tab.get_by_text("The pasted olmo2 model in ").first.wait_for()
+    assert calculator.requests.count(loaded) == 1
+    calculator.field("config").fill(json.dumps({**OTHER, "num_hidden_layers": 0}))
+    assert "num_hidden_layers is 0" in calculator.error("config")
+    assert calculator.requests.count(loaded) == 1
+    assert calculator.console == []
+
+
+def test_an_architecture_that_cannot_be_loaded_is_said(calculator):
+    calculator.open(model="qwen3-0.6b")
+    calculator.tab.route("**/families.json", lambda route: route.abort())
+    calculator.field("model").select_option("config")
+    calculator.field("config").fill(json.dumps(OTHER))
+    calculator.tab.get_by_text("This page could not load the architecture of this config: check your connection").wait_for()
+    calculator.field("config").fill(json.dumps({**QWEN, "hidden_size": 0}))
+    assert "hidden_size is 0" in calculator.error("config"), "what is known is read all the same"
+    calculator.tab.unroute("**/families.json")
+    calculator.field("config").fill(json.dumps(OTHER))
+    calculator.tab.get_by_text("The pasted olmo2 model in ").first.wait_for()
 
 
 def test_everything_has_a_name_and_is_reached_by_keyboard(calculator):

@@ -11,7 +11,7 @@ import pytest
 from guide.calculator import shapes
 from guide.derive import LONG, SHORT, Passed, Refused, Site, Trace, entries, family, fields, foreign, maybe, peaks, rules
 from guide.derive.fields import Variants, find_roles
-from guide.derive.verify import by_architecture, difference, lines, presets_of, vector, verify
+from guide.derive.verify import by_architecture, difference, examples_of, lines, presets_of, vector, verify
 from guide.project import GuideError
 
 EXAMPLE = {
@@ -34,6 +34,9 @@ class Toy:
     def __init__(self, model_type: str = "toy"):
         self.model_type = model_type
         self.names = {"width": "hidden_size"}
+        self.own: dict[str, str] = {}
+        self.asked: list[str] = []
+        self.constants: dict[str, int] = {}
         self.options = dict.fromkeys(ABSENT, "int | None")
 
     def fields(self, raw: dict) -> dict:
@@ -126,7 +129,9 @@ class Running(Toy):
 SLIDING = ["is", "layer_types", "sliding_attention"]
 FAMILY = {
     "class": "ToyForCausalLM",
+    "classes": [],
     "names": {"width": "hidden_size"},
+    "own": {},
     "tensors": [
         {"part": "embedding", "name": "embed", "rows": "vocab_size", "columns": "hidden_size"},
         {"part": "norm", "name": "norm", "rows": "hidden_size"},
@@ -146,12 +151,13 @@ FAMILY = {
     "lists": {"layer_types": {"values": ["sliding_attention", "full_attention"],
                               "default": [[["not", ["every", "4", "3"]], "sliding_attention"], [["all"], "full_attention"]]}},
     "fields": {
-        "hidden_size": "required", "num_hidden_layers": "required", "vocab_size": 300, "num_attention_heads": 8,
+        "hidden_size": 512, "num_hidden_layers": 12, "vocab_size": 300, "num_attention_heads": 8,
         "intermediate_size": 1024, "num_experts": 4, "sliding_window": 100, "num_key_value_heads": "=num_attention_heads",
         "head_dim": "=hidden_size/num_attention_heads",
     },
     "for_lists": [],
-    "nullable": [],
+    "nulls": {"sliding_window": None, "num_key_value_heads": "=num_attention_heads",
+              "head_dim": "=hidden_size/num_attention_heads", "tie_word_embeddings": False},
     "from_zero": [],
     "switches": {"tie_word_embeddings": True},
     "fixed": {"hidden_act": ["silu"]},
@@ -229,7 +235,7 @@ def test_a_window_that_may_be_null_makes_two_kinds_of_cache():
 
     found = family.family_or_reason(Windowed, "toy", [EXAMPLE])
     each = {"layers": ["all"], "per_token": "num_key_value_heads*head_dim"}
-    assert found["nullable"] == ["sliding_window"]
+    assert found["nulls"]["sliding_window"] is None
     assert found["cache"] == [
         {**each, "window": "sliding_window", "when": {"sliding_window": True}},
         {**each, "when": {"sliding_window": False}},
@@ -246,6 +252,51 @@ def test_what_a_model_raises_at_a_config_is_the_reason_why_it_is_refused():
     assert (
         reason == "a small variant is not built or does not run: The size of tensor a (6) must match the size of tensor b (4)"
     )
+
+
+def test_a_field_that_could_not_be_varied_must_stay_as_it_was_seen():
+    """One that is null, is a list or that the class only asks for is refused unless others of its values change nothing."""
+
+    class Asking(Toy):
+        def __init__(self, model_type):
+            super().__init__(model_type)
+            self.options |= {"sharing": "list[str] | None", "doubled": "int | None", "idle": "int | None"}
+            self.asked = ["experts_of", "every"]
+
+        def fields(self, raw):
+            known = super().fields(raw)
+            known["num_experts"] = raw.get("experts_of") or known["num_experts"]
+            with foreign():
+                if not raw.get("layer_types") and raw.get("every"):
+                    known["layer_types"] = ["full_attention"] * known["num_hidden_layers"]
+                return known
+
+        def shapes(self, raw):
+            found = super().shapes(raw)
+            return {
+                key: ("linear", (7, 7, 1)) if key == (2, "q") and raw.get("doubled") else one for key, one in found.items()
+            }
+
+    found = family.family_or_reason(Asking, "toy", [EXAMPLE, {**EXAMPLE, "sharing": ["a"]}])
+    assert found["fixed"] == {"hidden_act": ["silu"], "sharing": [None, ["a"]], "doubled": [None], "every": [None]}
+    assert found["for_lists"] == ["every"], "which does not matter where the list is given"
+    assert found["names"] == {"width": "hidden_size", "experts_of": "num_experts"}
+
+
+def test_a_head_without_a_width_of_its_own_is_a_quotient():
+    class Narrow(Toy):
+        def __init__(self, model_type):
+            super().__init__(model_type)
+            del self.options["head_dim"]
+
+        def fields(self, raw):
+            return super().fields({field: one for field, one in raw.items() if field != "head_dim"})
+
+    found = family.family_or_reason(Narrow, "toy", [EXAMPLE])
+    tensors = {one["name"]: one for one in found["tensors"]}
+    assert (tensors["q"]["rows"], tensors["q"]["columns"]) == ("hidden_size", "hidden_size")
+    assert tensors["kv"]["rows"] == "2*num_key_value_heads*hidden_size/num_attention_heads+1"
+    assert "head_dim" not in found["fields"]
 
 
 @pytest.mark.parametrize("module, name", [(fields, "_find_nullable"), (entries, "_structure"), (entries, "polynomials"),
@@ -437,7 +488,21 @@ CONFIGS = {"sources": {"toy-1b": {"name": "Toy 1B", "model": "toys/toy", "source
 def test_a_preset_is_a_config_with_its_source():
     found = presets_of(CONFIGS)
     assert found == [{"id": "toy-1b", "name": "Toy 1B", "model": "toys/toy", "source": "a page", "config": CONFIGS["toy-1b"]}]
-    assert by_architecture(found) == {"toy": [{"tie_word_embeddings": False, **EXAMPLE}]}
+    assert by_architecture(found, {}) == {"toy": [{"tie_word_embeddings": False, **EXAMPLE}]}
+
+
+def test_an_example_is_a_config_or_the_defaults_of_the_class():
+    more = {"toy": [{"model": "toys/other", "source": "a page", "config": {"width": 64}}], "new": []}
+    assert by_architecture(presets_of(CONFIGS), more) == {
+        "new": [{}],
+        "toy": [{"tie_word_embeddings": False, **EXAMPLE}, {"width": 64}],
+    }
+    families = {"toy": FAMILY, "new": {**FAMILY, "fields": {"hidden_size": 8, "num_hidden_layers": 2}}}
+    assert examples_of(more, families) == [
+        {"id": "new: defaults", "config": {"model_type": "new", "hidden_size": 8, "num_hidden_layers": 2}},
+        {"id": "toy: toys/other", "config": {"model_type": "toy", "width": 64}},
+    ]
+    assert examples_of(more, {}) == []
 
 
 @pytest.mark.parametrize("change, sentence", [

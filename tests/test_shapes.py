@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import json
+import math
 
 import pytest
 from serving import serve
 
 from guide.calculator import shapes
 from guide.derive.peaks import ABOVE, BELOW, predicted
+from guide.derive.verify import examples_of
 from guide.project import GuideError, Project
 
 PROJECT = Project.here()
 WHOLE = json.loads(PROJECT.architectures.read_text(encoding="utf-8"))
-FAMILIES, REFUSED = WHOLE["families"], WHOLE["refused"]
+REST = json.loads(PROJECT.families.read_text(encoding="utf-8"))
+FAMILIES, REFUSED, INNER = {**WHOLE["families"], **REST["families"]}, REST["refused"], REST["inner"]
+EXAMPLES = {
+    one["id"]: one["config"] for one in examples_of(json.loads(PROJECT.examples.read_text(encoding="utf-8")), FAMILIES)
+}
 PRESETS = {preset["id"]: preset for preset in WHOLE["presets"]}
 VECTORS = json.loads((PROJECT.tests / "architecture_vectors.json").read_text(encoding="utf-8"))
+OTHERS = json.loads((PROJECT.tests / "family_vectors.json").read_text(encoding="utf-8"))
 SMALL = {"model_type": "qwen3", "hidden_size": 64, "num_hidden_layers": 2}
 
 # A text that must be refused, and what its sentence must say.
@@ -38,7 +45,64 @@ BAD = {
     "text for a number": (json.dumps({**SMALL, "hidden_size": "64"}), 'hidden_size is "64"; it must be a whole number'),
     "truth for a number": (json.dumps({**SMALL, "hidden_size": True}), "hidden_size is true; it must be a whole number"),
     "a list for a number": (json.dumps({**SMALL, "hidden_size": [64, 65]}), "hidden_size is [64,65]; it must be"),
-    "infinite": ('{"model_type": "qwen3", "num_hidden_layers": 2, "hidden_size": Infinity}', "not JSON"),
+    "infinite": (
+        '{"model_type": "qwen3", "num_hidden_layers": 2, "hidden_size": -Infinity}',
+        'hidden_size is "-Infinity"; it must be a whole number',
+    ),
+    "no number": (
+        '{"model_type": "qwen3", "num_hidden_layers": NaN, "hidden_size": 4}',
+        'num_hidden_layers is "NaN"; it must be',
+    ),
+    "infinite as a name": ('{"model_type": "qwen3", Infinity: 2}', "not JSON"),
+    "a hub id": ("Qwen/Qwen3-0.6B", "the name or address of a model"),
+    "an address": ("https://example.org/Qwen/Qwen3-0.6B/blob/main/config.json?x=1", "the name or address of a model"),
+    "an adapter": (
+        '{"peft_type": "LORA", "r": 8, "base_model_name_or_path": "a/b"}',
+        "config.json of the model that the adapter",
+    ),
+    "how to generate": ('{"_from_model_config": true, "eos_token_id": 2}', "a generation_config.json, which says nothing"),
+    "how to sample": ('{"do_sample": true, "temperature": 0.6}', "a generation_config.json, which says nothing"),
+    "a tokenizer": ('{"tokenizer_class": "LlamaTokenizer", "model_max_length": 4096}', "a tokenizer_config.json, which says"),
+    "a diffusion model": ('{"_class_name": "UNet2DConditionModel", "sample_size": 64}', "of a part of a diffusion pipeline"),
+    "inside without a name": (
+        '{"model_type": "strange", "text_config": {"hidden_size": 4}}',
+        "text_config has no model_type: add",
+    ),
+    "a draft head": (
+        json.dumps({**SMALL, "architectures": ["DFlashDraftModel"]}),
+        "of a DFlashDraftModel; what is counted for qwen3 is Qwen3ForCausalLM: put that name in its architectures if",
+    ),
+    "a draft head that begins as a model": (
+        json.dumps({**SMALL, "model_type": "llama", "architectures": ["LlamaForCausalLMEagle3"]}),
+        "of a LlamaForCausalLMEagle3; what is counted for llama is LlamaForCausalLM",
+    ),
+    "a classifier": (json.dumps({**SMALL, "architectures": ["Qwen3ForSequenceClassification"]}), "of a Qwen3ForSequenceClass"),
+    "a model without its head": (json.dumps({**SMALL, "architectures": ["Qwen3Model"]}), "of a Qwen3Model; what is counted"),
+    "a classifier of images": (
+        json.dumps({"model_type": "a", "architectures": ["AForSequenceClassification"], "text_config": SMALL}),
+        "of a AForSequenceClassification; what is counted for qwen3 is a language model",
+    ),
+    "a null that is not taken": (
+        json.dumps({**SMALL, "vocab_size": None}),
+        "sets vocab_size to null, which a qwen3 model can't",
+    ),
+    "a switch that is null": (
+        json.dumps({**SMALL, "tie_word_embeddings": None}),
+        "null, which a qwen3 model can't have: make it",
+    ),
+    "an alias that is null": (
+        json.dumps({"model_type": "gpt_oss", "hidden_size": 64, "num_hidden_layers": 1, "num_experts": None}),
+        "sets num_experts to null, which a gpt_oss model can't have",
+    ),
+    "layers that differ": (
+        json.dumps({**SMALL, "per_layer_config": {"1": {}}}),
+        'sets per_layer_config to {"1":{}}; the shapes',
+    ),
+    "GPT-2's own name": ('{"model_type": "gpt2", "n_embd": 768}', "lacks n_layer"),
+    "a shared indexer without its layers": (
+        json.dumps({"model_type": "glm_moe_dsa", "hidden_size": 64, "num_hidden_layers": 8, "index_topk_freq": 2}),
+        "sets index_topk_freq to 2; the shapes of glm_moe_dsa are known only for",
+    ),
     "too deep": ("[" * 100_000, "not JSON"),
     "no ASCII": (json.dumps({**SMALL, "hidden_size": "größer"}, ensure_ascii=False), 'hidden_size is "größer"; it must be'),
     "absurd": (json.dumps({**SMALL, "hidden_size": 10**9}), "hidden_size is 1000000000; it must be a whole number"),
@@ -55,15 +119,78 @@ BAD = {
     ),
 }
 
+# A config, and what some of its fields must become, as Transformers has them.
+GOOD = {
+    "null is what the class makes of it": (
+        {
+            "model_type": "qwen2",
+            "hidden_size": 64,
+            "num_hidden_layers": 2,
+            "num_attention_heads": 16,
+            "num_key_value_heads": None,
+        },
+        {"num_key_value_heads": 16},
+    ),
+    "absent is the default": (
+        {"model_type": "qwen2", "hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 16},
+        {"num_key_value_heads": 32},
+    ),
+    "an alias wins": (
+        {"model_type": "gpt_oss", "hidden_size": 64, "num_hidden_layers": 2, "num_local_experts": 4, "num_experts": 3},
+        {"num_local_experts": 3},
+    ),
+    "an alias that the class declares loses": (
+        {"model_type": "qwen3_moe", "hidden_size": 64, "num_hidden_layers": 2, "num_local_experts": 4, "num_experts": 3},
+        {"num_local_experts": 4},
+    ),
+    "and counts alone": (
+        {"model_type": "qwen3_moe", "hidden_size": 64, "num_hidden_layers": 2, "num_experts": 3},
+        {"num_local_experts": 3},
+    ),
+    "GPT-2's own names": (
+        {"model_type": "gpt2", "n_embd": 64, "n_layer": 2, "n_inner": None},
+        {"hidden_size": 64, "num_hidden_layers": 2, "n_inner": 256},
+    ),
+    "infinite elsewhere": ({**SMALL, "time_step_limit": [0, math.inf], "note": "Infinity, [NaN]"}, {"hidden_size": 64}),
+    "LLaVA-1.5, whose text_config rests on defaults": (
+        {
+            "architectures": ["LlavaForConditionalGeneration"],
+            "model_type": "llava",
+            "text_config": {"model_type": "llama", "vocab_size": 32064, "max_position_embeddings": 4096},
+            "vision_config": {"model_type": "clip_vision_model", "hidden_size": 1024},
+        },
+        {"hidden_size": 4096, "num_hidden_layers": 32, "vocab_size": 32064, "intermediate_size": 11008},
+    ),
+    "inside without a name, of a model that is known": (
+        {"model_type": "qwen3_vl", "text_config": {"hidden_size": 64, "num_hidden_layers": 2, "head_dim": 16}},
+        {"head_dim": 16, "tie_word_embeddings": False},
+    ),
+    "tied above": (
+        {"model_type": "qwen3_vl", "tie_word_embeddings": True, "text_config": {**SMALL, "tie_word_embeddings": False}},
+        {"tie_word_embeddings": True},
+    ),
+    "beside the images": (
+        {
+            "model_type": "qwen2_5_vl",
+            "hidden_size": 64,
+            "num_hidden_layers": 2,
+            "tie_word_embeddings": True,
+            "vision_config": {},
+        },
+        {"hidden_size": 64, "tie_word_embeddings": True},
+    ),
+    "the class by another case": ({**SMALL, "architectures": ["QWEN3forCausalLM"]}, {"hidden_size": 64}),
+}
+
 
 def read(config: dict) -> shapes.Read:
-    return shapes.read_config(json.dumps(config), FAMILIES, REFUSED)
+    return shapes.read_config(json.dumps(config), FAMILIES, REFUSED, INNER)
 
 
 def problem(text: str, families: dict = FAMILIES, refused: dict = REFUSED) -> str:
     """The sentence with which a text is refused."""
     with pytest.raises(GuideError) as raised:
-        shapes.read_config(text, families, refused)
+        shapes.read_config(text, families, refused, INNER)
     return str(raised.value)
 
 
@@ -109,6 +236,24 @@ def test_a_preset_has_the_parameters_that_transformers_built(name):
     assert PRESETS[name]["parameters"] == VECTORS[name]["parameters"]
 
 
+def test_the_families_are_what_the_page_promises():
+    assert len(FAMILIES) >= 45
+    assert set(WHOLE["families"]) == {read(preset["config"])["model_type"] for preset in PRESETS.values()}, "others load later"
+    assert not set(WHOLE["families"]) & set(REST["families"])
+    assert set(OTHERS) == set(EXAMPLES)
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_an_example_has_the_parameters_that_transformers_built(name):
+    assert figures(EXAMPLES[name]) == OTHERS[name]
+
+
+@pytest.mark.parametrize(("config", "expected"), GOOD.values(), ids=GOOD)
+def test_a_config_is_read_as_transformers_reads_it(config, expected):
+    found = read(config)["config"]
+    assert {field: found[field] for field in expected} == expected
+
+
 @pytest.mark.parametrize(("text", "part"), BAD.values(), ids=BAD)
 def test_a_bad_config_gets_one_sentence(text, part):
     sentence = problem(text)
@@ -120,7 +265,9 @@ def test_a_field_that_was_not_probed_is_refused_by_name():
     families = {"qwen3": {**FAMILIES["qwen3"], "fixed": {"double_width": [False]}}}
     assert shapes.read_config(json.dumps({**SMALL, "double_width": False}), families)["model_type"] == "qwen3"
     sentence = problem(json.dumps({**SMALL, "double_width": True}), families)
-    assert sentence == "The config sets double_width to true; the shapes of qwen3 are known only for false."
+    assert sentence.startswith(
+        "The config sets double_width to true; the shapes of qwen3 are known only for false: choose the"
+    )
 
 
 def test_a_refused_architecture_says_why():
@@ -182,17 +329,24 @@ def module(chromium):
 
 def test_the_page_reads_every_preset_as_python_does(module):
     body = """
-        const {families, refused, configs, keys} = argument;
+        const {families, refused, inner, configs, keys} = argument;
         return configs.map((config) => {
-            const {model_type, config: values, notes} = m.readConfig(JSON.stringify(config), families, refused);
+            const {model_type, config: values, notes} = m.readConfig(config, families, refused, inner);
             const family = families[model_type];
             const tensors = m.tensors(family, values);
             return {model_type, values, notes, tensors, parameters: m.parameterCount(tensors),
                     cache: keys.map((key) => m.cache(family, values, ...key.split(" ").map(Number)))};
         });"""
-    configs = [preset["config"] for preset in PRESETS.values()] + [SMALL]
+    configs = [preset["config"] for preset in PRESETS.values()] + [
+        SMALL,
+        *EXAMPLES.values(),
+        *(good for good, _ in GOOD.values()),
+    ]
     keys = list(next(iter(VECTORS.values()))["cache"])
-    shown = module(body, {"families": FAMILIES, "refused": REFUSED, "configs": configs, "keys": keys})
+    shown = module(
+        body,
+        {"families": FAMILIES, "refused": REFUSED, "inner": INNER, "configs": list(map(json.dumps, configs)), "keys": keys},
+    )
     for config, one in zip(configs, shown, strict=True):
         mine = read(config)
         tensors = shapes.tensors(mine["family"], mine["config"])
@@ -207,9 +361,9 @@ def test_the_page_reads_every_preset_as_python_does(module):
 
 
 def test_the_page_refuses_with_the_same_sentences(module):
-    body = "return argument.texts.map((text) => m.readConfig(text, argument.families, argument.refused));"
+    body = "return argument.texts.map((text) => m.readConfig(text, argument.families, argument.refused, argument.inner));"
     texts = [text for text, _ in BAD.values()]
-    shown = module(body, {"families": FAMILIES, "refused": REFUSED, "texts": texts})
+    shown = module(body, {"families": FAMILIES, "refused": REFUSED, "inner": INNER, "texts": texts})
     assert shown == [{"problem": problem(text)} for text in texts]
 
 

@@ -9,9 +9,13 @@ const has = (object, key) => Object.prototype.hasOwnProperty.call(object, key);
 const absent = (thing) => thing === null || thing === undefined;
 const isObject = (thing) => typeof thing === "object" && thing !== null && !Array.isArray(thing);
 
-/** A sum of products such as "2*num_key_value_heads*head_dim+-1": integers and fields. */
+/** A sum of products such as "2*num_key_value_heads*head_dim+-1": integers, fields, and quotients of two fields. */
 export function value(expression, config) {
-  const factor = (name) => (has(config, name) ? config[name] : Number(name));
+  const factor = (name) => {
+    const [above, below] = name.split("/");
+    if (below) return Math.floor(config[above] / config[below]);
+    return has(config, name) ? config[name] : Number(name);
+  };
   const product = (term) => term.split("*").reduce((total, name) => total * factor(name), 1);
   return expression.split("+").reduce((total, term) => total + product(term), 0);
 }
@@ -39,7 +43,7 @@ function holds(rule, layer, config) {
   throw new Error(`unknown rule ${JSON.stringify(rule)}`);
 }
 
-/** A default: a constant, "=field", "=field/field", or for a list by layer [[rule, value], ...]. */
+/** A default: a constant, "=4*field", "=field/field", for a list by layer [[rule, value], ...], of layers ["numbers", rule]. */
 function defaultOf(rule, config) {
   if (Array.isArray(rule) && Array.isArray(rule[0])) {
     return Array.from(
@@ -47,10 +51,14 @@ function defaultOf(rule, config) {
       (_, layer) => rule.find(([when]) => holds(when, layer, config))[1],
     );
   }
+  if (Array.isArray(rule) && rule[0] === "numbers") {
+    return Array.from({ length: config.num_hidden_layers }, (_, layer) => layer).filter((layer) =>
+      holds(rule[1], layer, config),
+    );
+  }
   if (typeof rule === "string" && rule.startsWith("=")) {
-    const [above, below] = rule.slice(1).split("/");
-    if (config[above] === null) return null;
-    return below ? Math.floor(config[above] / config[below]) : config[above];
+    const [above] = rule.slice(1).split("/");
+    return has(config, above) && config[above] === null ? null : value(rule.slice(1), config);
   }
   return rule;
 }
@@ -58,83 +66,164 @@ function defaultOf(rule, config) {
 /** What is wrong with a config, in one sentence. */
 class Problem extends Error {}
 
+const TIED = "tie_word_embeddings";
+const LONGEST = 80; // characters of a value that is shown
+const ALWAYS = { per_layer_config: [null] }; // fields of every architecture whose other values are not known
+const OTHERWISE = "choose the model of the list that is nearest to it, or give the selector its number of parameters";
+const NAME = /^(https?:\/\/\S+|[\w.-]+(\/[\w.-]+)+|[A-Za-z][\w.-]*)$/;
+const NO_JSON = /"(?:[^"\\]|\\.)*"|(-?Infinity|NaN)(?=\s*(?:[,\]}]|$))/g;
 const PASTE_ALL = "paste the whole of a model's config.json, from { to }";
+const MODEL = "paste the config.json of the model itself";
+// Files that lie beside a config.json: a field that tells one, what it is, and what to paste instead.
+const OTHER_FILES = [
+  ["peft_type", "an adapter_config.json", "paste the config.json of the model that the adapter is for"],
+  ["_class_name", "the config.json of a part of a diffusion pipeline", "paste that of a language model"],
+  ["tokenizer_class", "a tokenizer_config.json", MODEL],
+  ["added_tokens_decoder", "a tokenizer_config.json", MODEL],
+  ["_from_model_config", "a generation_config.json", MODEL],
+  ["do_sample", "a generation_config.json", MODEL],
+  ["quant_algo", "a quantization config", MODEL],
+];
 
+/** The JSON of a text; NaN and Infinity, which Transformers writes, are no JSON and become texts. */
 function parsed(text) {
   let raw;
   try {
-    raw = JSON.parse(text);
+    raw = JSON.parse(text.replace(NO_JSON, (all, number) => (number ? `"${number}"` : all)));
   } catch {
-    throw new Problem(`This is not JSON: ${PASTE_ALL}.`);
+    const name = "This is the name or address of a model, which this page can't look up";
+    throw new Problem(`${NAME.test(text.trim()) ? name : "This is not JSON"}: ${PASTE_ALL}.`);
   }
   if (!isObject(raw)) throw new Problem(`This is JSON, but no object: ${PASTE_ALL}.`);
+  const other = OTHER_FILES.find(([field]) => has(raw, field) && !has(raw, "model_type"));
+  if (other) throw new Problem(`This is ${other[1]}, which says nothing of a model's shapes: ${other[2]}.`);
   return raw;
 }
 
-/** The config itself, or its text_config if it has one; tied embeddings may be told above it. */
-function languagePart(raw) {
-  const inner = raw.text_config;
-  if (!isObject(inner)) return raw;
-  return { ...(has(raw, "tie_word_embeddings") ? { tie_word_embeddings: raw.tie_word_embeddings } : {}), ...inner };
-}
-
-function familyOf(name, families, refused) {
-  if (typeof name !== "string") {
-    throw new Problem("The config has no model_type, which names the architecture: paste a config.json as it is published.");
+/**
+ * The config itself, or that of its language model, which stands in text_config or, in some, beside the rest. `inner` is as
+ * in guide/calculator/shapes.py.
+ */
+function languagePart(raw, inner) {
+  const kind = has(inner, raw.model_type) ? inner[raw.model_type] : null;
+  let part = raw.text_config;
+  if (!isObject(part)) {
+    if (!kind?.flat) return raw;
+    const { [TIED]: _, ...rest } = raw;
+    part = rest;
   }
-  if (has(families, name)) return families[name];
-  if (has(refused, name)) {
-    throw new Problem(`The shapes of ${name} could not be derived, so there are no figures for it: ${refused[name]}.`);
-  }
-  const known = Object.keys(families).sort();
-  const names = known.join(", ");
-  throw new Problem(`The model_type ${name} is not among the ${known.length} architectures this page knows: ${names}.`);
-}
-
-/** The config under the names that the family knows its fields by. */
-function renamed(raw, family) {
-  const found = { ...raw };
-  for (const [other, field] of Object.entries(family.names)) {
-    if (has(found, other) && !has(found, field)) found[field] = found[other];
+  const found = { ...part };
+  if (kind && !(kind.any && has(part, "model_type"))) found.model_type = kind.type;
+  if (kind?.tied) {
+    const [above, within] = [raw, part].map((one) => [undefined, true, false].indexOf(one[TIED] ?? undefined));
+    if (above >= 0 && within >= 0) found[TIED] = kind.tied[3 * above + within] === "T";
+  } else if (has(raw, TIED) && !has(found, TIED)) {
+    found[TIED] = raw[TIED];
   }
   return found;
 }
 
-/** Throws where the config is incomplete, or of a kind whose shapes are not known. */
-function check(raw, name, family) {
-  const missing = REQUIRED.find((field) => absent(raw[field]));
-  if (missing) throw new Problem(`The config lacks ${missing}: paste a complete config.json of a ${name} model.`);
-  for (const [field, wanted] of Object.entries(family.fixed)) {
-    if (!has(raw, field) || raw[field] === null || wanted.includes(raw[field])) continue;
-    const known = wanted.map((one) => JSON.stringify(one)).join(" and ");
-    const given = JSON.stringify(raw[field]);
-    throw new Problem(`The config sets ${field} to ${given}; the shapes of ${name} are known only for ${known}.`);
+/** The model_type that a text names, undefined where it has none that can be read. */
+export function modelType(text) {
+  try {
+    return parsed(text).model_type;
+  } catch {
+    return undefined;
   }
 }
 
-/** The field's number from the config, else Transformers' default, which is noted in `defaults`. */
-function numberOf(field, raw, family, config, defaults) {
-  const nullable = family.nullable.includes(field);
+function familyOf(name, within, families, refused) {
+  if (typeof name !== "string") {
+    throw new Problem(
+      within
+        ? "The config's text_config has no model_type: add there the model_type of the language model."
+        : "The config has no model_type, which names the architecture: paste a config.json as it is published.",
+    );
+  }
+  if (has(families, name)) return families[name];
+  if (has(refused, name)) {
+    throw new Problem(`The shapes of ${name} could not be derived (${refused[name]}): ${OTHERWISE}.`);
+  }
+  const known = Object.keys(families).length;
+  throw new Problem(`The model_type ${name} is not among the ${known} architectures this page knows: ${OTHERWISE}.`);
+}
+
+/** Throws where the weights are those of another class than the one that is counted, such as a draft head or a classifier. */
+function checkClass({ architectures }, within, name, family) {
+  const classes = Array.isArray(architectures) ? architectures.filter((one) => typeof one === "string") : [];
+  const known = new Set([family.class, ...family.classes].map((one) => one.toLowerCase()));
+  const fine = within
+    ? classes.some((one) => /(ForConditionalGeneration|ForCausalLM)$/.test(one))
+    : classes.some((one) => known.has(one.toLowerCase()));
+  if (!classes.length || fine) return;
+  const counted = within ? "a language model" : family.class;
+  const instead = "put that name in its architectures if it is what you load";
+  throw new Problem(`The config is of a ${classes[0]}; what is counted for ${name} is ${counted}: ${instead}.`);
+}
+
+/** The config under the names that the family knows its fields by. */
+function renamed(raw, name, family) {
+  const found = { ...raw };
+  for (const [own, field] of Object.entries(family.own)) {
+    if (has(found, own) && !has(found, field)) found[field] = found[own];
+  }
+  for (const [other, field] of Object.entries(family.names)) {
+    if (!has(found, other)) continue; // as in Transformers, these win
+    if (found[other] === null) throw new Problem(noNull(other, name, "give its number"));
+    found[field] = found[other];
+  }
+  return found;
+}
+
+const noNull = (field, name, instead) => `The config sets ${field} to null, which a ${name} model can't have: ${instead}.`;
+
+const hasLists = (raw, family) => Object.keys(family.lists).every((field) => !absent(raw[field]));
+
+/** Throws where the config is incomplete, or of a kind whose shapes are not known. */
+function check(raw, within, name, family) {
+  const missing = REQUIRED.find((field) => absent(raw[field]) && !(within && !has(raw, field)));
+  if (missing) {
+    const own = Object.keys(family.own).find((one) => family.own[one] === missing) ?? missing;
+    throw new Problem(`The config lacks ${own}: paste a complete config.json of a ${name} model.`);
+  }
+  const unused = hasLists(raw, family) ? family.for_lists : [];
+  for (const [field, wanted] of Object.entries({ ...ALWAYS, ...family.fixed })) {
+    const given = JSON.stringify(has(raw, field) ? raw[field] : null);
+    const known = wanted.map((one) => JSON.stringify(one));
+    if (given === "null" || unused.includes(field) || known.includes(given)) continue;
+    const shown = [...given].slice(0, LONGEST).join("");
+    const all = known.join(" and ");
+    throw new Problem(`The config sets ${field} to ${shown}; the shapes of ${name} are known only for ${all}: ${OTHERWISE}.`);
+  }
+}
+
+/** The field's number from the config, else Transformers' default, which is noted in `defaults`; null where it may be. */
+function numberOf(field, raw, name, family, config, defaults) {
   const lowest = family.from_zero.includes(field) ? 0 : 1;
   let given = has(raw, field) ? raw[field] : null;
-  if (given === null && !(nullable && has(raw, field))) {
-    given = defaultOf(family.fields[field], config);
+  if (given === null) {
+    if (has(raw, field) && !has(family.nulls, field)) throw new Problem(noNull(field, name, "give its number"));
+    given = defaultOf((has(raw, field) ? family.nulls : family.fields)[field], config);
     if (!has(raw, field)) defaults.push(field);
     if (given === "required" || (given === 0 && lowest === 1)) {
       throw new Problem(`The config lacks ${field} and it cannot be computed from the others: add it.`);
     }
+    if (given === null) return null;
   }
   const highest = field === "num_hidden_layers" ? MOST_LAYERS : LARGEST;
-  const whole = Number.isInteger(given) && lowest <= given && given <= highest;
-  if (!whole && !(given === null && nullable)) {
+  if (!Number.isInteger(given) || given < lowest || given > highest) {
     const shown = JSON.stringify(given);
     throw new Problem(`The config's ${field} is ${shown}; it must be a whole number from ${lowest} to ${highest}.`);
   }
   return given;
 }
 
-function switchOf(field, raw, family) {
-  const given = has(raw, field) && raw[field] !== null ? raw[field] : family.switches[field];
+function switchOf(field, raw, name, family) {
+  let given = has(raw, field) ? raw[field] : family.switches[field];
+  if (given === null) {
+    if (!has(family.nulls, field)) throw new Problem(noNull(field, name, "make it true or false"));
+    given = family.nulls[field];
+  }
   if (typeof given !== "boolean") {
     throw new Problem(`The config's ${field} is ${JSON.stringify(given)}; it must be true or false.`);
   }
@@ -168,41 +257,46 @@ function listOf(field, raw, name, family, config) {
 /** Every field that the family's shapes ask for, and which of them are defaults. */
 function fieldsOf(raw, name, family) {
   const [config, defaults] = [{}, []];
-  const listed = Object.keys(family.lists).every((field) => !absent(raw[field]));
+  const listed = hasLists(raw, family);
   for (const field of Object.keys(family.fields)) {
     // Some fields only say what the lists by layer are, and don't matter where those are given.
     if (listed && family.for_lists.includes(field)) continue;
-    config[field] = numberOf(field, raw, family, config, defaults);
+    config[field] = numberOf(field, raw, name, family, config, defaults);
   }
-  for (const field of Object.keys(family.switches)) config[field] = switchOf(field, raw, family);
+  for (const field of Object.keys(family.switches)) config[field] = switchOf(field, raw, name, family);
   for (const field of Object.keys(family.lists)) config[field] = listOf(field, raw, name, family, config);
   return { config, defaults };
 }
 
-function read(text, families, refused) {
+function read(text, families, refused, inner) {
   const whole = parsed(text);
-  const part = languagePart(whole);
+  const part = languagePart(whole, inner);
+  const within = part !== whole;
   const name = part.model_type;
-  const family = familyOf(name, families, refused);
-  const raw = renamed(part, family);
-  check(raw, name, family);
+  const family = familyOf(name, within, families, refused);
+  checkClass(whole, within, name, family);
+  const raw = renamed(part, name, family);
+  check(raw, within, name, family);
   const { config, defaults } = fieldsOf(raw, name, family);
   const notes = [];
   if (has(whole, "quantization_config")) {
     notes.push("The config has a quantization_config; sizes are computed from the shapes before quantization.");
   }
-  if (part !== whole) notes.push(`Only the language model (text_config, ${name}) is counted, no image or audio part.`);
+  if (within) {
+    const where = has(whole, "text_config") ? "text_config, " : "";
+    notes.push(`Only the language model (${where}${name}) is counted, no image or audio part.`);
+  }
   if (defaults.length) {
-    const shown = defaults.map((field) => `${field} = ${config[field]}`).join(", ");
+    const shown = defaults.map((field) => `${field} = ${JSON.stringify(config[field])}`).join(", ");
     notes.push(`Not in the config, so Transformers' defaults: ${shown}.`);
   }
-  return { model_type: name, family, config, notes };
+  return { model_type: name, family, config, notes, whole };
 }
 
-/** {model_type, family, config, notes} of a config.json's text, or {problem}: one sentence saying what is wrong. */
-export function readConfig(text, families, refused = {}) {
+/** {model_type, family, config, notes, whole} of a config.json's text, or {problem}: one sentence saying what is wrong. */
+export function readConfig(text, families, refused = {}, inner = {}) {
   try {
-    return read(text, families, refused);
+    return read(text, families, refused, inner);
   } catch (error) {
     if (error instanceof Problem) return { problem: error.message };
     throw error;

@@ -2,6 +2,7 @@
 import { comparedRows, named, number, showAnswer } from "./answer.js";
 import { readModel } from "./counting.js";
 import { element } from "./element.js";
+import { lacksFamily, withFamilies } from "./families.js";
 import { isFor, refused } from "./variant.js";
 
 const WAIT = 400; // ms; browsers let a page change its address only so often
@@ -153,7 +154,14 @@ class Calculator {
     return fine.every(Boolean) ? use : null;
   }
 
-  #update() {
+  /** Answer, once the architecture of what was pasted is there. */
+  async #update() {
+    const text = this.control.model.value === "config" ? this.control.config.value : "";
+    if (lacksFamily(text, this.architectures)) this.architectures = await withFamilies(text, this.architectures);
+    this.#answer();
+  }
+
+  #answer() {
     const known = this.#readModel();
     const left = this.#offerVariants();
     const use = this.#readUse();

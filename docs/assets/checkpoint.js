@@ -1,6 +1,7 @@
 // The form of "Download or make": what a pasted configuration or a name is, and where it runs. Nothing leaves the page.
 import { readModel } from "./counting.js";
 import { element } from "./element.js";
+import { allFamilies } from "./families.js";
 import { weights } from "./memory.js";
 import { read, readName } from "./reading.js";
 
@@ -131,7 +132,8 @@ export async function mount(place) {
     const fetched = await Promise.all(
       names.map(async (name) => (await fetch(new URL(`${name}.json`, import.meta.url))).json()),
     );
-    new Checkpoint(place, Object.fromEntries(names.map((name, n) => [name, fetched[n]]))).start();
+    const [serving, architectures, choices] = fetched;
+    new Checkpoint(place, { serving, architectures: await allFamilies(architectures), choices }).start();
     document.getElementById("checkpoint-without").remove();
   } catch (error) {
     place.replaceChildren(`The tool could not read its data: ${error.message}.`);

@@ -2,6 +2,7 @@
 // `use` is {context, batch, prompt, chunked, cache, memory, gpus}: tokens, sequences, tokens of a pass, whether these are a
 // chunk of the prompt, bits, GiB of one GPU, GPUs.
 import { cache, parameterCount, peak, readConfig, tensors } from "./architecture.js";
+import { lacksFamily } from "./families.js";
 import { allowance, rough, weights } from "./memory.js";
 
 export const GIB = 2 ** 30;
@@ -10,14 +11,15 @@ const LONGEST_CONFIG = 1_000_000; // characters
 const LONGEST_PROBLEM = 900;
 
 /** A model's shapes, its id, its own limit of tokens, and whether some layer's cache has one; or {problem}. */
-export function readModel(text, preset, { families, refused }) {
+export function readModel(text, preset, architectures) {
   if (text.length > LONGEST_CONFIG) return { problem: "This is far longer than a config.json: paste it alone." };
-  const found = readConfig(text, families, refused);
+  const { families, refused, inner } = architectures;
+  const found = readConfig(text, families, refused, inner);
   if (found.problem) {
-    const { problem } = found;
+    const problem = (lacksFamily(text, architectures) && architectures.problem) || found.problem;
     return { problem: problem.length > LONGEST_PROBLEM ? `${problem.slice(0, LONGEST_PROBLEM)}…` : problem };
   }
-  const raw = JSON.parse(text);
+  const raw = found.whole;
   const [one, most] = [1, MOST_TOKENS].map((context) => cache(found.family, found.config, context, 1));
   const limit = raw.max_position_embeddings ?? raw.text_config?.max_position_embeddings;
   return {

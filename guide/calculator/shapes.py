@@ -6,6 +6,7 @@
 
 import json
 import math
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,7 +16,23 @@ LARGEST = 10_000_000  # of any field; the largest in a preset is a vocabulary be
 MOST_LAYERS = 10_000  # each is looked at
 FILL = 64  # tokens at a time that recurrent layers work on: ``chunk_size`` in Transformers' torch_chunk_gated_delta_rule
 REQUIRED = ("hidden_size", "num_hidden_layers")
+TIED = "tie_word_embeddings"
+LONGEST = 80  # characters of a value that is shown
+ALWAYS: dict[str, list[Any]] = {"per_layer_config": [None]}  # fields of every architecture whose other values are not known
+OTHERWISE = "choose the model of the list that is nearest to it, or give the selector its number of parameters"
+NAME = re.compile(r"https?://\S+|[\w.-]+(/[\w.-]+)+|[A-Za-z][\w.-]*", re.ASCII)
 PASTE_ALL = "paste the whole of a model's config.json, from { to }"
+
+MODEL = "paste the config.json of the model itself"
+OTHER_FILES = (  # files that lie beside a config.json: a field that tells one, what it is, and what to paste instead
+    ("peft_type", "an adapter_config.json", "paste the config.json of the model that the adapter is for"),
+    ("_class_name", "the config.json of a part of a diffusion pipeline", "paste that of a language model"),
+    ("tokenizer_class", "a tokenizer_config.json", MODEL),
+    ("added_tokens_decoder", "a tokenizer_config.json", MODEL),
+    ("_from_model_config", "a generation_config.json", MODEL),
+    ("do_sample", "a generation_config.json", MODEL),
+    ("quant_algo", "a quantization config", MODEL),
+)
 
 Config = dict[str, Any]  # values by field
 Rule = list[Any]  # which layers are meant: a word and its arguments, see ``holds``
@@ -25,11 +42,15 @@ Read = dict[str, Any]  # {model_type, family, config, notes}: fields that the fa
 
 
 def value(expression: str, config: Config) -> int:
-    """A sum of products such as ``2*num_key_value_heads*head_dim+-1``: integers and fields."""
-    return sum(
-        math.prod(config[factor] if factor in config else int(factor) for factor in term.split("*"))
-        for term in expression.split("+")
-    )
+    """A sum of products such as ``2*num_key_value_heads*head_dim+-1``: integers, fields, and quotients of two fields."""
+    return sum(math.prod(_factor(factor, config) for factor in term.split("*")) for term in expression.split("+"))
+
+
+def _factor(name: str, config: Config) -> int:
+    above, _, below = name.partition("/")
+    if below:
+        return int(config[above] // config[below])
+    return int(config.get(name, name))
 
 
 def holds(rule: Rule, layer: int, config: Config) -> bool:
@@ -55,108 +76,187 @@ def holds(rule: Rule, layer: int, config: Config) -> bool:
 
 
 def default_of(rule: Any, config: Config) -> Any:
-    """A default: a constant, ``"=field"``, ``"=field/field"``, or for a list by layer ``[[rule, value], ...]``."""
+    """A default: a constant, ``"=4*field"``, ``"=field/field"``, or for a list by layer ``[[rule, value], ...]``; for one of
+    layer numbers ``["numbers", rule]``."""
     if isinstance(rule, list) and rule and isinstance(rule[0], list):
         layers = range(config["num_hidden_layers"])
         return [next(kind for when, kind in rule if holds(when, layer, config)) for layer in layers]
+    if isinstance(rule, list) and rule and rule[0] == "numbers":
+        return [layer for layer in range(config["num_hidden_layers"]) if holds(rule[1], layer, config)]
     if isinstance(rule, str) and rule.startswith("="):
-        above, _, below = rule[1:].partition("/")
-        return config[above] // config[below] if below and config[above] is not None else config[above]
+        return None if config.get(rule[1:].partition("/")[0], 0) is None else value(rule[1:], config)
     return rule
 
 
-def read_config(text: str, families: Mapping[str, Family], refused: Mapping[str, str] | None = None) -> Read:
+def read_config(
+    text: str,
+    families: Mapping[str, Family],
+    refused: Mapping[str, str] | None = None,
+    inner: Mapping[str, Any] | None = None,
+) -> Read:
     """What a config.json's text says; raises GuideError with one sentence for its reader.
 
-    ``refused`` says of some architectures why their shapes could not be derived.
+    ``refused`` says of some architectures why their shapes could not be derived, ``inner`` of models which of them is their
+    language model; see ``language_part``.
     """
     whole = _parsed(text)
-    part = language_part(whole)
-    name, family = _family_of(part.get("model_type"), families, refused or {})
-    raw = dict(part)
-    for other, field in family["names"].items():
-        if other in raw:
-            raw.setdefault(field, raw[other])
-    _check(raw, name, family)
+    part = language_part(whole, inner)
+    name, family = _family_of(part.get("model_type"), part is not whole, families, refused or {})
+    _check_class(whole, part is not whole, name, family)
+    raw = _renamed(part, name, family)
+    _check(raw, part is not whole, name, family)
     config: Config = {}
     # Some fields only say what the lists by layer are, and don't matter where those are given.
-    unused = family["for_lists"] if all(raw.get(field) is not None for field in family["lists"]) else ()
+    unused = family["for_lists"] if _has_lists(raw, family) else ()
     for field in family["fields"]:
         if field not in unused:
-            config[field] = _number_of(field, raw, family, config)
-    defaults = ", ".join(f"{field} = {one}" for field, one in config.items() if field not in raw)
-    for field, default in family["switches"].items():
-        config[field] = default if raw.get(field) is None else raw[field]
-        if not isinstance(config[field], bool):
-            raise GuideError(f"The config's {field} is {_shown(config[field])}; it must be true or false.")
+            config[field] = _number_of(field, raw, name, family, config)
+    defaults = ", ".join(f"{field} = {_shown(one)}" for field, one in config.items() if field not in raw)
+    for field in family["switches"]:
+        config[field] = _switch_of(field, raw, name, family)
     for field in family["lists"]:
         config[field] = _list_of(field, raw, name, family, config)
     notes = []
     if "quantization_config" in whole:
         notes.append("The config has a quantization_config; sizes are computed from the shapes before quantization.")
     if part is not whole:
-        notes.append(f"Only the language model (text_config, {name}) is counted, no image or audio part.")
+        where = "text_config, " if "text_config" in whole else ""
+        notes.append(f"Only the language model ({where}{name}) is counted, no image or audio part.")
     if defaults:
         notes.append(f"Not in the config, so Transformers' defaults: {defaults}.")
     return {"model_type": name, "family": family, "config": config, "notes": notes}
 
 
-def language_part(raw: Config) -> Config:
-    """The config itself, or its text_config if it has one; tied embeddings may be told above it."""
-    inner = raw.get("text_config")
-    if not isinstance(inner, dict):
-        return raw
-    return {**{key: raw[key] for key in ["tie_word_embeddings"] if key in raw}, **inner}
+def language_part(raw: Config, inner: Mapping[str, Any] | None = None) -> Config:
+    """The config itself, or that of its language model, which stands in text_config or, in some, beside the rest.
+
+    ``inner`` has by model_type ``type``, that of the language model; ``any`` where text_config may name another; ``flat``
+    where there may be no text_config; and ``tied``, whether embeddings are tied: T or F for each pair of what is said above
+    and in text_config, nothing, true or false.
+    """
+    kind = (inner or {}).get(str(raw.get("model_type")), {})
+    part = raw.get("text_config")
+    if not isinstance(part, dict):
+        if not kind.get("flat"):
+            return raw
+        part = {field: one for field, one in raw.items() if field != TIED}
+    found = {**part, "model_type": kind["type"]} if kind and not (kind.get("any") and "model_type" in part) else dict(part)
+    above, within = raw.get(TIED), part.get(TIED)
+    if kind.get("tied"):
+        said = [next((place for place, one in enumerate((None, True, False)) if one is told), -9) for told in (above, within)]
+        if min(said) >= 0:
+            found[TIED] = kind["tied"][3 * said[0] + said[1]] == "T"
+    elif TIED in raw:
+        found.setdefault(TIED, above)
+    return found
 
 
 def _parsed(text: str) -> Config:
     try:
-        raw = json.loads(text, parse_constant=int)  # raises ValueError: NaN and Infinity are no JSON
+        raw = json.loads(text, parse_constant=str)  # NaN and Infinity, which Transformers writes, are no JSON
     except (ValueError, RecursionError):
+        if NAME.fullmatch(text.strip()):
+            raise GuideError(f"This is the name or address of a model, which this page can't look up: {PASTE_ALL}.") from None
         raise GuideError(f"This is not JSON: {PASTE_ALL}.") from None
     if not isinstance(raw, dict):
         raise GuideError(f"This is JSON, but no object: {PASTE_ALL}.")
+    for field, what, instead in OTHER_FILES:
+        if field in raw and "model_type" not in raw:
+            raise GuideError(f"This is {what}, which says nothing of a model's shapes: {instead}.")
     return raw
 
 
-def _family_of(name: Any, families: Mapping[str, Family], refused: Mapping[str, str]) -> tuple[str, Family]:
+def _family_of(name: Any, within: bool, families: Mapping[str, Family], refused: Mapping[str, str]) -> tuple[str, Family]:
     if not isinstance(name, str):
+        if within:
+            raise GuideError("The config's text_config has no model_type: add there the model_type of the language model.")
         raise GuideError("The config has no model_type, which names the architecture: paste a config.json as it is published.")
     if name in families:
         return name, families[name]
     if name in refused:
-        raise GuideError(f"The shapes of {name} could not be derived, so there are no figures for it: {refused[name]}.")
-    known = ", ".join(sorted(families))
-    raise GuideError(f"The model_type {name} is not among the {len(families)} architectures this page knows: {known}.")
+        raise GuideError(f"The shapes of {name} could not be derived ({refused[name]}): {OTHERWISE}.")
+    raise GuideError(f"The model_type {name} is not among the {len(families)} architectures this page knows: {OTHERWISE}.")
 
 
-def _check(raw: Config, name: str, family: Family) -> None:
+def _check_class(whole: Config, within: bool, name: str, family: Family) -> None:
+    """Raise where the weights are another class's than the one that is counted, such as a draft head's or a classifier's."""
+    given = whole.get("architectures")
+    classes = [one for one in given if isinstance(one, str)] if isinstance(given, list) else []
+    if within:
+        fine = any(one.endswith(("ForConditionalGeneration", "ForCausalLM")) for one in classes)
+    else:
+        known = {one.lower() for one in (family["class"], *family["classes"])}
+        fine = any(one.lower() in known for one in classes)
+    if classes and not fine:
+        counted = "a language model" if within else family["class"]
+        raise GuideError(
+            f"The config is of a {classes[0]}; what is counted for {name} is {counted}: put that name in its architectures "
+            "if it is what you load."
+        )
+
+
+def _renamed(part: Config, name: str, family: Family) -> Config:
+    """The config under the names that the family knows its fields by."""
+    raw = dict(part)
+    for own, field in family["own"].items():
+        if own in raw:
+            raw.setdefault(field, raw[own])
+    for other, field in family["names"].items():  # as in Transformers, these win
+        if other in raw and raw[other] is None:
+            raise GuideError(f"The config sets {other} to null, which a {name} model can't have: give its number.")
+        if other in raw:
+            raw[field] = raw[other]
+    return raw
+
+
+def _has_lists(raw: Config, family: Family) -> bool:
+    return all(raw.get(field) is not None for field in family["lists"])
+
+
+def _check(raw: Config, within: bool, name: str, family: Family) -> None:
     """Raise where the config is incomplete, or of a kind whose shapes are not known."""
     for field in REQUIRED:
-        if raw.get(field) is None:
-            raise GuideError(f"The config lacks {field}: paste a complete config.json of a {name} model.")
-    for field, wanted in family["fixed"].items():
-        if raw.get(field) is not None and raw[field] not in wanted:
-            given, known = _shown(raw[field]), " and ".join(map(_shown, wanted))
-            raise GuideError(f"The config sets {field} to {given}; the shapes of {name} are known only for {known}.")
+        if raw.get(field) is None and not (within and field not in raw):
+            own = next((own for own, standard in family["own"].items() if standard == field), field)
+            raise GuideError(f"The config lacks {own}: paste a complete config.json of a {name} model.")
+    unused = family["for_lists"] if _has_lists(raw, family) else ()
+    for field, wanted in {**ALWAYS, **family["fixed"]}.items():
+        given = _shown(raw.get(field))
+        if given != "null" and field not in unused and given not in map(_shown, wanted):
+            known = " and ".join(map(_shown, wanted))
+            raise GuideError(
+                f"The config sets {field} to {given[:LONGEST]}; the shapes of {name} are known only for {known}: {OTHERWISE}."
+            )
 
 
-def _number_of(field: str, raw: Config, family: Family, config: Config) -> int | None:
+def _number_of(field: str, raw: Config, name: str, family: Family, config: Config) -> int | None:
     """The field's number from the config, else Transformers' default; None only for a field that may be null."""
-    nullable = field in family["nullable"]
     lowest = 0 if field in family["from_zero"] else 1
     given = raw.get(field)
-    if given is None and not (nullable and field in raw):
-        given = default_of(family["fields"][field], config)
+    if given is None:
+        if field in raw and field not in family["nulls"]:
+            raise GuideError(f"The config sets {field} to null, which a {name} model can't have: give its number.")
+        given = default_of(family["nulls" if field in raw else "fields"][field], config)
         if given == "required" or (given == 0 and lowest == 1):
             raise GuideError(f"The config lacks {field} and it cannot be computed from the others: add it.")
-    if given is None and nullable:
-        return None
+        if given is None:
+            return None
     highest = MOST_LAYERS if field == "num_hidden_layers" else LARGEST
     if isinstance(given, float) and given.is_integer():
         given = int(given)
     if type(given) is not int or not lowest <= given <= highest:
         raise GuideError(f"The config's {field} is {_shown(given)}; it must be a whole number from {lowest} to {highest}.")
+    return given
+
+
+def _switch_of(field: str, raw: Config, name: str, family: Family) -> bool:
+    given = raw.get(field, family["switches"][field])
+    if given is None and field not in family["nulls"]:
+        raise GuideError(f"The config sets {field} to null, which a {name} model can't have: make it true or false.")
+    if given is None:
+        given = family["nulls"][field]
+    if not isinstance(given, bool):
+        raise GuideError(f"The config's {field} is {_shown(given)}; it must be true or false.")
     return given
 
 

@@ -3,12 +3,13 @@
 No formula is written by hand. Small variants of each architecture are built on the meta device with other values of each
 config field; from the shapes of their parameters follow, by finite differences, the polynomials that give each dimension, and
 the simplest of a few general rules for which layers have a tensor. What the cache holds is measured on variants that run.
-All must then be exactly so in random variants and in each preset, built in full on the meta device. A family for which it
-isn't is left out with the reason; a preset for which it isn't is an error.
+All must then be exactly so in random variants and in each preset and example, built in full on the meta device. A family for
+which it isn't is left out with the reason; a preset for which it isn't is an error.
 """
 
 import argparse
 import functools
+import json
 import os
 import sys
 from concurrent.futures import ProcessPoolExecutor
@@ -18,8 +19,8 @@ from typing import Any
 from guide.calculator.shapes import Config, language_part
 from guide.derive import Refused
 from guide.derive.family import family_or_reason
-from guide.derive.observe import VERSIONS, Built, shapes_of, work_alone
-from guide.derive.verify import Preset, by_architecture, lines, presets_of, vector
+from guide.derive.observe import VERSIONS, Built, language_models, language_parameters, shapes_of, work_alone
+from guide.derive.verify import Preset, by_architecture, examples_of, lines, presets_of, vector
 from guide.facts.load import load
 from guide.project import GuideError, Project
 
@@ -40,14 +41,14 @@ def derive_all(examples: dict[str, list[Config]]) -> tuple[dict[str, Any], dict[
 
 
 def build(preset: Preset, families: dict[str, Any]) -> dict[str, Any]:
-    """A preset's figures, compared with its whole model."""
+    """The figures of a preset or an example, compared with its whole model."""
     raw = language_part(preset["config"])
     try:
         model = Built(raw["model_type"]).model(raw)
         tensors = shapes_of(model)
     except Refused as error:
         raise GuideError(f"Transformers does not build {preset['id']}: {error}.") from error
-    figures = vector(preset, families, tensors, sum(parameter.numel() for parameter in model.parameters()))
+    figures = vector(preset, families, tensors, sum(parameter.numel() for _, parameter in language_parameters(model)))
     print(f"{preset['id']}: {figures['parameters']:,} parameters", flush=True)
     return figures
 
@@ -55,16 +56,21 @@ def build(preset: Preset, families: dict[str, Any]) -> dict[str, Any]:
 def derived(project: Project) -> dict[Path, str]:
     """What is written, by path."""
     presets = presets_of(load(project).configs)
-    families, refused = derive_all(by_architecture(presets))
+    examples = json.loads(project.examples.read_text(encoding="utf-8"))
+    families, refused = derive_all(by_architecture(presets, examples))
     known = [preset for preset in presets if language_part(preset["config"])["model_type"] in families]
     vectors = {preset["id"]: build(preset, families) for preset in known}
     measured = {name: family.pop("measured") for name, family in families.items() if "measured" in family}
+    others = {example["id"]: build(example, families) for example in examples_of(examples, families)}
     counted = [{**preset, "parameters": vectors[preset["id"]]["parameters"]} for preset in known]
-    whole = {**VERSIONS, "families": families, "refused": refused, "presets": counted}
+    shown = {language_part(preset["config"])["model_type"] for preset in known}
+    first, rest = ({name: one for name, one in families.items() if (name in shown) == there} for there in (True, False))
     return {
-        project.architectures: lines(whole, 4) + "\n",
+        project.architectures: lines({**VERSIONS, "families": first, "presets": counted}, 4) + "\n",
+        project.families: lines({"families": rest, "refused": refused, "inner": language_models(families)}, 4) + "\n",
         project.tests / "architecture_vectors.json": lines(vectors, 2) + "\n",
         project.tests / "peaks_measured.json": lines(measured, 2) + "\n",
+        project.tests / "family_vectors.json": lines(others, 2) + "\n",
     }
 
 

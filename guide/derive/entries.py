@@ -97,8 +97,11 @@ class Entries:
         for structure in self.structures:
             variant = {**self.variants.base, **setting, **structure}
             found = maybe(observe, variant)
-            if found is not None:
-                config = {**self.variants.lists_made(variant), **variant}  # what the evaluation sees
+            if found is not None and self.variants.keeps(variant):
+                lists = {
+                    field: one for field, one in self.variants.lists_made(variant).items() if field in self.variants.lists
+                }
+                config = {**lists, **self.variants.tie(variant)}  # what the evaluation sees
                 figures = tuple(value(expression, config) for expression in expressions)
                 layers = {layer for (layer, other), one in found.items() if other == name and one == (part, figures)}
                 observed.append((config, layers))
@@ -122,8 +125,11 @@ def _structure(variants: Variants) -> Config:
 
 def random_lists(variants: Variants, lists: dict[str, list[Any]], layers: int) -> dict[str, list[Any]]:
     """Any kinds of layers for each list by layer, any few layers for each list of layer numbers."""
-    pick = variants.random
-    return {
-        field: [pick.choice(kinds) for _ in range(layers)] if kinds else sorted(pick.sample(range(layers), pick.randrange(4)))
-        for field, kinds in lists.items()
-    }
+    pick, found = variants.random, {}
+    for field, kinds in lists.items():
+        found[field] = (
+            [pick.choice(kinds) for _ in range(layers)] if kinds else sorted(pick.sample(range(layers), pick.randrange(4)))
+        )
+        if kinds and pick.random() < 0.5:
+            found[field][0] = kinds[0]  # which in some must be the first
+    return found

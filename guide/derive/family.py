@@ -14,10 +14,13 @@ from guide.derive.peaks import fields_of, measured, peaks_of
 from guide.derive.rules import LAYER_FIELD, Observed, candidate_rules, fitting_rule
 from guide.derive.verify import verify
 
-FIELD_SAMPLES = 4  # variants from which a field is left out
+FIELD_SAMPLES = 8  # variants from which a field is left out
 LIST_SAMPLES = 12  # variants without a list by layer
+# What a model takes for a field that its configuration leaves open.
+FILLED = ("=hidden_size/num_attention_heads", "=num_attention_heads", "=num_key_value_heads", "=intermediate_size",
+          "=4*hidden_size")  # fmt: skip
 WORD = re.compile(r"[A-Za-z_]\w*")
-MOST = 64  # the largest default of a field that a list is made of
+MOST = 96  # the largest default of a field that a list is made of
 
 Made = list[tuple[Config, Any]]  # configs without a field or list, and what the configuration has in its place
 
@@ -49,19 +52,23 @@ def describe(variants: Variants) -> dict[str, Any]:
     rules |= {field: _index_default(variants, field) for field in listing}
     divisors = re.findall(r'"every", "(\w+)"', json.dumps(found) + made_of)
     can_be_zero = [field for field in (*variants.indices, *listing) if field in rules and field not in divisors]
-    switches = [field for field in variants.switches if field in used | chosen]
+    switches = {field: bool(variants.fields(_without(base, field)).get(field)) for field in variants.switches
+                if field in used | chosen}  # fmt: skip
+    fields = {*rules, *lists, *switches, *variants.fixed, *variants.making}
     return {
         "class": architecture.class_name(variants.tie(base)),
-        "names": {other: field for other, field in architecture.names.items() if field in rules or field in lists},
+        "classes": sorted({name for example in variants.examples for name in example.get("architectures") or []}),
+        "names": {other: field for other, field in variants.names.items() if field in fields},
+        "own": {own: field for field, own in architecture.own.items() if field in fields},
         **found,
         "lists": lists,
         # A field is computed from others after them.
         "fields": dict(sorted(rules.items(), key=lambda rule: str(rule[1]).startswith("="))),
-        "for_lists": listing,
-        "nullable": [field for field, rule in rules.items() if field in variants.nullable or rule is None],
+        "for_lists": listing + [field for field in variants.making if field not in rules],
+        "nulls": _nulls(variants, {field: rule for field, rule in rules.items() if field not in chosen}, switches),
         "from_zero": [field for field in can_be_zero if maybe(variants.shapes, {**base, field: 0}) is not None],
-        "switches": {field: bool(variants.fields(_without(base, field)).get(field)) for field in switches},
-        "fixed": variants.fixed,
+        "switches": switches,
+        "fixed": variants.fixed | {field: seen for field, seen in variants.making.items() if field not in rules},
     }
 
 
@@ -88,18 +95,52 @@ def _without(raw: Config, left: str) -> Config:
     return {field: one for field, one in raw.items() if field != left}
 
 
-def _field_defaults(variants: Variants, fields: list[str]) -> dict[str, Any]:
+def _samples(variants: Variants) -> list[Config]:
     pairs = {field: (variants.base[field], variants.others[field]) for field in variants.dimensions}
     changed = [{field: variants.random.choice(pair) for field, pair in pairs.items()} for _ in range(FIELD_SAMPLES)]
-    samples = [{**variants.base, **one} for one in changed]
-    rules: dict[str, Any] = dict.fromkeys(REQUIRED, "required")
+    return [{**variants.base, **one} for one in changed]
+
+
+def _field_defaults(variants: Variants, fields: list[str]) -> dict[str, Any]:
+    samples = _samples(variants)
+    bare = maybe(variants.fields, {}) or {}
+    rules: dict[str, Any] = {field: bare.get(field) or "required" for field in REQUIRED}
     for field in fields:
         if field not in rules:
-            left = [_without(variants.tie(_without(sample, field)), field) for sample in samples]
-            found = [(raw, maybe(variants.fields, raw)) for raw in left]
-            made = [(raw, known.get(field)) for raw, known in found if known is not None]
-            rules[field] = _field_default(variants, field, made, fields)
+            rules[field] = _field_default(variants, field, _made_without(variants, field, samples), fields)
     return rules
+
+
+def _made_without(variants: Variants, field: str, samples: list[Config], given: Config | None = None) -> Made:
+    """What the configuration has for a field that is left out of the samples, or has instead what is ``given``."""
+    wide = [_without(variants.wide(sample), field) for sample in samples]
+    left = [{**_without(variants.tie(sample), field), **(given or {})} for sample in wide]
+    found = [(raw, maybe(variants.fields, raw)) for raw in left]
+    return [(raw, known.get(field)) for raw, known in found if known is not None]
+
+
+def _nulls(variants: Variants, rules: dict[str, Any], switches: dict[str, bool]) -> dict[str, Any]:
+    """What an explicit null becomes, by field; those that Transformers does not take null for are left out."""
+    nulls: dict[str, Any] = {}
+    fields = [field for field in rules if field not in REQUIRED and field not in variants.tied]
+    for field in fields:
+        made = _made_without(variants, field, _samples(variants), {field: None})
+        stays = made and all(one is None for _, one in made) and field not in variants.shaping
+        if field in variants.nullable or (stays and maybe(variants.shapes, {**variants.base, field: None}) is not None):
+            nulls[field] = None
+        elif made and not stays:
+            try:
+                rule = _field_default(variants, field, made, ["hidden_size", *fields])
+            except Refused:  # what it becomes is not known, so it is not taken
+                continue
+            if rule != "required":
+                nulls[field] = rule
+    for field in switches:
+        built = {one: maybe(variants.shapes, {**variants.base, field: one}) for one in (None, False, True)}
+        for one in (True, False):
+            if built[None] is not None and built[None] == built[one]:
+                nulls[field] = one
+    return nulls
 
 
 def _field_default(variants: Variants, field: str, made: Made, fields: list[str]) -> Any:
@@ -109,8 +150,14 @@ def _field_default(variants: Variants, field: str, made: Made, fields: list[str]
     first = made[0][1]
     if all(one is None for _, one in made) and field in variants.shaping and field not in variants.nullable:
         # The configuration leaves it open and the model fills it in: seen in the shapes alone.
-        for rule in ("=hidden_size/num_attention_heads", "=num_attention_heads", "=num_key_value_heads", "=intermediate_size"):
-            if all(variants.shapes({**raw, field: default_of(rule, raw)}) == variants.shapes(raw) for raw, _ in made):
+        if all(maybe(variants.shapes, raw) is None for raw, _ in made):
+            return "required"
+        constant = variants.architecture.constants.get(field)
+        for rule in (*FILLED, *([constant] if constant else [])):
+            given = all(word in raw for raw, _ in made for word in WORD.findall(str(rule)))
+            if given and all(
+                variants.shapes({**raw, field: default_of(rule, raw)}) == variants.shapes(raw) for raw, _ in made
+            ):
                 return rule
     elif all(one == first for _, one in made) and (first is None or type(first) is int):
         return first
@@ -139,12 +186,24 @@ def _list_default(variants: Variants, field: str) -> dict[str, Any]:
             made.append((raw, known[field]))
     if made and not any(one for _, one in made):
         return {"values": variants.lists[field], "default": None}
-    default = _list_rule(variants, made) or "required"
+    default = _list_rule(variants, field, made) or "required"
     return {"values": variants.lists[field], "default": default, **_letters(variants, field)}
 
 
-def _list_rule(variants: Variants, made: Made) -> list[list[Any]] | None:
-    """``[[rule, kind], ...]`` of a list with at most two kinds of layers; None where no rule is found."""
+def _list_rule(variants: Variants, field: str, made: Made) -> list[Any] | None:
+    """``[[rule, kind], ...]`` of a list with at most two kinds of layers, ``["numbers", rule]`` of one of layer numbers.
+
+    None where no rule is found.
+    """
+    fields = {field for config, _ in made for field, one in config.items() if type(one) is int}
+    rules = (
+        candidate_rules(made[0][0], sorted(f for f in fields - {"num_hidden_layers"} if LAYER_FIELD.search(f))) if made else []
+    )
+    both = [["and", ["not", ["every", "2", "1"]], rule] for rule in rules if rule[0] == "below"]
+    rules += [["and", ["set", switch], rule] for switch in variants.switches for rule in [*rules, *both]]
+    if not variants.lists[field]:
+        rule = fitting_rule(rules, [(config, set(one)) for config, one in made])
+        return ["numbers", rule] if rule else None
     if any(not isinstance(one, list) or len(one) != config["num_hidden_layers"] for config, one in made):
         return None
     seen = list(dict.fromkeys(kind for _, one in made for kind in one))
@@ -152,9 +211,6 @@ def _list_rule(variants: Variants, made: Made) -> list[list[Any]] | None:
         return [[["all"], seen[0]]]
     if len(seen) != 2:
         return None
-    fields = {field for config, _ in made for field, one in config.items() if type(one) is int}
-    rules = candidate_rules(made[0][0], sorted(f for f in fields - {"num_hidden_layers"} if LAYER_FIELD.search(f)))
-    rules += [["and", ["set", switch], rule] for switch in variants.switches for rule in rules]
     for first, second in (seen, seen[::-1]):
         observed: Observed = [(config, {i for i, kind in enumerate(one) if kind == first}) for config, one in made]
         rule = fitting_rule(rules, observed)
@@ -182,7 +238,7 @@ def _letters(variants: Variants, field: str) -> dict[str, Any]:
 def _index_default(variants: Variants, field: str) -> int:
     """The value of a field that gives the lists that the class makes without it."""
     bare = {**_without(variants.without_lists(), field), **dict.fromkeys(variants.switches, True)}
-    raws = [{**bare, "num_hidden_layers": layers} for layers in (13, 40, 70)]
+    raws = [{**bare, "num_hidden_layers": layers} for layers in (13, 40, 100)]
     made = [maybe(variants.lists_made, raw) for raw in raws]
     for given in range(1, MOST + 1):
         if None not in made and made == [maybe(variants.lists_made, {**raw, field: given}) for raw in raws]:

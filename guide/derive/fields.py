@@ -29,15 +29,33 @@ SMALL = {
     "linear_conv_kernel_dim": (4, 6), "max_position_embeddings": (256, 512), "full_attention_interval": (4, 3),
     "rotary_dim": (8, 16), "mamba_num_heads": (6, 12), "mamba_head_dim": (16, 20), "ssm_state_size": (11, 13),
     "n_groups": (2, 3), "conv_kernel": (4, 5), "chunk_size": (8, 16), "moe_shared_expert_overlap": (1, 2),
-    "moe_latent_size": (36, 44), "no_rope_layer_interval": (4, 3), "hidden_size_per_layer_input": (6, 10),
+    "moe_latent_size": (40, 48), "no_rope_layer_interval": (4, 3), "hidden_size_per_layer_input": (6, 10),
     "swa_num_attention_heads": (4, 8), "swa_num_key_value_heads": (2, 4), "swa_head_dim": (16, 32), "swa_v_head_dim": (14, 20),
     "conv_L_cache": (3, 4), "block_ff_dim": (128, 256), "num_dense_layers": (2, 3), "pad_token_id": (0, 1),
-    "bos_token_id": (1, 2), "eos_token_id": (2, 3), "dim_model_base": (32, 64),
+    "bos_token_id": (1, 2), "eos_token_id": (2, 3), "dim_model_base": (32, 64), "n_inner": (80, 112),
+    "n_positions": (256, 512), "hidden_size/num_attention_heads": (24, 48),
 }  # fmt: skip
 DROPPED = {"quantization_config", "auto_map", "rope_scaling", "rope_parameters", "dtype", "torch_dtype", "architectures",
-           "transformers_version", "_name_or_path", "vision_config", "audio_config", "compression_config"}  # fmt: skip
+           "transformers_version", "_name_or_path", "vision_config", "audio_config", "compression_config",
+           "time_step_limit", "mtp_hybrid_override_pattern", "mtp_layers_block_type"}  # fmt: skip
 UNRELATED = {"use_cache", "is_encoder_decoder", "is_decoder", "add_cross_attention", "return_dict", "output_attentions",
              "output_hidden_states", "tie_encoder_decoder", "torchscript"}  # fmt: skip
+# Where heads have a width of their own in no field, variants are made by it and not by the width of the model.
+RATIO = "hidden_size/num_attention_heads"
+TRIED: dict[str, list[Any]] = {
+    "int": [1, 3],
+    "float": [0.5],
+    "str": ["gelu"],
+}  # values of a field that is null or absent, by its type
+TRIED_OF_ANY: list[Any] = [3, True, "gelu"]  # of one whose type is not declared
+HARMLESS = (
+    "token_id",
+    "token_ids",
+    "_dropout",
+    "token_index",
+    "rope_theta",
+)  # how names of fields end that no tensor depends on
+KEPT_ZERO = {"hidden_size_per_layer_input", "num_kv_shared_layers"}  # switched off by 0, and told only as they are in examples
 LAYER_KINDS = ("full_attention", "sliding_attention")  # tried for layer_types besides those seen
 
 
@@ -45,8 +63,9 @@ class Variants:
     """The variants of one architecture, each observed once, be it a failure; and what its fields do, see ``find_roles``."""
 
     def __init__(self, architecture: "Built", examples: list[Config]):
-        self.architecture, self.examples = architecture, examples
-        self.fields = architecture.fields
+        standard = {own: field for field, own in architecture.own.items()}
+        self.examples = [{standard.get(field, field): one for field, one in example.items()} for example in examples]
+        self.architecture = architecture
         self.shapes, self.cache = self._once(architecture.shapes), self._once(architecture.cache)
         self.random = random.Random(architecture.model_type)  # the same variants in every run
         self.tied: dict[str, str] = {}  # fields that must be equal to others for the model to run
@@ -58,6 +77,8 @@ class Variants:
         self.switches: dict[str, bool] = {}  # fields that change the structure, as they are in the base
         self.fixed: dict[str, list[Any]] = {}  # fields that must have one of these values
         self.nullable: list[str] = []
+        self.names: dict[str, str] = dict(architecture.names)  # fields, by other names that they have
+        self.making: dict[str, list[Any]] = {}  # fields that only say what lists by layer are, with the values that are known
         self.lists: dict[str, list[Any]] = {}  # by layer: the kinds; none for layer numbers
 
     def both(self, raw: Config) -> tuple[Seen | None, Seen | None]:
@@ -82,9 +103,22 @@ class Variants:
 
         return ask
 
+    def fields(self, raw: Config) -> Config:
+        """The fields of the configuration that a variant gives."""
+        return self.architecture.fields(self.tie(raw))
+
     def tie(self, raw: Config) -> Config:
-        """The variant with its tied fields."""
+        """The variant with its tied fields, and its width from that of a head."""
+        raw = self.wide(raw)
         return {**raw, **{field: raw[other] for field, other in self.tied.items() if other in raw}}
+
+    def wide(self, raw: Config) -> Config:
+        """The variant with its own width where it has that of a head."""
+        if RATIO not in raw:
+            return raw
+        width, heads = raw[RATIO], raw.get("num_attention_heads")
+        rest = {field: one for field, one in raw.items() if field != RATIO}
+        return {**rest, "hidden_size": heads * width if heads and width else None}
 
     def flipped(self) -> list[Config]:
         """The base, and the base with each switch the other way."""
@@ -94,6 +128,11 @@ class Variants:
         """The base without its lists by layer."""
         return {field: one for field, one in self.base.items() if not isinstance(one, list)}
 
+    def keeps(self, raw: Config) -> bool:
+        """Whether the configuration leaves the lists by layer as they are given."""
+        made = maybe(self.lists_made, raw) or {}
+        return all(made.get(field, raw[field]) == raw[field] for field in self.lists if field in raw)
+
     def lists_made(self, raw: Config) -> Config:
         """The lists that the configuration has, given or made by its class."""
         return {field: one for field, one in self.fields(raw).items() if isinstance(one, list)}
@@ -101,36 +140,62 @@ class Variants:
 
 def small_variant(variants: Variants) -> tuple[Config, set[str]]:
     """A config that builds and runs, and the fields that a variant of it may give; ties those that must be equal."""
-    try:
-        base, own = _small(variants)
-        shapes, heads = variants.shapes(base), base.get("num_attention_heads")
-        if heads is not None and shapes == variants.shapes({**base, "num_key_value_heads": heads}):  # as in latent attention
-            variants.tied = {"num_key_value_heads": "num_attention_heads"}
-        variants.architecture.cache(variants.tie(base), thorough=True)
-    except Refused as error:
-        raise Refused(f"a small variant is not built or does not run: {error}") from error
-    return base, own
+    reason: Refused | None = None
+    for added in (("head_dim", "num_key_value_heads"), ()):
+        variants.tied = {}
+        try:
+            base, own = _small(variants, added)
+            shapes, heads = variants.shapes(base), base.get("num_attention_heads")
+            # As in latent attention.
+            if heads is not None and shapes == variants.shapes({**base, "num_key_value_heads": heads}):
+                variants.tied = {"num_key_value_heads": "num_attention_heads"}
+            variants.architecture.cache(variants.tie(base), thorough=True)
+            base = _by_head(variants, base)
+        except Refused as error:
+            reason = reason or error
+        else:
+            return base, own | set(base)
+    raise Refused(f"a small variant is not built or does not run: {reason}") from reason
 
 
-def _small(variants: Variants) -> tuple[Config, set[str]]:
-    """A small config of the same kinds of layers, its lists by layer written out; and the architecture's own fields."""
+def _by_head(variants: Variants, base: Config) -> Config:
+    """The base with the width of a head: in its own field where that can be given, else in place of the model's width."""
+    if "head_dim" in {*variants.architecture.options, *variants.architecture.names} or base.get("num_attention_heads") is None:
+        return base
+    shapes, given = variants.shapes(base), {**base, "head_dim": 2 * SMALL["head_dim"][0]}
+    if maybe(variants.shapes, given) not in (None, shapes):
+        wide, computed = {**base, "head_dim": SMALL["head_dim"][0]}, base["hidden_size"] // base["num_attention_heads"]
+        fine = variants.fields(base).get("head_dim", computed) == computed and maybe(variants.cache, wide) is not None
+        return wide if fine else base
+    narrow = {field: one for field, one in base.items() if field not in ("head_dim", "hidden_size")}
+    narrow[RATIO] = SMALL[RATIO][0]
+    return narrow if maybe(variants.cache, narrow) is not None else base
+
+
+def _small(variants: Variants, added: tuple[str, ...]) -> tuple[Config, set[str]]:
+    """A small config of the same kinds of layers, its lists by layer written out; and the architecture's own fields.
+
+    ``added`` are given although the configuration does not have them, as a model may still ask for them.
+    """
     names, makes = variants.architecture.names, variants.architecture.makes
     own = {names.get(field, field) for field in variants.architecture.options}
-    raw = _with_short_lists(variants, variants.examples[0])
+    raw = _with_short_lists(variants)
     for other, field in names.items():
         if other in raw:
             raw[field] = raw.pop(other)
     for field, one in {**variants.fields(raw), **raw}.items():
-        if field in SMALL and type(one) is int and (field in own or not makes(raw, field)):
+        off = one == 0 and field in KEPT_ZERO
+        if field in SMALL and type(one) is int and not off and (field in own or not makes(raw, field)):
             raw[field] = SMALL[field][0]
     for field in ("head_dim", "num_key_value_heads"):
-        if field in own or not makes(raw, field):
+        if field in own or (field in added and field not in names and not makes(raw, field)):
             raw[field] = SMALL[field][0]
         else:  # computed from others
             raw.pop(field, None)
     normal = variants.fields(raw)
-    if isinstance(normal.get("mlp_only_layers"), list):
-        raw["mlp_only_layers"] = [1]
+    for field, one in normal.items():
+        if field in own and field != "num_hidden_layers" and _numbers_layers(field, one):
+            raw[field] = [number for number in one if number < LAYERS] or [1]
     for field, one in normal.items():
         if field in own and isinstance(one, list) and len(one) == LAYERS and all(isinstance(each, str) for each in one):
             raw[field] = one
@@ -141,20 +206,33 @@ def _small(variants: Variants) -> tuple[Config, set[str]]:
     return raw, own | set(raw)
 
 
-def _with_short_lists(variants: Variants, example: Config) -> Config:
-    """The example without what is dropped, its lists by layer as long as a small variant."""
-    raw = {field: one for field, one in example.items() if field not in DROPPED and not isinstance(one, dict)}
-    layers = raw.get("num_hidden_layers")
-    for field, one in list(raw.items()):
-        if isinstance(one, str) and len(one) == layers:  # one letter a layer, of which the class makes a list
+def _with_short_lists(variants: Variants) -> Config:
+    """The first example without what is dropped; its lists by layer, and those that others add, as long as a small variant."""
+    lists: Config = {}
+    for example in reversed(variants.examples):
+        lists |= _short_lists(variants, example)
+    first, kept = variants.examples[0], (int, float, str, type(None))
+    letters = {field for field, one in first.items() if _by_letters(first, one)}
+    plain = {field: one for field, one in first.items() if isinstance(one, kept) and field not in DROPPED | letters}
+    empty = {field: one for field, one in first.items() if one == []}
+    return {**plain, **empty, **lists, "num_hidden_layers": LAYERS}
+
+
+def _by_letters(example: Config, given: Any) -> bool:
+    return isinstance(given, str) and len(given) == example.get("num_hidden_layers")
+
+
+def _short_lists(variants: Variants, example: Config) -> Config:
+    """The example's lists by layer, and those that the class makes of one letter a layer; it makes other lists anew."""
+    lists: Config = {}
+    layers = example.get("num_hidden_layers")
+    for field, one in example.items():
+        if _by_letters(example, one) and field not in DROPPED:
             made = variants.fields(example)
-            raw |= {name: cycle(known) for name, known in made.items() if isinstance(known, list) and len(known) == layers}
-            del raw[field]
+            lists |= {name: cycle(known) for name, known in made.items() if isinstance(known, list) and len(known) == layers}
         elif isinstance(one, list) and len(one) == layers and all(isinstance(each, str | int) for each in one):
-            raw[field] = cycle(one)
-        elif isinstance(one, list) and one:
-            del raw[field]  # made anew by the class
-    return {**raw, "num_hidden_layers": LAYERS}
+            lists[field] = cycle(one)
+    return lists
 
 
 def cycle(kinds: list[Any]) -> list[Any]:
@@ -163,10 +241,19 @@ def cycle(kinds: list[Any]) -> list[Any]:
     return [kinds[i % len(kinds)] for i in range(LAYERS)]
 
 
+def _numbers_layers(field: str, given: Any) -> bool:
+    """Whether a list has numbers of layers, and not a value for each."""
+    if not isinstance(given, list) or not field.endswith("layers"):
+        return False
+    return all(type(one) is int for one in given) and given == sorted(set(given))
+
+
 def find_roles(variants: Variants) -> None:
     """Make the base of the variants, and find what each of its fields does."""
     base, own = small_variant(variants)
     given = {**{field: one for field, one in variants.fields(base).items() if field in own}, **base}
+    if RATIO in base:
+        del given["hidden_size"]
     whole = {field: one for field, one in given.items() if type(one) is int and field != "num_hidden_layers"}
     variants.base = {**base, **whole}
     variants.others = {field: SMALL[field][1] if field in SMALL else max(2 * one, one + 1) for field, one in whole.items()}
@@ -176,6 +263,7 @@ def find_roles(variants: Variants) -> None:
     _find_nullable(variants)
     _find_lists(variants, given)
     _find_hidden(variants)
+    _find_unprobed(variants, given)
 
 
 def _find_numbers(variants: Variants) -> None:
@@ -187,7 +275,9 @@ def _find_numbers(variants: Variants) -> None:
         if now is None:
             continue
         held = maybe(variants.cache, changed) or cache  # one that does not run tells nothing
-        if now.keys() != shapes.keys() or held.keys() != cache.keys():
+        if field in KEPT_ZERO and variants.base[field] == 0 and (now, held) != (shapes, cache):
+            variants.fixed[field] = [0]
+        elif now.keys() != shapes.keys() or held.keys() != cache.keys():
             variants.indices.append(field)
         elif now != shapes or held != cache:
             variants.dimensions.append(field)
@@ -245,14 +335,17 @@ def _find_nullable(variants: Variants) -> None:
 def _find_lists(variants: Variants, given: Config) -> None:
     """The lists by layer, and of each the kinds that can be built; all kinds go in the base."""
     for field, one in given.items():
-        if field == "mlp_only_layers":
+        if _numbers_layers(field, one):
             variants.lists[field] = []
         elif isinstance(one, list) and len(one) == LAYERS and all(isinstance(each, str | int) for each in one):
             seen = [each for example in variants.examples for each in variants.fields(example).get(field) or []]
             kinds = variants.lists[field] = list(dict.fromkeys(one))
+            others = {
+                other: [each[0]] * LAYERS for other, each in given.items() if isinstance(each, list) and len(each) == LAYERS
+            }
             for kind in dict.fromkeys([*seen, *(LAYER_KINDS if field == "layer_types" else ())]):
-                with_it = [one[0], kind, *one[2:]]
-                if kind not in one and any(None not in variants.both({**raw, field: with_it}) for raw in variants.flipped()):
+                with_it = {**others, field: [one[0], kind, *one[2:]]}
+                if kind not in one and any(None not in variants.both({**raw, **with_it}) for raw in variants.flipped()):
                     kinds.append(kind)
             variants.base[field] = cycle(variants.lists[field])
     for changed in variants.flipped():
@@ -265,9 +358,71 @@ def _find_lists(variants: Variants, given: Config) -> None:
 
 def _find_hidden(variants: Variants) -> None:
     """Fields that matter only where a switch is set the other way or with other kinds of layers, as a window does."""
-    for field in sorted((variants.others.keys() & SMALL.keys()) - {*variants.dimensions, *variants.indices}):
+    for field in sorted((variants.others.keys() & SMALL.keys()) - {*variants.dimensions, *variants.indices, *variants.fixed}):
         for base in variants.flipped():
             before, after = variants.both(base), variants.both({**base, field: variants.others[field]})
             if any(None not in pair and pair[0] != pair[1] for pair in zip(before, after, strict=True)):
                 variants.dimensions.append(field)
                 break
+
+
+def _find_unprobed(variants: Variants, given: Config) -> None:
+    """Fields that are null, absent, or no single value: each must stay as it was seen, unless others change nothing."""
+    letters = {field for example in variants.examples for field, one in example.items() if _by_letters(example, one)}
+    known = {
+        *letters,
+        *variants.others,
+        *variants.switches,
+        *variants.fixed,
+        *variants.lists,
+        *variants.names,
+        *DROPPED,
+        *UNRELATED,
+    }
+    for field in [*variants.architecture.options, *variants.architecture.asked]:
+        one = given.get(field)
+        probed = type(one) in (bool, int, float, str)
+        if field in known or probed or field.startswith("_") or field.endswith(HARMLESS) or field == "model_type":
+            continue
+        kinds = variants.architecture.options.get(field)
+        tries = (
+            TRIED_OF_ANY if kinds is None else [value for kind, values in TRIED.items() if kind in kinds for value in values]
+        )
+        if kinds is not None and any(kind in kinds for kind in ("list", "tuple", "dict")):
+            tries = []  # what they may hold is not known
+        if alias := next((alias for value in tries if (alias := _named(variants, field, value))), None):
+            variants.names[field] = alias
+            continue
+        effects = {_effect(variants, field, value) for value in tries} - {"fails"} or {"structure"}
+        seen = [one]
+        for example in variants.examples:
+            value = example.get(field)
+            if value is not None and value not in seen and _effect(variants, field, value) == "nothing":
+                seen.append(value)
+        if "structure" in effects:
+            variants.fixed[field] = seen
+        elif "lists" in effects:
+            variants.making[field] = seen
+
+
+def _named(variants: Variants, field: str, value: Any) -> str | None:
+    """The field that gets the value of this one, which is another name of it."""
+    before, after = maybe(variants.fields, variants.base), maybe(variants.fields, {**variants.base, field: value})
+    if before is None or after is None or field in before:
+        return None
+    changed = [name for name, one in after.items() if name != field and one != before.get(name)]
+    alike = changed and changed[0] in variants.others and type(value) is int and after[changed[0]] == value
+    return changed[0] if len(changed) == 1 and alike else None
+
+
+def _effect(variants: Variants, field: str, value: Any) -> str:
+    """What a value of a field changes: "nothing", only "lists" that are not given, the "structure"; or building "fails"."""
+    base, bare = variants.base, variants.without_lists()
+    start, now = variants.both(base), variants.both({**base, field: value})
+    if now[0] is None or (now[1] is None and start[1] is not None):
+        return "fails"
+    if now != start:
+        return "structure"
+    made, before = (maybe(variants.lists_made, raw) for raw in ({**bare, field: value}, bare))
+    alike = made is not None and before is not None and {**made, field: None} == {**before, field: None}
+    return "nothing" if alike else "lists"

@@ -54,10 +54,18 @@ def polynomial(name: str, number: Callable[[Changed], int], fields: Sequence[str
             terms[kept] += slope * math.prod(-base[field] for field in chosen if field not in kept)
     if any(one.denominator != 1 for one in terms.values()):
         raise Refused(f"{name}: a dimension is no polynomial with whole coefficients in {', '.join(fields)}")
-    written = [
-        "*".join(kept if one == 1 and kept else (str(one), *kept)) for kept, one in sorted(terms.items(), reverse=True) if one
-    ]
+    sums = sorted((_whole(kept), one) for kept, one in terms.items() if one)[::-1]
+    written = ["*".join(kept if one == 1 and kept else (str(one), *kept)) for kept, one in sums]
     return "+".join(written) or "0"
+
+
+def _whole(factors: tuple[str, ...]) -> tuple[str, ...]:
+    """The factors, a quotient and its divisor as the dividend."""
+    for quotient in factors:
+        above, _, below = quotient.partition("/")
+        if below in factors:
+            return tuple(above if factor == quotient else factor for factor in factors if factor != below)
+    return factors
 
 
 def _subsets(fields: Sequence[str]) -> Iterator[tuple[str, ...]]:
@@ -78,6 +86,7 @@ def candidate_rules(config: Config, indices: Sequence[str]) -> list[Rule]:
     simple: list[Rule] = [
         *(["is", field, kind] for field, given in words.items() for kind in sorted(set(given))),
         *(["below", field] for field in indices),
+        ["below", "1"],
         *within,
         *(["is", field, kind] for field, given in by_layer.items() for kind in sorted(set(given))),
         *(["every", str(step), str(step - 1)] for step in (2, 3, 4, 6)),

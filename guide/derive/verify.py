@@ -26,14 +26,14 @@ def verify(variants: Variants, family: Family) -> None:
     for number in range(RANDOM_VARIANTS):
         raw = _random_variant(variants, family, leave_out=number % 2 == 0)
         built = maybe(architecture.shapes, raw)
-        if built is not None:
+        if built is not None and variants.keeps(raw):
             if wrong := difference(_evaluated(architecture.model_type, raw, family), built):
                 raise Refused(f"a random variant is built otherwise than derived: {wrong}")
             compared += 1
     for number in range(RANDOM_CACHES):
         raw = _random_variant(variants, family, leave_out=False, lists=number % 2 == 0)
         held = maybe(lambda raw: architecture.cache(raw, thorough=True), raw)
-        if held is not None:
+        if held is not None and variants.keeps(raw):
             _compare_caches(_evaluated(architecture.model_type, raw, family), held)
             compared_caches += 1
     if compared < RANDOM_VARIANTS // 3 or compared_caches < RANDOM_CACHES // 3:
@@ -80,13 +80,18 @@ def _random_variant(variants: Variants, family: Family, leave_out: bool, lists: 
     raw |= {field: base[field] + (others[field] - base[field]) * pick.choice((0, 1, 3)) for field in variants.dimensions}
     raw |= {field: pick.choice((base[field], others[field])) for field in variants.indices}
     raw |= {field: pick.random() < 0.5 for field in family["switches"]}
-    raw |= {field: None for field in family["nullable"] if pick.random() < 0.4}
+    nulls = family["nulls"] if leave_out else variants.nullable  # a window that is null may be built and not run
+    raw |= {field: None for field in nulls if pick.random() < 0.4}
     raw = variants.tie(raw)
     layers = raw["num_hidden_layers"] = pick.choice((LAYERS, LAYERS - 3, LAYERS + 5))
-    if lists:
-        raw |= random_lists(variants, {field: known["values"] for field, known in family["lists"].items()}, layers)
+    needed = [field for field, known in family["lists"].items() if known["default"] == "required"]
+    given = {field: known["values"] for field, known in family["lists"].items() if lists or field in needed}
+    raw |= random_lists(variants, given, layers)
+    for other, field in {**family["names"], **family["own"]}.items():
+        if field in variants.dimensions and pick.random() < 0.3:
+            raw[other] = variants.others[field]
     if leave_out:
-        kept = (*REQUIRED, *variants.tied)
+        kept = (*REQUIRED, *variants.tied, *needed)
         raw = {field: one for field, one in raw.items() if field in kept or pick.random() >= 0.3}
     return raw
 
@@ -104,13 +109,29 @@ def presets_of(configs: Mapping[str, Any]) -> list[Preset]:
     return [{"id": name, **{key: sources[name][key] for key in shown}, "config": configs[name]} for name in sources]
 
 
-def by_architecture(presets: list[Preset]) -> dict[str, list[Config]]:
-    """The configs of language models, by model_type, sorted."""
+def by_architecture(presets: list[Preset], examples: Mapping[str, list[Preset]]) -> dict[str, list[Config]]:
+    """The configs of language models, by model_type, sorted; an empty one where the class's defaults are the only example."""
     found: dict[str, list[Config]] = defaultdict(list)
     for preset in presets:
         raw = shapes.language_part(preset["config"])
         found[raw["model_type"]].append(raw)
-    return dict(sorted(found.items()))
+    for model_type, more in examples.items():
+        found[model_type] += [example["config"] for example in more]
+    return {model_type: found[model_type] or [{}] for model_type in sorted(found)}
+
+
+def examples_of(examples: Mapping[str, list[Preset]], families: Mapping[str, Family]) -> list[Preset]:
+    """What is built in full beside the presets: the models of ``models/families.json``, else one of the class's defaults."""
+    found = []
+    for model_type in examples.keys() & families.keys():
+        for example in examples[model_type]:
+            found.append(
+                {"id": f"{model_type}: {example['model']}", "config": {"model_type": model_type, **example["config"]}}
+            )
+        defaults = {field: families[model_type]["fields"][field] for field in REQUIRED}
+        if not examples[model_type]:
+            found.append({"id": f"{model_type}: defaults", "config": {"model_type": model_type, **defaults}})
+    return sorted(found, key=lambda example: str(example["id"]))
 
 
 def vector(preset: Preset, families: Mapping[str, Family], built: Seen, parameters: int) -> dict[str, Any]:
