@@ -335,10 +335,10 @@ CALIBRATED = {"gptq/4-bit", "awq/4-bit", "autoround/4-bit"}
 FP8 = {"fp8/blocks", "torchao/float8-dynamic", "compressed-tensors/fp8-dynamic"}
 INT8 = {"torchao/int8-weight-only"}
 W8A8 = {"compressed-tensors/w8a8"}
-GGUF_K = {"gguf-k/q5-k-m", "gguf-k/q6-k"}
+GGUF_K = {"gguf-k/q5-k-m", "gguf-k/q6-k", "gguf-0/q8-0"}
 WHOLE = r"fits in bf16, with [\d.]+ GiB to spare: nothing must be quantized"
 PUBLISHED = "the maker's own checkpoint: quantization_config of its repository"
-UNPACKED = "Your FP8 blocks checkpoint is unpacked to bf16 on this hardware: 16.7 GiB of 24 GiB"
+UNPACKED = "Your FP8 blocks checkpoint is unpacked to bf16 on this hardware: 16.4 GiB of 24 GiB"
 GGML = "llama.cpp, tools/quantize/README.md: bits a weight of each type; the widest that leaves room"
 METAL = "Metal's recommendedMaxWorkingSetSize, as llama.cpp prints it"
 MODELOPT = (
@@ -405,7 +405,7 @@ CASES = [
     # Another engine
     Case("hardware=ampere&memory=80&model=llama-3.1-70b&engine=vllm&purpose=throughput", CALIBRATED, SCHEME, "In vLLM take"),
     Case("hardware=hopper&memory=80&model=llama-3.1-8b&engine=vllm&purpose=throughput", FP8, SCHEME, WHOLE),
-    Case("hardware=blackwell&memory=192&model=llama-3.1-70b&engine=vllm&purpose=throughput", FP8, MODELOPT, "than a tenth"),
+    Case("hardware=blackwell&memory=192&model=llama-3.1-70b&engine=vllm&purpose=throughput", FP8, MODELOPT, WHOLE),
     Case("hardware=ampere&memory=24&model=llama-3.1-8b&engine=vllm&purpose=throughput", W8A8, SCHEME + "; INT8 before Ada"),
     Case("engine=vllm", FP8, SCHEME),
     Case("hardware=turing&memory=11&model=llama-3.1-8b&engine=vllm&purpose=single", CALIBRATED, OWN),
@@ -683,7 +683,6 @@ def test_the_page_loads_little_of_its_own(site, site_folder, selector, record_pr
         "preferences.js",
         "selector.js",
         "choices.json",
-        "architectures.json",
     } <= set(sizes)
     record_property("figure", f"selector's page: {sum(sizes.values())} bytes of own JavaScript and data in {len(sizes)} files")
     assert sum(sizes.values()) <= OWN_BYTES
@@ -852,7 +851,7 @@ def test_an_answer_takes_less_than_50_ms_on_a_slowed_phone(selector, record_prop
       for (let i = 0; i < 11; i++) {
         const start = performance.now();
         change(i);
-        await Promise.resolve();
+        for (let n = 0; n < 20; n++) await null; // what was fetched once is there
         document.querySelector(".answer").getBoundingClientRect();
         times.push(performance.now() - start);
       }

@@ -43,7 +43,7 @@ function holds(rule, layer, config) {
   throw new Error(`unknown rule ${JSON.stringify(rule)}`);
 }
 
-/** A default: a constant, "=4*field", "=field/field", for a list by layer [[rule, value], ...], of layers ["numbers", rule]. */
+/** A default: a constant, "=4*field", "=field/field", for a list by layer [[rule, value], ...], or ["numbers", rule]. */
 function defaultOf(rule, config) {
   if (Array.isArray(rule) && Array.isArray(rule[0])) {
     return Array.from(

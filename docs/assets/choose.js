@@ -9,6 +9,7 @@ const CONTEXT = { finetune: 2048 }; // tokens of a sequence, where they are left
 const USUAL_CONTEXT = 8192;
 const IN_ONE_PASS = 2048; // tokens of each sequence at most, as the calculator starts with
 const SERVED = [16, 8, 4, 2, 1]; // sequences at once, tried in turn where one who serves leaves their number open
+const SEVERAL = 8; // sequences: with fewer, 4 bits serve more readers than 8
 const named = (v) => `${v.title} ${v.label}`;
 const counted = new WeakMap(); // by model, what was counted before
 
@@ -62,15 +63,16 @@ function sorted(variants, a, model, use) {
   return { asked, left, out, bf16, use };
 }
 
-/** The same with as many sequences as leave something of at least 4 bits, where one who serves leaves their number open. */
+/** The same with as many sequences as leave something of 8 bits, of at least SEVERAL, else something of at least 4; where one
+ * who serves leaves their number open. */
 function tried(variants, a, model) {
-  const open = a.purpose === "throughput" ? (model && a.memory ? SERVED : SERVED.slice(0, 1)) : [1];
-  let found;
-  for (const batch of a.sequences ? [a.sequences] : open) {
-    found = sorted(variants, a, model, useOf(a, batch));
-    if (found.left.length && !beyond(found.left[0].variant, a)) break;
-  }
-  return found;
+  const serves = a.purpose === "throughput" && !a.sequences;
+  if (!serves || !model || !a.memory) return sorted(variants, a, model, useOf(a, a.sequences || (serves ? SERVED[0] : 1)));
+  const found = [];
+  const at = (n) => (found[n] ??= sorted(variants, a, model, useOf(a, SERVED[n])));
+  const wide = SERVED.findIndex((batch, n) => batch >= SEVERAL && at(n).left[0]?.variant.bits >= 8);
+  const enough = wide < 0 ? SERVED.findIndex((_, n) => at(n).left.length && !beyond(at(n).left[0].variant, a)) : wide;
+  return at(enough < 0 ? SERVED.length - 1 : enough);
 }
 
 /** The number of the first preference that tells two entries apart; -1 if none does. */

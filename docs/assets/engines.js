@@ -32,7 +32,7 @@ function seen(variant, id, engine, generations) {
     cells: { ...variant.cells, ...Object.fromEntries(places), nvidia: cell("u") },
     storage: packed ? (variant.packed ?? variant.storage) : BF16,
     runs: packed ? "packed" : "unpacked",
-    unpacks: false,
+    fused: packed, // memory.js: its kernel unpacks on the way, and no layer whole
     kernel: packed ? "fused" : "none",
     kernel_capability: null,
     kernel_rows: null,

@@ -59,7 +59,7 @@ export function rough(tensors, batch, tokens) {
 
 /** Bytes beside weights and cache: what a pass holds, the largest layer a method unpacks, and a constant. */
 export function allowance(tensors, variant, activations) {
-  const unpacks = variant !== null && (variant.product ?? "16-bit") === "16-bit";
+  const unpacks = variant !== null && !variant.fused && (variant.product ?? "16-bit") === "16-bit";
   const unpacked = tensors.filter(({ part }) => unpacks && variant.quantizes.includes(part));
   return {
     activations,

@@ -4,9 +4,6 @@ import { readModel } from "./counting.js";
 
 const read = new Map(); // by preset, since reading one takes longer than an answer
 
-/** The presets, the smallest first. */
-export const presetsOf = ({ presets }) => [...presets].sort((one, other) => one.parameters - other.parameters);
-
 /** A preset as the calculator reads it; null where there is none of this id. */
 export function modelOf(id, architectures) {
   const preset = architectures.presets.find((one) => one.id === id);
@@ -17,13 +14,18 @@ export function modelOf(id, architectures) {
   return read.get(preset);
 }
 
+/** Of presets with parameters, the one that is nearest in size. */
+export function nearestOf(parameters, presets) {
+  const far = (preset) => Math.abs(Math.log(preset.parameters / parameters));
+  return presets.reduce((one, other) => (far(other) < far(one) ? other : one));
+}
+
 /** The preset without experts that is nearest in size, scaled to so many parameters: weights and cache, not what is beside. */
 export function modelLike(parameters, architectures) {
   const dense = architectures.presets.filter(({ id }) =>
     modelOf(id, architectures).tensors.every(({ part }) => part !== "experts"),
   );
-  const far = (preset) => Math.abs(Math.log(preset.parameters / parameters));
-  const nearest = dense.reduce((one, other) => (far(other) < far(one) ? other : one));
+  const nearest = nearestOf(parameters, dense);
   const scale = parameters / nearest.parameters;
   const model = modelOf(nearest.id, architectures);
   const tensors = model.tensors.map((tensor) => ({ ...tensor, count: tensor.count * scale }));

@@ -3,7 +3,8 @@ import { choose } from "./choose.js";
 import { MOST_TOKENS, readModel } from "./counting.js";
 import { EXCLUSIONS } from "./exclusions.js";
 import { element } from "./element.js";
-import { modelLike, modelOf } from "./models.js";
+import { withFamilies } from "./families.js";
+import { modelLike, modelOf, nearestOf } from "./models.js";
 import { PREFERENCES } from "./preferences.js";
 import { codesOf, copying, hasCode, show } from "./shown.js";
 import { verdict } from "./verdict.js";
@@ -44,14 +45,18 @@ function ruleList() {
   ];
 }
 
+/** A file of data beside this one. */
+const data = async (name) => (await fetch(new URL(name, import.meta.url))).json();
+
 class Selector {
   #path = location.pathname;
   #pasted = { text: "", model: null };
+  #known = new Map(); // by preset, what models.js reads of it: a page that counts one needs no other
   #saving;
   #latest; // what was asked last, since an answer may wait for its code
 
-  constructor(place, choices, architectures) {
-    Object.assign(this, { place, choices, architectures });
+  constructor(place, choices) {
+    Object.assign(this, { place, choices });
     this.form = place.querySelector("form");
     this.fields = this.form.elements;
     this.said = place.querySelector(".verdict");
@@ -102,11 +107,10 @@ class Selector {
     const { readName } = await import("./reading.js");
     const [format] = name ? readName(name, this.choices.formats) : [];
     if (format) this.fields.checkpoint.value = format.id;
-    const known = this.architectures.presets.filter(({ model }) =>
-      name.toLowerCase().includes(model.split("/")[1].toLowerCase()),
-    );
-    const [model] = known.sort((one, other) => other.model.length - one.model.length);
-    if (model && !this.fields.model.value) this.fields.model.value = model.id;
+    const options = [...this.fields.model.options];
+    const known = options.filter(({ dataset }) => dataset.hub && name.toLowerCase().includes(dataset.hub.toLowerCase()));
+    const [model] = known.sort((one, other) => other.dataset.hub.length - one.dataset.hub.length);
+    if (model && !this.fields.model.value) this.fields.model.value = model.value;
     const said = format
       ? `By its ending: ${this.fields.checkpoint.selectedOptions[0].textContent.split(":")[0]}.`
       : "Its ending tells no format: choose it above, or paste its config.json as the model.";
@@ -116,7 +120,7 @@ class Selector {
   /** Read a pasted config.json, and choose the format that it names. */
   async #readConfig(field) {
     const text = field.value.trim();
-    const found = text ? readModel(text, null, this.architectures) : {};
+    const found = text ? readModel(text, null, await withFamilies(text, await data("architectures.json"))) : {};
     tell(field, found.problem ?? "");
     this.#pasted = { text, model: text && !found.problem ? found : null };
     if (!this.#pasted.model) return;
@@ -126,7 +130,7 @@ class Selector {
     if (offered) this.fields.checkpoint.value = format;
   }
 
-  /** What the form says, and the model of it; null where a number is none. */
+  /** What the form says; null where a number is none. */
   #read() {
     const chosen = this.fields.model.value;
     this.fields.parameters.closest(".question").hidden = chosen !== "count";
@@ -134,19 +138,29 @@ class Selector {
     const answers = Object.fromEntries(new FormData(this.form));
     for (const name of Object.keys(LIMITS)) answers[name] = number(this.fields[name]);
     if (chosen !== "count") answers.parameters = null;
-    if (Object.values(answers).includes(undefined)) return null;
-    const size = 1e9 * answers.parameters;
-    const counted = () => (size ? modelLike(size, this.architectures) : null);
-    const ways = { count: counted, config: () => this.#pasted.model };
-    return { answers, model: ways[chosen]?.() ?? modelOf(chosen, this.architectures) };
+    return Object.values(answers).includes(undefined) ? null : answers;
+  }
+
+  /** The model of which the form tells; null where it is open. */
+  async #model({ model: chosen, parameters }) {
+    if (chosen === "config") return this.#pasted.model;
+    const size = 1e9 * parameters;
+    if (!chosen || (chosen === "count" && !size)) return null;
+    const dense = [...this.fields.model.options].filter(({ dataset }) => dataset.dense);
+    const sizes = dense.map(({ value, dataset }) => ({ id: value, parameters: Number(dataset.parameters) }));
+    const id = chosen === "count" ? nearestOf(size, sizes).id : chosen;
+    if (!this.#known.has(id)) this.#known.set(id, await data(`models/${id}.json`));
+    return chosen === "count" ? modelLike(size, this.#known.get(id)) : modelOf(id, this.#known.get(id));
   }
 
   /** Answer what the form asks; where a number is none, the last answer stays. Code is fetched before it is shown, so that
    * nothing moves when it comes. */
   async update() {
-    const read = this.#read();
-    if (!read) return;
-    const { answers, model } = read;
+    const answers = this.#read();
+    if (!answers) return;
+    this.#latest = answers;
+    const model = await this.#model(answers);
+    if (this.#latest !== answers) return;
     const found = choose(this.choices, answers, model);
     const { context, batch, gpus } = found.use;
     const counted = { context, sequences: batch, gpus }; // what a field that is left open stands for
@@ -155,9 +169,8 @@ class Selector {
     clearTimeout(this.#saving);
     this.#saving = setTimeout(() => this.#remember(answers), WAIT);
     const first = found.ranked[0]?.variant;
-    this.#latest = found;
     if (first && hasCode(first)) await codesOf(first.method);
-    if (this.#latest === found) this.answer.replaceChildren(...show(found, model, this.choices));
+    if (this.#latest === answers) this.answer.replaceChildren(...show(found, model, this.choices));
   }
 
   /** The answers in the page's address, so that it can be shared; not if the reader has left the page meanwhile. */
@@ -170,10 +183,8 @@ class Selector {
 
 /** Answer in the page's form; where the facts cannot be had, a sentence says so. */
 export async function mount(place) {
-  const read = async (name) => (await fetch(new URL(name, import.meta.url))).json();
   try {
-    const [choices, architectures] = await Promise.all(["choices.json", "architectures.json"].map(read));
-    new Selector(place, choices, architectures).start();
+    new Selector(place, await data("choices.json")).start();
   } catch {
     const textContent = "The selector could not load its facts; the table below answers the common cases.";
     place.replaceChildren(element("p", { textContent }));

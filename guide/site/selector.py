@@ -8,6 +8,7 @@ import json
 from datetime import timedelta
 from typing import Any
 
+from guide.calculator.shapes import language_part
 from guide.facts.engine import Engine, Format, Loads, Offer
 from guide.facts.guide import Guide
 from guide.facts.method import Answer, Group, Hardware, Method, NvidiaCell, Part, Stored, Variant
@@ -28,9 +29,21 @@ FACTS = ("self", "formats", "calibration", "calibration_note", "group", "only_mo
 
 
 def files(guide: Guide, link: Links) -> dict[str, str]:
-    """What the selector's page loads: ``assets/choices.json``, and the code of a method once it is looked at."""
+    """What the selector's page loads: ``assets/choices.json``, and a model or the code of a method once it is looked at."""
     found = {f"assets/code/{name}.json": json.dumps(codes(guide, name)) + "\n" for name in guide.methods}
+    found |= {f"assets/models/{preset['id']}.json": json.dumps(model(guide, preset)) + "\n" for preset in presets(guide)}
     return found | {"assets/choices.json": file(guide, link)}
+
+
+def presets(guide: Guide) -> list[dict[str, Any]]:
+    """The models that are counted by name."""
+    return list(guide.architectures["presets"])
+
+
+def model(guide: Guide, preset: dict[str, Any]) -> dict[str, Any]:
+    """Of ``architectures.json``, what one preset needs: a page that counts one model need not load them all."""
+    name = language_part(preset["config"])["model_type"]
+    return {"families": {name: guide.architectures["families"][name]}, "presets": [preset]}
 
 
 def codes(guide: Guide, name: str) -> dict[str, dict[str, Any]]:

@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+from guide.calculator.shapes import read_config, tensors
 from guide.facts.guide import Guide
 from guide.site.render import render
 
@@ -17,11 +18,26 @@ def selector(guide: Guide) -> str:
         "makers": makers,
         "generations": [VOLTA, *({"id": one.id, "name": _named(one)} for one in guide.common.generations)],
         "engines": [(name, one.title) for name, one in guide.engines.items() if not one.of_methods and not one.kept],
-        "presets": [(preset["id"], preset["name"]) for preset in presets],
+        "presets": [
+            {
+                "id": preset["id"],
+                "name": preset["name"],
+                "hub": preset["model"].partition("/")[2],
+                "parameters": preset["parameters"],
+                "dense": not _has_experts(guide, preset),
+            }
+            for preset in presets
+        ],
         "formats": [(one.id, one.name, ", ".join(one.named[:3])) for one in guide.common.formats if one.key],
         "keys": _keys(guide),
     }
     return render("selector.html.jinja", **data)
+
+
+def _has_experts(guide: Guide, preset: dict[str, Any]) -> bool:
+    """Whether a preset is a mixture of experts."""
+    found = read_config(json.dumps(preset["config"]), guide.architectures["families"])
+    return any(tensor["part"] == "experts" for tensor in tensors(found["family"], found["config"]))
 
 
 def _named(one: Any) -> str:
