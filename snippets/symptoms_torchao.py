@@ -52,6 +52,7 @@ with shows(ImportError, "cannot import name 'int4_weight_only'"):
 # %% tags=["symptom:torchao-conversion-report"]
 from torchao.quantization import Int4WeightOnlyConfig
 
+transformers_logging.set_verbosity(50)  # its report has a line for each weight
 with shows(RuntimeError, "We encountered some issues during automatic conversion of the weights"):
     AutoModelForCausalLM.from_pretrained(tiny(), quantization_config=TorchAoConfig(Int4WeightOnlyConfig(group_size=128)))
 

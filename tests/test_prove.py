@@ -669,7 +669,7 @@ def test_a_block_that_fails_is_counted_and_says_what_it_said(guide, monkeypatch,
     name = next(name for name, script in guide.scripts.items() if script.head.guide.needs == "cpu"
                 and len([block for block in blocks(guide) if block.script == name]) > 1)  # fmt: skip
     monkeypatch.setattr(Paster, "prepared", lambda self, name: (Path(sys.executable), {}))
-    monkeypatch.setattr("guide.prove.paste.completed", lambda script, shared, section: "import no_such_package")
+    monkeypatch.setattr("guide.prove.paste.completed", lambda *_: "import no_such_package")
     elsewhere = replace(guide, project=Project(tmp_path, repository="owner/name"))
     (elsewhere.project.build / "paste" / name / "work").mkdir(parents=True)
     failed = paste(elsewhere, CPU, [name])

@@ -77,17 +77,17 @@ def _add_peaks(variants: Variants, family: dict[str, Any]) -> None:
 
     ``measured`` is what was measured of them, for a test.
     """
-    fields, nullable = dict(family["fields"]), list(family["nullable"])
+    fields, nulls = dict(family["fields"]), dict(family["nulls"])
     try:
         family["peaks"] = peaks_of(variants, family, variants.architecture.trace)
         known = {*fields, *family["switches"], *family["lists"]}
         rules = _field_defaults(variants, [field for field in fields_of(family["peaks"]) if field not in known])
         family["fields"] = {**fields, **{field: rule for field, rule in rules.items() if field not in fields}}
-        family["nullable"] = [*nullable, *(field for field, rule in rules.items() if rule is None)]
+        family["nulls"] = nulls | {field: None for field, rule in rules.items() if rule is None}
         family["measured"] = measured(variants, family, variants.architecture.trace)
     except Refused as error:
         family.pop("peaks", None)
-        family |= {"fields": fields, "nullable": nullable}
+        family |= {"fields": fields, "nulls": nulls}
         print(f"{variants.architecture.model_type}: no peaks, {error}", flush=True)
 
 
