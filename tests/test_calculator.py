@@ -10,7 +10,7 @@ import pytest
 from guide.calculator import memory, shapes
 from guide.project import Project
 
-MOST_BYTES = 54_000  # of the page's own JavaScript
+MOST_BYTES = 54_000  # of the page's own JavaScript, a third of it to read what is pasted as Transformers does
 ARCHITECTURES = json.loads(Project.here().architectures.read_text(encoding="utf-8"))
 PRESETS = {preset["id"]: preset for preset in ARCHITECTURES["presets"]}
 # One of each: a shared output head, a head of its own, experts, sliding windows, recurrent states, latent attention.

@@ -487,7 +487,7 @@ CONFIGS = {"sources": {"toy-1b": {"name": "Toy 1B", "model": "toys/toy", "source
 
 def test_a_preset_is_a_config_with_its_source():
     found = presets_of(CONFIGS)
-    assert found == [{"id": "toy-1b", "name": "Toy 1B", "model": "toys/toy", "source": "a page", "config": CONFIGS["toy-1b"]}]
+    assert found == [{"id": "toy-1b", "name": "Toy 1B", "model": "toys/toy", "config": CONFIGS["toy-1b"]}]
     assert by_architecture(found, {}) == {"toy": [{"tie_word_embeddings": False, **EXAMPLE}]}
 
 

@@ -98,6 +98,10 @@ BAD = {
         json.dumps({**SMALL, "per_layer_config": {"1": {}}}),
         'sets per_layer_config to {"1":{}}; the shapes',
     ),
+    "a default that is not known": (
+        json.dumps({"model_type": "gemma4_text", "hidden_size": 64, "num_hidden_layers": 2}),
+        "lacks hidden_size_per_layer_input; the shapes of gemma4_text are known only for 0",
+    ),
     "GPT-2's own name": ('{"model_type": "gpt2", "n_embd": 768}', "lacks n_layer"),
     "a shared indexer without its layers": (
         json.dumps({"model_type": "glm_moe_dsa", "hidden_size": 64, "num_hidden_layers": 8, "index_topk_freq": 2}),
@@ -179,6 +183,31 @@ GOOD = {
         },
         {"hidden_size": 64, "tie_word_embeddings": True},
     ),
+    "layers by an older name, as many as are listed": (
+        {"model_type": "nemotron_h", "hidden_size": 64, "layers_block_type": ["mamba", "moe", "attention"]},
+        {"num_hidden_layers": 3, "layers_block_type": ["linear_attention", "moe", "full_attention"]},
+    ),
+    "layers by letters": (
+        {"model_type": "nemotron_h", "hidden_size": 64, "num_hidden_layers": 2, "hybrid_override_pattern": "M*"},
+        {"layers_block_type": ["linear_attention", "full_attention"]},
+    ),
+    "null where nothing asks for it": (
+        {
+            "model_type": "gemma4_text",
+            "hidden_size": 64,
+            "num_hidden_layers": 2,
+            "hidden_size_per_layer_input": 0,
+            "use_bidirectional_attention": "vision",
+            "layer_types": ["sliding_attention", "full_attention"],
+            "enable_moe_block": False,
+            "num_experts": None,
+        },
+        {"enable_moe_block": False, "num_experts": None},
+    ),
+    "Kimi-K2, whose class is DeepSeek-V3's": (
+        {"model_type": "kimi_k2", "hidden_size": 64, "num_hidden_layers": 2, "architectures": ["DeepseekV3ForCausalLM"]},
+        {"hidden_size": 64, "tie_word_embeddings": False},
+    ),
     "the class by another case": ({**SMALL, "architectures": ["QWEN3forCausalLM"]}, {"hidden_size": 64}),
 }
 
@@ -225,7 +254,7 @@ def test_the_presets_are_what_the_page_promises():
 def test_each_preset_names_where_its_config_was_read():
     sources = json.loads((PROJECT.configs / "sources.json").read_text(encoding="utf-8"))
     for name, preset in PRESETS.items():
-        assert preset["source"] == sources[name]["source"]
+        assert sources[name]["source"] and sources[name]["model"] == preset["model"]
         config = json.loads((PROJECT.configs / f"{name}.json").read_text(encoding="utf-8"))
         assert preset["config"] == config, "stale: run nox -s architectures"
 

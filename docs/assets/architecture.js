@@ -43,7 +43,7 @@ function holds(rule, layer, config) {
   throw new Error(`unknown rule ${JSON.stringify(rule)}`);
 }
 
-/** A default: a constant, "=4*field", "=field/field", for a list by layer [[rule, value], ...], or ["numbers", rule]. */
+/** A default: a constant, "=4*field", "=field/field", [[rule, value], ...] by layer, or ["numbers", rule] of layers. */
 function defaultOf(rule, config) {
   if (Array.isArray(rule) && Array.isArray(rule[0])) {
     return Array.from(
@@ -172,6 +172,12 @@ function renamed(raw, name, family) {
     if (found[other] === null) throw new Problem(noNull(other, name, "give its number"));
     found[field] = found[other];
   }
+  for (const [field, { default: rule, letters }] of Object.entries(family.lists)) {
+    const listed = found[field] || found[letters?.field];
+    if (absent(found.num_hidden_layers) && rule === "required" && (Array.isArray(listed) || typeof listed === "string")) {
+      found.num_hidden_layers = listed.length;
+    }
+  }
   return found;
 }
 
@@ -185,6 +191,11 @@ function check(raw, within, name, family) {
   if (missing) {
     const own = Object.keys(family.own).find((one) => family.own[one] === missing) ?? missing;
     throw new Problem(`The config lacks ${own}: paste a complete config.json of a ${name} model.`);
+  }
+  const lacking = (family.given ?? []).find((field) => absent(raw[field]));
+  if (lacking) {
+    const all = family.fixed[lacking].map((one) => JSON.stringify(one)).join(" and ");
+    throw new Problem(`The config lacks ${lacking}; the shapes of ${name} are known only for ${all}: ${OTHERWISE}.`);
   }
   const unused = hasLists(raw, family) ? family.for_lists : [];
   for (const [field, wanted] of Object.entries({ ...ALWAYS, ...family.fixed })) {
@@ -246,6 +257,7 @@ function listOf(field, raw, name, family, config) {
   } else if (!Array.isArray(given) || (known.values.length && given.length !== config.num_hidden_layers)) {
     throw new Problem(`The config's ${field} must be a list with one entry for each of its num_hidden_layers.`);
   }
+  if (known.older) given = given.map((one) => (has(known.older, one) ? known.older[one] : one));
   const strange = known.values.length ? (given || []).findIndex((one) => !known.values.includes(one)) : -1;
   if (strange >= 0) {
     const values = known.values.map((one) => JSON.stringify(one)).join(", ");
@@ -254,16 +266,28 @@ function listOf(field, raw, name, family, config) {
   return given;
 }
 
+/** The words of all that a model with these switches has: a field that is not among them may be left out. */
+function usedBy(family, switches) {
+  const there = [...family.tensors, ...family.cache].filter((one) => applies(one, switches));
+  const rules = [...Object.values(family.fields), ...Object.values(family.nulls)];
+  return new Set([...REQUIRED, ...JSON.stringify([there, family.lists, rules]).match(/\w+/g)]);
+}
+
 /** Every field that the family's shapes ask for, and which of them are defaults. */
 function fieldsOf(raw, name, family) {
   const [config, defaults] = [{}, []];
+  const switches = Object.fromEntries(
+    Object.keys(family.switches).map((field) => [field, switchOf(field, raw, name, family)]),
+  );
+  const used = usedBy(family, switches);
   const listed = hasLists(raw, family);
   for (const field of Object.keys(family.fields)) {
     // Some fields only say what the lists by layer are, and don't matter where those are given.
     if (listed && family.for_lists.includes(field)) continue;
-    config[field] = numberOf(field, raw, name, family, config, defaults);
+    const needed = used.has(field) || !absent(raw[field]);
+    config[field] = needed ? numberOf(field, raw, name, family, config, defaults) : null;
   }
-  for (const field of Object.keys(family.switches)) config[field] = switchOf(field, raw, name, family);
+  Object.assign(config, switches);
   for (const field of Object.keys(family.lists)) config[field] = listOf(field, raw, name, family, config);
   return { config, defaults };
 }
@@ -310,7 +334,7 @@ function layersOf(rule, config) {
 }
 
 const applies = (entry, config) =>
-  Object.entries(entry.when || {}).every(([field, wanted]) => Boolean(config[field]) === wanted);
+  Object.entries(entry.when || {}).every(([field, wanted]) => !has(config, field) || Boolean(config[field]) === wanted);
 
 /** Every parameter tensor as {part, name, rows, columns, count}; a tied head is not listed, as it is no tensor. */
 export function tensors(family, config) {

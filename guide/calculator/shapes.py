@@ -105,15 +105,18 @@ def read_config(
     _check_class(whole, part is not whole, name, family)
     raw = _renamed(part, name, family)
     _check(raw, part is not whole, name, family)
+    switches = {field: _switch_of(field, raw, name, family) for field in family["switches"]}
+    used = _used(family, switches)
     config: Config = {}
     # Some fields only say what the lists by layer are, and don't matter where those are given.
     unused = family["for_lists"] if _has_lists(raw, family) else ()
     for field in family["fields"]:
         if field not in unused:
-            config[field] = _number_of(field, raw, name, family, config)
-    defaults = ", ".join(f"{field} = {_shown(one)}" for field, one in config.items() if field not in raw)
-    for field in family["switches"]:
-        config[field] = _switch_of(field, raw, name, family)
+            needed = field in used or raw.get(field) is not None
+            config[field] = _number_of(field, raw, name, family, config) if needed else None
+    told = {field: one for field, one in config.items() if field not in raw and field in used}
+    defaults = ", ".join(f"{field} = {_shown(one)}" for field, one in told.items())
+    config |= switches
     for field in family["lists"]:
         config[field] = _list_of(field, raw, name, family, config)
     notes = []
@@ -206,6 +209,11 @@ def _renamed(part: Config, name: str, family: Family) -> Config:
             raise GuideError(f"The config sets {other} to null, which a {name} model can't have: give its number.")
         if other in raw:
             raw[field] = raw[other]
+    if raw.get("num_hidden_layers") is None:
+        for field, known in family["lists"].items():
+            listed = raw.get(field) or raw.get(known.get("letters", {}).get("field", ""))
+            if known["default"] == "required" and isinstance(listed, list | str):
+                raw["num_hidden_layers"] = len(listed)
     return raw
 
 
@@ -219,6 +227,10 @@ def _check(raw: Config, within: bool, name: str, family: Family) -> None:
         if raw.get(field) is None and not (within and field not in raw):
             own = next((own for own, standard in family["own"].items() if standard == field), field)
             raise GuideError(f"The config lacks {own}: paste a complete config.json of a {name} model.")
+    for field in family.get("given", ()):
+        if raw.get(field) is None:
+            known = " and ".join(map(_shown, family["fixed"][field]))
+            raise GuideError(f"The config lacks {field}; the shapes of {name} are known only for {known}: {OTHERWISE}.")
     unused = family["for_lists"] if _has_lists(raw, family) else ()
     for field, wanted in {**ALWAYS, **family["fixed"]}.items():
         given = _shown(raw.get(field))
@@ -249,6 +261,13 @@ def _number_of(field: str, raw: Config, name: str, family: Family, config: Confi
     return given
 
 
+def _used(family: Family, switches: Config) -> set[str]:
+    """The words of all that a model with these switches has: a field that is not among them may be left out."""
+    there = [one for one in (*family["tensors"], *family["cache"]) if _applies(one, switches)]
+    rules = [*family["fields"].values(), *family["nulls"].values()]
+    return {*REQUIRED, *re.findall(r"\w+", json.dumps([*there, family["lists"], rules]))}
+
+
 def _switch_of(field: str, raw: Config, name: str, family: Family) -> bool:
     given = raw.get(field, family["switches"][field])
     if given is None and field not in family["nulls"]:
@@ -272,6 +291,8 @@ def _list_of(field: str, raw: Config, name: str, family: Family, config: Config)
         given = default_of(known["default"], config)
     elif not isinstance(given, list) or (known["values"] and len(given) != config["num_hidden_layers"]):
         raise GuideError(f"The config's {field} must be a list with one entry for each of its num_hidden_layers.")
+    if known.get("older"):
+        given = [known["older"].get(one, one) if isinstance(one, str) else one for one in given]
     strange = [one for one in given or [] if known["values"] and one not in known["values"]]
     if strange:
         values = ", ".join(map(_shown, known["values"]))
@@ -288,7 +309,8 @@ def tensors(family: Family, config: Config) -> list[Tensor]:
     """Every parameter tensor as ``{part, name, rows, columns, count}``; a tied head is not listed, as it is no tensor."""
     found = []
     for entry in family["tensors"]:
-        count = _layers(entry, config) * value(entry.get("count", "1"), config)
+        layers = _layers(entry, config)
+        count = layers and layers * value(entry.get("count", "1"), config)
         if count:
             rows, columns = (value(entry.get(side, "1"), config) for side in ("rows", "columns"))
             found.append({"part": entry["part"], "name": entry["name"], "rows": rows, "columns": columns, "count": count})
@@ -356,7 +378,12 @@ def peak(family: Family, config: Config, tokens: int, context: int, batch: int) 
 
 def _layers(entry: Mapping[str, Any], config: Config) -> int:
     """How many layers have an entry, 1 for one outside of all; none where a switch is not as it must be."""
-    if any(bool(config[field]) != wanted for field, wanted in entry.get("when", {}).items()):
+    if not _applies(entry, config):
         return 0
     rule = entry.get("layers")
     return sum(holds(rule, layer, config) for layer in range(config["num_hidden_layers"])) if rule else 1
+
+
+def _applies(entry: Mapping[str, Any], config: Config) -> bool:
+    """Whether the fields of a config that an entry depends on are set, or not, as it must be."""
+    return all(bool(config[field]) == wanted for field, wanted in entry.get("when", {}).items() if field in config)

@@ -55,6 +55,8 @@ def describe(variants: Variants) -> dict[str, Any]:
     switches = {field: bool(variants.fields(_without(base, field)).get(field)) for field in variants.switches
                 if field in used | chosen}  # fmt: skip
     fields = {*rules, *lists, *switches, *variants.fixed, *variants.making}
+    normal = maybe(variants.fields, {}) or {}
+    given = [field for field, known in variants.fixed.items() if normal.get(field, known[0]) not in known]
     return {
         "class": architecture.class_name(variants.tie(base)),
         "classes": sorted({name for example in variants.examples for name in example.get("architectures") or []}),
@@ -69,6 +71,7 @@ def describe(variants: Variants) -> dict[str, Any]:
         "from_zero": [field for field in can_be_zero if maybe(variants.shapes, {**base, field: 0}) is not None],
         "switches": switches,
         "fixed": variants.fixed | {field: seen for field, seen in variants.making.items() if field not in rules},
+        **({"given": given} if given else {}),  # of these, those that must be there, as the class has another value
     }
 
 
@@ -187,7 +190,7 @@ def _list_default(variants: Variants, field: str) -> dict[str, Any]:
     if made and not any(one for _, one in made):
         return {"values": variants.lists[field], "default": None}
     default = _list_rule(variants, field, made) or "required"
-    return {"values": variants.lists[field], "default": default, **_letters(variants, field)}
+    return {"values": variants.lists[field], "default": default, **_letters(variants, field), **_older(variants, field)}
 
 
 def _list_rule(variants: Variants, field: str, made: Made) -> list[Any] | None:
@@ -230,9 +233,20 @@ def _letters(variants: Variants, field: str) -> dict[str, Any]:
     for example in variants.examples:
         given, made = example.get(name) or "", variants.fields(_without(example, field)).get(field) or []
         kinds |= dict(zip(given, made, strict=False))
-        if not given or [kinds.get(letter) for letter in given] != made:
+        if given and [kinds.get(letter) for letter in given] != made:
             return {}
     return {"letters": {"field": name, "kinds": kinds}}
+
+
+def _older(variants: Variants, field: str) -> dict[str, Any]:
+    """Names of kinds that some published configs have and for which the class takes others."""
+    kinds: dict[str, str] = {}
+    for example in variants.examples:
+        given = example.get(field)
+        if isinstance(given, list):
+            pairs = zip(given, variants.fields(example).get(field) or [], strict=False)
+            kinds |= {old: new for old, new in pairs if old != new and old not in variants.lists[field]}
+    return {"older": kinds} if kinds else {}
 
 
 def _index_default(variants: Variants, field: str) -> int:

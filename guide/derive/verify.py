@@ -16,7 +16,7 @@ from guide.project import GuideError
 RANDOM_VARIANTS, RANDOM_CACHES = 18, 6
 CONTEXTS, BATCHES = (1, 4096, 131072), (1, 4)  # of the test vectors
 
-Preset = dict[str, Any]  # of the memory calculator: {id, name, model, source, config}; and parameters, once it was built
+Preset = dict[str, Any]  # of the memory calculator: {id, name, model, config}; and parameters, once it was built
 
 
 def verify(variants: Variants, family: Family) -> None:
@@ -91,7 +91,7 @@ def _random_variant(variants: Variants, family: Family, leave_out: bool, lists: 
         if field in variants.dimensions and pick.random() < 0.3:
             raw[other] = variants.others[field]
     if leave_out:
-        kept = (*REQUIRED, *variants.tied, *needed)
+        kept = (*REQUIRED, *variants.tied, *needed, *family.get("given", ()))
         raw = {field: one for field, one in raw.items() if field in kept or pick.random() >= 0.3}
     return raw
 
@@ -105,7 +105,7 @@ def presets_of(configs: Mapping[str, Any]) -> list[Preset]:
     for name in sources:
         if name not in configs:
             raise GuideError(f"models/configs/sources.json names {name}, but there is no models/configs/{name}.json: add it.")
-    shown = ("name", "model", "source")
+    shown = ("name", "model")
     return [{"id": name, **{key: sources[name][key] for key in shown}, "config": configs[name]} for name in sources]
 
 
