@@ -206,7 +206,7 @@ def _base(variants: Variants, family: Family, wanted: bool) -> Config | None:
         if "window" in entry:
             for field, when in entry.get("when", {}).items():
                 on = variants.base.get(field) or SMALL.get(field, (True,))[0]
-                base[field] = on if when == wanted else (None if field in family["nullable"] else False)
+                base[field] = on if when == wanted else (None if field in family["nulls"] else False)
             if not wanted and entry["layers"][0] == "is":
                 _, field, kind = entry["layers"]
                 others = [one for one in base[field] if one != kind]
