@@ -106,7 +106,8 @@ export function verdict(found, model) {
   const [top, ...others] = ranked;
   const whole = fitsWhole(bf16, a);
   const first = losing(found) + (whole ? fitting(found, model) : found.unpacked ? "" : wanting(found));
-  if (top) return `${first}${taking(top, found, whole)} ${others.length + 1} remain, ${out.length} are ruled out.`;
+  const left = others.length + 1;
+  if (top) return `${first}${taking(top, found, whole)} ${left} of ${left + out.length} variants are left.`;
   if (whole) return first.trim();
   const most = shorter?.tokens ? `${named(shorter)} does with one sequence of at most ${tokens(shorter.tokens)}.` : "";
   return `${first}Nothing fits with ${tokens(use.context)}${most ? `; ${most}` : `; all ${out.length} are ruled out.`}`;

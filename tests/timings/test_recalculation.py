@@ -12,39 +12,48 @@ SLOWEST = 50  # milliseconds from an answer to what it brings, laid out
 SLOWDOWN = 4  # of the processor, as in Lighthouse's mobile profile
 ROUNDS = 5  # the best of them counts: what else the machine does only adds to a time
 
-SELECTOR = """() => {
-  const form = document.querySelector(".choose form");
-  const { model, hardware } = form.elements;
-  return Array.from({ length: 20 }, (_, turn) => {
-    model.selectedIndex = 2 + (turn % (model.options.length - 2));
+# Both answer in promises that are kept already, once what they need was fetched: the first round fetches it.
+SELECTOR = """async () => {
+  const { model, hardware } = document.querySelector(".choose form").elements;
+  const times = [];
+  for (let turn = 0; turn < 20; turn++) {
+    model.selectedIndex = 3 + turn;
     hardware.selectedIndex = turn % hardware.options.length;
     const start = performance.now();
-    form.dispatchEvent(new Event("input", { bubbles: true }));
+    model.dispatchEvent(new Event("input", { bubbles: true }));
+    for (let n = 0; n < 20; n++) await null;
     document.body.offsetHeight; // lay out what was changed
-    return performance.now() - start;
-  });
+    times.push(performance.now() - start);
+    await new Promise((done) => setTimeout(done, 50));
+  }
+  return times;
 }"""
-CALCULATOR = """() => {
+CALCULATOR = """async () => {
   const field = document.getElementById("calculator-context");
-  return Array.from({ length: 20 }, (_, turn) => {
+  const times = [];
+  for (let turn = 0; turn < 20; turn++) {
     field.value = String(5000 + 1000 * turn);
     const start = performance.now();
     field.dispatchEvent(new Event("input", { bubbles: true }));
+    for (let n = 0; n < 20; n++) await null;
     document.body.offsetHeight;
-    return performance.now() - start;
-  });
+    times.push(performance.now() - start);
+  }
+  return times;
 }"""
 
-
-PAGES = {"selector": ("", ".choose form", SELECTOR), "calculator": ("memory/", "#memory-calculator form", CALCULATOR)}
+PAGES = {
+    "selector": ("", ".choose .answer > *", ".verdict", SELECTOR),
+    "calculator": ("memory/", "[data-part=answer][data-bytes]", "[data-part=answer]", CALCULATOR),
+}
 
 
 @pytest.mark.parametrize("name", PAGES)
 def test_an_answer_comes_at_once_on_a_phone(site, tab, record_property, name):
-    page, form, measure = PAGES[name]
+    page, ready, answered, measure = PAGES[name]
     tab.goto(site[1] + page)
-    answer = tab.get_by_role("status").first
-    tab.wait_for_selector(form)
+    tab.wait_for_selector(ready)
+    answer = tab.locator(answered)
     session = tab.context.new_cdp_session(tab)
     session.send("Emulation.setCPUThrottlingRate", {"rate": SLOWDOWN})
     before = answer.inner_text()
