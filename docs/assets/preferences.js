@@ -30,7 +30,6 @@ import {
 import { isFor } from "./variant.js";
 
 const LEAST_SOUND = 0.5; // of likeliest tokens with bf16's: below it, every second token is another
-const FP8_FROM = 8.9;
 const calibrated = (v) => reason(`is calibrated: ${v.calibration_note}`, v.facts.calibration, v.facts.calibration_note);
 const measured = (v) => v.numbers;
 const figures = (v) => `number:${v.numbers.id}`;
@@ -164,7 +163,7 @@ export const PREFERENCES = [
     score: (v, a) => {
       const narrow = productOn(v, a) !== "16-bit";
       if (single(a)) return narrow ? 0 : 1;
-      return (narrow && v.kernel !== "none" ? 1 : 0) + (v.product === "fp8" && (least(a) ?? 0) >= FP8_FROM ? 1 : 0);
+      return (narrow && v.kernel !== "none" ? 1 : 0) + (least(a) !== null && productOn(v, a) === "fp8" ? 1 : 0);
     },
     why: (v, a) =>
       single(a)

@@ -25,7 +25,7 @@ const tokens = (many) => `${many.toLocaleString("en")} tokens`;
 const VOLTA = "PyTorch's default builds hold no code for Volta since 2.11: install one for CUDA 12.6.";
 
 /** Whether 16-bit weights fit with room to spare; false where memory or model are open. */
-export const fitsWhole = (bf16, a) => Boolean(bf16 && a.memory) && bf16 <= (1 - AMPLE) * room(a);
+const fitsWhole = (bf16, a) => Boolean(bf16 && a.memory) && bf16 <= (1 - AMPLE) * room(a);
 
 /** Whether we know that a variant is fast on the hardware: by a kernel of an NVIDIA GPU or an engine, or measured on a CPU. */
 const knownFast = (v, a) => (a.hardware in DEVICES && !v.loads ? a.hardware === "cpu" && fastOnCpu(v, a) : fast(v, a));

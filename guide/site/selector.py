@@ -31,13 +31,11 @@ FACTS = ("self", "formats", "calibration", "calibration_note", "group", "only_mo
 def files(guide: Guide, link: Links) -> dict[str, str]:
     """What the selector's page loads: ``assets/choices.json``, and a model or the code of a method once it is looked at."""
     found = {f"assets/code/{name}.json": json.dumps(codes(guide, name)) + "\n" for name in guide.methods}
-    found |= {f"assets/models/{preset['id']}.json": json.dumps(model(guide, preset)) + "\n" for preset in presets(guide)}
+    found |= {
+        f"assets/models/{preset['id']}.json": json.dumps(model(guide, preset)) + "\n"
+        for preset in guide.architectures["presets"]
+    }
     return found | {"assets/choices.json": file(guide, link)}
-
-
-def presets(guide: Guide) -> list[dict[str, Any]]:
-    """The models that are counted by name."""
-    return list(guide.architectures["presets"])
 
 
 def model(guide: Guide, preset: dict[str, Any]) -> dict[str, Any]:
