@@ -1,4 +1,4 @@
-"""A folder served to a browser on this machine, as it would be published."""
+"""A folder served to a browser on this machine, as it would be published, and what the search of a site answers there."""
 
 from __future__ import annotations
 
@@ -64,3 +64,18 @@ def serve(folder: Path, searched: bool = False) -> Iterator[str]:
     finally:
         server.shutdown()
         server.server_close()
+
+
+def answers(tab, query: str) -> list[str]:
+    """The addresses that the site's search answers with, the first at the head."""
+    box, links = tab.locator(".md-search__input"), tab.locator(".md-search-result__link")
+    found: list[str] = []
+    for text, wanted in (("", False), (query, True)):
+        box.fill(text)
+        box.press("End")  # the theme listens to keys
+        for _ in range(50):  # until they stay as they are
+            tab.wait_for_timeout(100)
+            before, found = found, links.evaluate_all("all => all.slice(0, 8).map(({ href }) => href)")
+            if found == before and bool(found) == wanted:
+                break
+    return found

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from serving import serve
+from serving import answers, serve
 
 from guide.facts.symptoms import Group, parse_symptoms, shown_symptoms
 from guide.project import GuideError
@@ -45,21 +45,6 @@ def test_an_id_that_stands_twice_is_named(planted):
     planted.edit("docs/symptoms.md", "- id: unscale-fp16\n", "- id: no-grad-fn\n")
     with pytest.raises(GuideError, match="'no-grad-fn' is the id of two symptoms"):
         parse_symptoms(planted.load().pages["symptoms.md"])
-
-
-def answers(tab, query: str) -> list[str]:
-    """The addresses that the site's search answers with, the first at the head."""
-    box, links = tab.locator(".md-search__input"), tab.locator(".md-search-result__link")
-    found: list[str] = []
-    for text, wanted in (("", False), (query, True)):
-        box.fill(text)
-        box.press("End")  # the theme listens to keys
-        for _ in range(50):  # until they stay as they are
-            tab.wait_for_timeout(100)
-            before, found = found, links.evaluate_all("all => all.slice(0, 8).map(({ href }) => href)")
-            if found == before and bool(found) == wanted:
-                break
-    return found
 
 
 def test_a_pasted_message_finds_its_entry(site_folder, desktop, guide, record_property):

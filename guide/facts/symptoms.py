@@ -29,7 +29,7 @@ class Group(StrEnum):
     LOADING = "loading"
     MEMORY = "out of memory"
     SLOW = "slow"
-    GARBAGE = "garbage output"
+    GARBAGE = "gibberish and garbage output"
     SAVING = "saving"
     TRAINING = "training"
     INSTALLING = "installing"

@@ -24,7 +24,9 @@ from guide.site import links, stage
 from guide.site.render import TEMPLATES
 
 END_OF_NOTEBOOK = "<!-- end of the notebook -->"  # of our template; mkdocs-jupyter adds a style sheet after it
-NOTEBOOK_BOOST = 0.3  # of a notebook in the search, where a page is 1
+# How much a page counts in the search, by where its path begins; the first that fits. A page that explains comes before the
+# notebook that shows; an error that is pasted finds its symptom, whose heading has most of its words, all the same.
+BOOSTS = {"notebooks/": 0.1, "traps.md": 0.2, "symptoms.md": 2, "methods/": 1.7, "engines/": 1.7, "": 2.2}
 INDENTED = re.compile(r"\s*\n\s*")
 log = get_plugin_logger("guide")
 
@@ -67,9 +69,8 @@ def on_serve(server: LiveReloadServer, config: MkDocsConfig, builder: Any) -> Li
 
 
 def on_page_content(html: str, page: Page, **_: Any) -> str:
-    """A notebook without the style sheet that mkdocs-jupyter adds to it; the search answers with pages that explain first."""
-    if page.file.src_uri.endswith(".ipynb"):
-        page.meta.setdefault("search", {"boost": NOTEBOOK_BOOST})
+    """A notebook without the style sheet that mkdocs-jupyter adds to it; each page with its weight in the search."""
+    page.meta.setdefault("search", {"boost": next(BOOSTS[part] for part in BOOSTS if page.file.src_uri.startswith(part))})
     return html.partition(END_OF_NOTEBOOK)[0]
 
 
