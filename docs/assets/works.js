@@ -1,4 +1,4 @@
-// The matrix of methods and hardware: narrowed to one generation, and to what runs on it. Without it the table stands as it is.
+// The matrix of methods and hardware, narrowed to one generation and what runs on it. Without this it stands as it is.
 import { element } from "./element.js";
 
 const QUERY = "on"; // the choice, kept in the address
