@@ -375,6 +375,9 @@ def test_staging_again_writes_only_what_changed(planted, tmp_path):
 def test_the_navigation_follows_the_groups(guide):
     nav = stage.navigation(guide, [{"Home": "index.md"}, stage.METHODS, {"End": "proofs.md"}])
     assert nav[0] == {"Home": "index.md"} and nav[-1] == {"End": "proofs.md"}
+    assert stage.navigation(guide, [{"Within": [stage.METHODS]}]) == [{"Within": nav[1:-1]}]
+    engines = stage.navigation(guide, [stage.ENGINES])
+    assert [path for entry in engines for path in entry.values()] == [f"engines/{name}.md" for name in guide.engines]
     assert [next(iter(entry)) for entry in nav[1:-1]] == [group.heading for group in Group]
     pages = [path for entry in nav[1:-1] for members in entry.values() for one in members for path in one.values()]
     assert sorted(pages) == [f"methods/{name}.md" for name in guide.methods]

@@ -1,6 +1,7 @@
 // What Material for MkDocs leaves out for those who hear a page or use the keyboard: names, and a way to scroll a wide table.
 const complete = () => {
   document.querySelector(".md-search")?.setAttribute("aria-label", "Search");
+  document.querySelector(".md-path")?.setAttribute("aria-label", "Where this page is");
   document
     .querySelectorAll(".md-code__nav")
     .forEach((nav, i) => nav.setAttribute("aria-label", `Actions for code block ${i + 1}`));

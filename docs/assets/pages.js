@@ -3,7 +3,8 @@ const MODULES = {
   "#selector": "./selector.js",
   "#memory-calculator": "./calculator.js",
   ".overview": "./overview.js",
-  ".matrix": "./matrix.js",
+  ".matrix:has([data-generations])": "./matrix.js",
+  ".works:has([data-places])": "./works.js",
   "#checkpoint": "./checkpoint.js",
 };
 

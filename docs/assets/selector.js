@@ -78,7 +78,20 @@ class Selector {
     this.form.addEventListener("submit", (event) => event.preventDefault());
     copying(this.form.querySelector("[data-part=link]"), () => location.href, "copy its address");
     this.place.querySelector(".rules").append(...ruleList());
+    for (const one of document.querySelectorAll(".cases a")) one.addEventListener("click", (event) => this.#take(one, event));
     this.update();
+  }
+
+  /** Answer a common case in the form as it stands, rather than load the page again. */
+  #take(one, event) {
+    if (event.ctrlKey || event.metaKey || event.shiftKey) return; // it is opened beside
+    event.preventDefault();
+    event.stopPropagation(); // or the theme follows it
+    const asked = new URL(one.href).searchParams;
+    for (const field of this.fields) if (field.name) field.value = asked.get(field.name) ?? "";
+    this.#useCard(this.fields.card);
+    this.update();
+    this.answer.scrollIntoView();
   }
 
   async #changed(field) {
@@ -186,7 +199,7 @@ export async function mount(place) {
   try {
     new Selector(place, await data("choices.json")).start();
   } catch {
-    const textContent = "The selector could not load its facts; the table below answers the common cases.";
+    const textContent = "The selector could not load its facts; the page “Selecting a method” answers the common cases.";
     place.replaceChildren(element("p", { textContent }));
   }
 }

@@ -51,6 +51,7 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
     config.docs_dir = str(staged)
     config.nav = stage.navigation(guide, config.nav or [])
     config.edit_uri_template = f"https://github.com/{project.repository}/edit/main/docs/{{path}}"
+    config.extra |= stage.told(guide)
     owner, _, name = project.repository.partition("/")
     if not config.site_url and "GITHUB_REPOSITORY" in os.environ:
         config.site_url = f"https://{owner}.github.io/{name}/"

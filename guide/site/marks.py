@@ -87,6 +87,7 @@ def _stored(place: Place) -> str:
 
 
 MARKS: dict[str, Callable[[Place], str]] = {
+    "badges": lambda place: methods.badges(place.guide, place.method),
     "cells": lambda place: methods.one_fact(place.guide, place.one, place.link).html(),
     "activations": lambda place: _table(ladders.activations(place.guide, place.link)),
     "claims": lambda place: numbers.claims(place.guide).html(),
@@ -116,6 +117,7 @@ MARKS: dict[str, Callable[[Place], str]] = {
     "symptoms": lambda place: symptoms.index(place.guide, place.link),
     "traps": _traps,
     "use-cases": lambda place: methods.use_cases(place.guide, place.groups),
+    "works": lambda place: methods.works(place.guide, place.link, short=place.arguments == ["short"]).html(),
     "widths": lambda place: ladders.widths(place.guide).html(),
 }
 

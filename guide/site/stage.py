@@ -10,9 +10,11 @@ from guide.facts.guide import Guide
 from guide.facts.method import Group
 from guide.facts.traps import all_traps
 from guide.site import marks, notebook_pages, programs, selector, serving
+from guide.site.render import long_date
 from guide.site.urls import Links
 
 METHODS = "methods/"  # stands in mkdocs.yml's navigation for the methods, group by group
+ENGINES = "engines/"  # and this for the engines
 
 
 def files(guide: Guide) -> dict[str, bytes]:
@@ -53,15 +55,29 @@ def stage(guide: Guide, folder: Path) -> None:
 
 
 def navigation(guide: Guide, given: list[Any]) -> list[Any]:
-    """The navigation of mkdocs.yml with the methods, group by group, where it says ``methods/``."""
+    """The navigation of mkdocs.yml with the methods, group by group, where it says ``methods/``, and so the engines."""
     found: list[Any] = []
     for entry in given:
-        if entry != METHODS:
+        if entry == METHODS:
+            found += _methods(guide)
+        elif entry == ENGINES:
+            found += [{engine.title: f"{ENGINES}{name}.md"} for name, engine in guide.engines.items()]
+        elif isinstance(entry, dict):
+            found.append({title: navigation(guide, part) if isinstance(part, list) else part for title, part in entry.items()})
+        else:
             found.append(entry)
-            continue
-        for group in Group:
-            members = [
-                {method.title: f"{METHODS}{name}.md"} for name, method in guide.methods.items() if method.group is group
-            ]
-            found += [{group.heading: members}] if members else []
     return found
+
+
+def _methods(guide: Guide) -> list[Any]:
+    """The groups that have methods, each with its pages."""
+    groups = {group: [{one.title: f"{METHODS}{name}.md"} for name, one in guide.methods.items() if one.group is group]
+              for group in Group}  # fmt: skip
+    return [{group.heading: members} for group, members in groups.items() if members]
+
+
+def told(guide: Guide) -> dict[str, str]:
+    """What the foot of each page says: the release that is described, the day of the last run, where to open an issue."""
+    last = max(stored.proof.date for found in guide.proofs.values() for stored in found)
+    issue = f"https://github.com/{guide.project.repository}/issues/new?title="
+    return {"transformers": guide.transformers, "last_run": long_date(last), "issue": issue}

@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 
+from guide.facts.engine import Generation
 from guide.facts.guide import Guide
-from guide.facts.method import Answer, Cell, Group, Method, NvidiaCell, OfKey
+from guide.facts.method import Answer, Cell, Group, Method, NvidiaCell, OfKey, in_order
 from guide.facts.traps import ShownTrap, all_traps, shown_traps
 from guide.notebooks.build import install_lines
 from guide.site.render import render
@@ -25,6 +26,10 @@ LABELS = {
     "generate_compiles": "generate compiles it by itself",
     "torch_compile": "torch.compile works on it",
 }
+# The cell of a method that answers for a generation of hardware that is not NVIDIA's
+PLACES = {"cdna": "amd", "rdna": "amd", "intel_gpu": "intel_gpu", "apple": "apple", "cpu": "cpu"}
+FEATURES = ("quantize_on_load", "save_and_reload", "peft", "torch_compile")
+COMMON = (Group.ON_THE_FLY, Group.CALIBRATED, Group.FORMAT)
 
 
 def use_cases(guide: Guide, groups: Sequence[Group]) -> str:
@@ -40,6 +45,22 @@ def pros_and_cons(method: Method) -> str:
 def group(guide: Guide, group: Group) -> str:
     """Markdown: each method of a group with what speaks for and against it."""
     return render("group.md.jinja", methods={n: m for n, m in guide.methods.items() if m.group is group})
+
+
+def badges(guide: Guide, method: Method) -> str:
+    """HTML: what decides about a method, in a few words each, with the answer as a colour beside."""
+    cells = method.cells()
+    data = {"none": "no data", "needed": "calibrated with texts", "made elsewhere": "ready checkpoints only"}
+    nvidia = method.hardware.nvidia
+    least = f" from {nvidia.capability}" if nvidia.answer is Answer.YES and nvidia.capability else ""
+    runs = [f"NVIDIA{least}" if name == "nvidia" else LABELS[name].removesuffix(" GPU")
+            for name in type(method.hardware).model_fields if cells[name].answer is Answer.YES]  # fmt: skip
+    said = {"save_and_reload": ("saves", "does not save", "saving not verified"),
+            "peft": ("LoRA", "no LoRA", "LoRA not verified")}  # fmt: skip
+    order = (Answer.YES, Answer.NO, Answer.UNVERIFIED)
+    words = [(texts[order.index(cells[name].answer)], cells[name].answer) for name, texts in said.items()]
+    parts = [(f"{', '.join(map(str, method.bits))} bit", ""), (data[method.calibration], ""), (", ".join(runs), "")]
+    return render("badges.html.jinja", badges=[*parts, *words, (proofs.summary(guide, method), "")])
 
 
 def install(guide: Guide, method: Method) -> str:
@@ -94,6 +115,40 @@ def one_fact(guide: Guide, name: str, link: Links) -> Table:
         [Item(method.title, url=link(f"methods/{page}.md")), *_texts(method.cells()[name])] for page, method in found
     ]
     return Table(("method", "works", "note", "source"), rows, LABELS[name])
+
+
+def works(guide: Guide, link: Links, short: bool = False) -> Table:
+    """Methods by generations of hardware and by what else they can do, a sign a cell; ``short``: the methods most take, and
+    hardware alone. ``works.js`` keeps only what runs on what a reader has."""
+    places = [one for one in guide.common.generations if not short or one.id not in ("hopper", "blackwell")]
+    features = () if short else FEATURES
+    rows: list[list[Item | str]] = []
+    for name, method in sorted(guide.methods.items(), key=lambda item: list(Group).index(item[1].group)):
+        if short and method.group not in COMMON:
+            continue
+        cells = method.cells()
+        answers = [on(method, one) for one in places] + [cells[feature].answer for feature in features]
+        rows.append([Item(method.title, url=link(f"methods/{name}.md")), *map(_sign, answers)])
+    heads: list[Item | str] = ["method"]
+    heads += [Item(one.name, more=f" ({one.examples})") if not short else one.name for one in places]
+    heads += [LABELS[feature] for feature in features]
+    caption = "✓ yes, ✗ no, ? not verified. For NVIDIA by compute capability."
+    return Table(heads, rows, caption, "What works where", "matrix works", {} if short else {"places": str(len(places))})
+
+
+def on(method: Method, place: Generation) -> Answer:
+    """Whether a method runs on a generation of hardware; where it names no compute capability, on all of NVIDIA's."""
+    if not place.capability:
+        return method.cells()[PLACES[place.id]].answer
+    cell = method.hardware.nvidia
+    if cell.answer is not Answer.YES:
+        return cell.answer
+    early = cell.capability is not None and in_order(place.capability) < in_order(cell.capability)
+    return Answer.NO if early or cell.ends_before(place.capability) else Answer.YES
+
+
+def _sign(answer: Answer) -> Item:
+    return Item(answer, mark=MARKS[answer], sign=True, data={"answer": answer})
 
 
 def overview(guide: Guide, link: Links) -> Table:

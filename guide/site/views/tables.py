@@ -15,6 +15,7 @@ class Item:
     more: str = ""  # plain text after it
     mark: str = ""  # a sign before it, for eyes alone
     form: str = ""  # strong or code
+    sign: bool = False  # the mark alone is seen, its text heard
     data: Mapping[str, str] = field(default_factory=dict)  # for scripts
 
 
