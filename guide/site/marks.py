@@ -114,6 +114,7 @@ MARKS: dict[str, Callable[[Place], str]] = {
     "proof": _proof,
     "pros-cons": lambda place: methods.pros_and_cons(place.method),
     "selector": lambda place: forms.selector(place.guide),
+    "source": lambda place: place.link.source(place.one),
     "speeds": lambda place: _table(speeds.on_cpu(place.guide, " ".join(place.arguments), place.link)),
     "storage": _stored,
     "symptoms": lambda place: symptoms.index(place.guide, place.link),
