@@ -11,7 +11,7 @@ from guide.notebooks.complete import INCLUDE, completed
 from guide.project import GuideError
 from guide.site.render import render
 from guide.site.urls import Links
-from guide.site.views import engines, forms, ladders, measures, methods, numbers, proofs, speeds, symptoms
+from guide.site.views import diagrams, engines, fits, forms, ladders, measures, methods, numbers, proofs, speeds, symptoms
 from guide.site.views.tables import Table
 
 MARK = re.compile(r"<!-- guide: (?P<word>[\w-]+)(?P<arguments>[^>]*?) -->")
@@ -91,11 +91,13 @@ MARKS: dict[str, Callable[[Place], str]] = {
     "cells": lambda place: methods.one_fact(place.guide, place.one, place.link).html(),
     "activations": lambda place: _table(ladders.activations(place.guide, place.link)),
     "claims": lambda place: numbers.claims(place.guide).html(),
+    "diagram": lambda place: diagrams.svg(place.one),
     "differences": lambda place: methods.differences(place.guide, place.link).html(),
     "engine": lambda place: engines.facts(place.guide, place.engine_name, place.link),
     "engine-head": lambda place: engines.head(place.engine),
     "engine-traps": lambda place: engines.traps(place.engine),
     "facts": lambda place: methods.facts(place.method),
+    "fits": lambda place: fits.fits(place.guide, place.arguments).html(),
     "gpu-numbers": lambda place: speeds.on_gpus(place.guide, place.link),
     "group": lambda place: "\n\n".join(methods.group(place.guide, group) for group in place.groups),
     "install": lambda place: methods.install(place.guide, place.method),
@@ -104,6 +106,7 @@ MARKS: dict[str, Callable[[Place], str]] = {
     "matrix": lambda place: engines.matrix(place.guide, place.link).html(),
     "misled": lambda place: _table(ladders.misled(place.guide, place.link)),
     "names": lambda place: engines.names(place.guide, place.link).html(),
+    "needs": lambda place: fits.needs(place.guide, place.arguments).html(),
     "not-measured": lambda place: ladders.not_measured(place.guide),
     "numbers": lambda place: numbers.of_method(place.guide, place.method_name, place.link),
     "overview": lambda place: methods.overview(place.guide, place.link).html(),
@@ -112,6 +115,7 @@ MARKS: dict[str, Callable[[Place], str]] = {
     "proof": _proof,
     "pros-cons": lambda place: methods.pros_and_cons(place.method),
     "selector": lambda place: forms.selector(place.guide),
+    "source": lambda place: place.link.source(place.one),
     "speeds": lambda place: _table(speeds.on_cpu(place.guide, " ".join(place.arguments), place.link)),
     "storage": _stored,
     "symptoms": lambda place: symptoms.index(place.guide, place.link),
