@@ -78,7 +78,7 @@ def new(session: nox.Session) -> None:
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Style and types of Python, style of JavaScript, is each notebook what its script builds; -- --fix mends style."""
+    """Style and types of Python and JavaScript, holes in workflows, is each notebook what its script builds; -- --fix mends."""
     install(session, "lint")
     check = [] if "--fix" in session.posargs else ["--check"]
     session.run("ruff", "check", *session.posargs, ".")
@@ -86,6 +86,7 @@ def lint(session: nox.Session) -> None:
     session.run("mypy")
     session.run("oxlint", "--deny-warnings", "docs/assets")
     session.run("oxfmt", *check, "docs/assets/*.js")
+    session.run("zizmor", "--offline", "--quiet", ".github")
     session.run("python", "-m", "guide.notebooks", "--check")
     session.run("python", "-m", "guide.site")
     # A trap's script stands alone: a name from another cell would not be there for who gets it.
