@@ -78,7 +78,7 @@ def new(session: nox.Session) -> None:
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Style and types of Python and JavaScript, holes in workflows, is each notebook what its script builds; -- --fix mends."""
+    """Style and types, holes in workflows, is each notebook what its script builds; -- --fix mends style."""
     install(session, "lint")
     check = [] if "--fix" in session.posargs else ["--check"]
     session.run("ruff", "check", *session.posargs, ".")
