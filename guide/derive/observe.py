@@ -142,7 +142,7 @@ class Built:
         key = (json.dumps(raw, sort_keys=True), passed, whole)
         if key not in self._traces:
             torch.manual_seed(0)
-            self._traces[key] = trace(self.model(raw, "cpu").eval(), passed, whole)
+            self._traces[key] = trace(self._generating(raw).eval(), passed, whole)
         return self._traces[key]
 
     def model(self, raw: Config, device: str = "meta") -> Any:
@@ -154,8 +154,20 @@ class Built:
             if device != "meta":
                 _split_positions(config)
                 return AutoModel.from_config(config, dtype=torch.bfloat16)
-            whole = self.parent(text_config=config, **_small_towers(self.parent), **_tied(raw))
-            return AutoModelForMultimodalLM.from_config(whole, dtype=torch.bfloat16)
+            return self._with_towers(raw, config)
+
+    def _generating(self, raw: Config) -> Any:
+        """The model that generates, on the CPU: of a part of one, the whole with small towers."""
+        if self.parent is None:
+            return self.model(raw, "cpu")
+        config = self._config(raw)
+        _split_positions(config)
+        with foreign():
+            return self._with_towers(raw, config)
+
+    def _with_towers(self, raw: Config, config: Any) -> Any:
+        whole = self.parent(text_config=config, **_small_towers(self.parent), **_tied(raw))
+        return AutoModelForMultimodalLM.from_config(whole, dtype=torch.bfloat16)
 
     def _config(self, raw: Config) -> Any:
         # A copy: Transformers writes into the dictionaries that it is given.

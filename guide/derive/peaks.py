@@ -16,9 +16,9 @@ from fractions import Fraction
 from typing import Any
 
 from guide.calculator.memory import heaviest
-from guide.calculator.shapes import Config, Family, Read, passing, read_config, value, windows
+from guide.calculator.shapes import REQUIRED, Config, Family, Read, passing, read_config, value, windows
 from guide.derive import Passed, Refused, Site, Trace
-from guide.derive.fields import SMALL, Variants
+from guide.derive.fields import RATIO, SMALL, Variants
 
 Term = tuple[str, ...]  # names whose product it is, sorted
 Sum = dict[Term, Fraction]  # bytes: a coefficient for each product
@@ -35,9 +35,12 @@ CALLS = {"pass": (ONCE, -2), "chunk": (CHUNKED, -2), "step": (ONCE, 0)}  # which
 EXTRA = ("num_experts_per_tok", "sliding_window")  # fields by which tensors scale, whether or not a weight does
 # More heads than in the other small variants, so that groups of them share keys with either value of each.
 HEADS = {
-    "num_attention_heads": (8, 16), "num_key_value_heads": (2, 4), "linear_num_value_heads": (8, 16),
-    "linear_num_key_heads": (2, 4),
+    "num_attention_heads": (8, 16), "num_key_value_heads": (2, 4), "num_global_key_value_heads": (2, 4),
+    "linear_num_value_heads": (8, 16), "linear_num_key_heads": (2, 4),
 }  # fmt: skip
+# More positions than any prompt has, where each has a weight.
+POSITIONS = dict.fromkeys(("max_position_embeddings", "n_positions"), (4096, 8192))
+WIDER = HEADS | POSITIONS
 MOST_FACTORS = 5
 WORD = re.compile(r"[A-Za-z_]\w*")
 TOKENS, CONTEXTS, BATCHES = (64, 512, 4096, 32768), (1, 4, 64), (1, 16)  # for which moments compete; contexts in passes
@@ -141,9 +144,9 @@ def peaks_of(variants: Variants, family: Family, observe: Observe) -> Peaks:
         if base is None:
             continue
         found[kind] = {call: _moments(variants, family, observe, base, call) for call in CALLS}
-        two = Passed(ONCE[0].prompt, batch=2)
-        read = {"family": {**family, "peaks": found}, "config": _read(variants, family, base)}
-        if not -BELOW <= _most(read, two) / observe(base, two, False).peak - 1 <= ABOVE:
+        two, one = Passed(ONCE[0].prompt, batch=2), variants.tie(base)
+        read = {"family": {**family, "peaks": found}, "config": _read(variants, family, one)}
+        if not -BELOW <= _most(read, two) / observe(one, two, False).peak - 1 <= ABOVE:
             found[f"{kind} several"] = {call: _moments(variants, family, observe, base, call, more=1) for call in CALLS}
     return found
 
@@ -166,7 +169,8 @@ def measured(variants: Variants, family: Family, observe: Observe) -> list[dict[
     found, name = [], variants.architecture.model_type
     for base in filter(None, (_base(variants, family, wanted) for wanted in (False, True))):
         for start, passed in itertools.product((0, 1), MEASURED):
-            changed = {field: variants.others[field] for field in variants.dimensions[start::2] if field in base}
+            changed = {field: variants.others[field] for field in variants.dimensions[start::2]
+                       if field in base and field not in POSITIONS}  # fmt: skip
             raw = variants.tie({**base, **changed})
             try:
                 most = observe(raw, passed, False).peak
@@ -199,9 +203,7 @@ def fields_of(peaks: Peaks) -> list[str]:
 
 def _base(variants: Variants, family: Family, wanted: bool) -> Config | None:
     """The base with a sliding window in some layer, or in none; None where there is no such thing."""
-    base = {**variants.base, **{field: pair[0] for field, pair in HEADS.items() if field in variants.base}}
-    if "max_position_embeddings" in base:
-        base["max_position_embeddings"] = 4096  # more than any prompt here
+    base = {**variants.base, **{field: pair[0] for field, pair in WIDER.items() if field in variants.base}}
     for entry in family["cache"]:
         if "window" in entry:
             for field, when in entry.get("when", {}).items():
@@ -213,39 +215,45 @@ def _base(variants: Variants, family: Family, wanted: bool) -> Config | None:
                 base[field] = [one if one != kind else (others or ["full_attention"])[0] for one in base[field]]
     base = {field: one[:LAYERS] if isinstance(one, list) and len(one) == base["num_hidden_layers"] else one
             for field, one in base.items()}  # fmt: skip
-    base = variants.tie({**base, "num_hidden_layers": LAYERS})
-    return base if bool(windows(family, _read(variants, family, base))) == wanted else None
+    base["num_hidden_layers"] = LAYERS
+    return base if bool(windows(family, _read(variants, family, variants.tie(base)))) == wanted else None
 
 
 def _read(variants: Variants, family: Family, raw: Config) -> Config:
     """The numbers of a config: as the evaluation reads them, and others that its class has."""
-    name = variants.architecture.model_type
-    read = read_config(json.dumps({**raw, "model_type": name}), {name: family})["config"]
-    whole = {field: one for field, one in {**raw, **variants.fields(raw)}.items() if type(one) is int}
+    name, known = variants.architecture.model_type, variants.fields(raw)
+    given = {field: known[field] for field in REQUIRED if field in known}  # the text part of a model may leave them out
+    read = read_config(json.dumps({**given, **raw, "model_type": name}), {name: family})["config"]
+    whole = {field: one for field, one in {**raw, **known}.items() if type(one) is int}
     return {**whole, **read}
 
 
 def _sizes(variants: Variants, family: Family, observe: Observe, base: Config, call: str, more: int) -> Sizes:
     """The tensors of a call, from the base and all that differ from it in one number."""
     scenario = [passed._replace(batch=passed.batch + more) for passed in CALLS[call][0]]
-    others = {**variants.others, **{field: pair[1] for field, pair in HEADS.items()}}
+    others = {**variants.others, **{field: pair[1] for field, pair in WIDER.items()}}
     names = [field for field in (*variants.dimensions, *EXTRA) if base.get(field) is not None and field in others]
     usable = {*family["fields"], *names, *USE}  # one that the class computes from these is no factor
-    asked = [(base, scenario[0])]
+    first = variants.tie(base)
+    asked = [(first, scenario[0])]
     asked += [(variants.tie({**base, field: others[field]}), scenario[0]) for field in dict.fromkeys(names)]
-    asked += [(base, passed) for passed in scenario[1:]]
+    asked += [(first, passed) for passed in scenario[1:]]
     runs = []
     for raw, passed in asked:
         tokens, context = (1, passed.prompt + 2) if call == "step" else (passed.chunk or passed.prompt, passed.prompt)
         known = passing(family, _read(variants, family, raw), tokens, context, passed.batch)
         numbers = {field: one for field, one in known.items() if field in usable and type(one) is int}
-        runs.append((numbers, observe(raw, passed, raw is base and passed is scenario[0])))
-    sums = {one for entry in (*family["tensors"], *family["cache"]) for one in _sums(entry)} | {
-        "tokens+1",
-        "context+1",
-        "past+-1",
-        "window+1",
-    }
+        runs.append((numbers, observe(raw, passed, raw is first and passed is scenario[0])))
+    sums = (
+        {one for entry in (*family["tensors"], *family["cache"]) for one in _sums(entry)}
+        | {
+            "tokens+1",
+            "context+1",
+            "past+-1",
+            "window+1",
+        }
+        | ({RATIO} if RATIO in base else set())
+    )
     kernels = [field for field in variants.dimensions if "conv" in field]  # before a chunk, its last tokens stand; or zeros
     sums |= {f"tokens+{more}" for field in kernels for more in (field, f"{field}+-1", f"2*{field}+-1")}
     return Sizes(runs, [one for one in sorted(sums) if all(name in runs[0][0] for name in WORD.findall(one))])
@@ -264,8 +272,8 @@ def _multiplied(moment: Sum) -> Sum:
     for names, coefficient in moment.items():
         for terms in itertools.product(*(name.split("+") for name in names)):
             factors = [factor for term in terms for factor in term.split("*")]
-            numbers = [int(factor) for factor in factors if not WORD.fullmatch(factor)]
-            found[tuple(sorted(factor for factor in factors if WORD.fullmatch(factor)))] += coefficient * math.prod(numbers)
+            numbers = [int(factor) for factor in factors if not WORD.match(factor)]
+            found[tuple(sorted(factor for factor in factors if WORD.match(factor)))] += coefficient * math.prod(numbers)
     return found
 
 
@@ -276,7 +284,7 @@ def _below(one: Sum, other: Sum) -> bool:
 
 def _points(variants: Variants, family: Family, base: Config, call: str) -> Iterator[Config]:
     """Known numbers for which moments compete: public configs and the small one, each field halved and doubled; many uses."""
-    for example in (*variants.examples, base):
+    for example in (*variants.examples, variants.tie(base)):
         read = _read(variants, family, example)
         fields = [field for field in (*variants.dimensions, *EXTRA) if read.get(field)]
         changed = [{field: max(1, read[field] * factor // 2)} for field in fields for factor in (1, 4)]
@@ -287,7 +295,11 @@ def _points(variants: Variants, family: Family, base: Config, call: str) -> Iter
 
 def _at(moment: Sum, point: Config) -> list[float]:
     """The bytes of each term."""
-    return [float(coefficient) * math.prod(point.get(name) or 0 for name in names) for names, coefficient in moment.items()]
+    return [float(coefficient) * math.prod(_of(name, point) for name in names) for names, coefficient in moment.items()]
+
+
+def _of(name: str, point: Config) -> int:
+    return value(name, point) if "/" in name else point.get(name) or 0
 
 
 def _needed(distinct: list[Sum], points: list[Config]) -> list[Sum]:

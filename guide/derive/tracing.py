@@ -16,7 +16,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_iter
 from transformers import GenerationConfig
 
-from guide.derive import Passed, Site, Trace, foreign
+from guide.derive import Passed, Refused, Site, Trace, foreign
 
 FRAMES = 8  # of Transformers' code by which two runs' tensors are known to be the same
 
@@ -31,6 +31,17 @@ def fused(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, attn_mask
     made = torch.zeros((*query.shape[:-1], value.shape[-1]), dtype=query.dtype)
     del sums, added
     return made
+
+
+def linear(given: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None) -> torch.Tensor:
+    """Add the bias in the kernel that multiplies, also where PyTorch would not, as it looks how ``given`` lies in memory."""
+    if bias is None:
+        return LINEAR(given, weight)
+    return torch.addmm(bias, given.reshape(-1, given.shape[-1]), weight.t()).view(*given.shape[:-1], -1)
+
+
+LINEAR = torch.nn.functional.linear
+KERNELS = {"scaled_dot_product_attention": fused, "linear": linear}
 
 
 class Counted(TorchDispatchMode):  # type: ignore[misc]
@@ -96,8 +107,8 @@ def trace(model: Any, passed: Passed, whole: bool = True, one_kernel: bool = Tru
     prompt = torch.randint(3, 100, (passed.batch, passed.prompt))
     model.generation_config = GenerationConfig(pad_token_id=0)
     chunks = {"prefill_chunk_size": passed.chunk} if passed.chunk else {}
-    kernel = mock.patch.object(torch.nn.functional, "scaled_dot_product_attention", fused) if one_kernel else nullcontext()
-    with foreign(), torch.no_grad(), _noted(model, counted), kernel, counted:
+    kernels = mock.patch.multiple(torch.nn.functional, **KERNELS) if one_kernel else nullcontext()
+    with foreign(), torch.no_grad(), _noted(model, counted), kernels, counted:
         model.generate(prompt, max_new_tokens=passed.new, min_new_tokens=passed.new, do_sample=False, **chunks)
     return counted.trace
 
@@ -116,7 +127,7 @@ def _noted(model: Any, counted: Counted) -> Iterator[None]:
         model.register_forward_pre_hook(begin),
         model.register_forward_hook(end, with_kwargs=True),
     ]
-    for number, layer in enumerate(model.get_decoder().layers):
+    for number, layer in enumerate(layers_of(model.get_decoder())):
 
         def enter(*_: Any, number: int = number) -> None:
             counted.layer = number
@@ -130,6 +141,14 @@ def _noted(model: Any, counted: Counted) -> Iterator[None]:
     finally:
         for handle in handles:
             handle.remove()
+
+
+def layers_of(decoder: Any) -> torch.nn.ModuleList:
+    """The layers of a decoder, whose list older models call ``h``; raises Refused where it has no list."""
+    found = next((module for module in decoder.modules() if isinstance(module, torch.nn.ModuleList)), None)
+    if found is None:
+        raise Refused(f"{type(decoder).__name__} has no list of layers")
+    return found
 
 
 def _cached(cache: Any) -> Iterator[tuple[str, torch.Tensor]]:
