@@ -234,6 +234,15 @@ unpacked.save_pretrained("unpacked")
 assert torch.equal(AutoModelForCausalLM.from_pretrained("unpacked")(prompt).logits, model(prompt).logits)
 
 # %% [markdown]
+# ### Without reverse_op the model loads, and cannot be saved
+
+# %%
+del Int8Dequantize.reverse_op
+unpacked = AutoModelForCausalLM.from_pretrained("int8-rows")
+with shows(NotImplementedError, ""):  # no text
+    unpacked.save_pretrained("refused")
+
+# %% [markdown]
 # ## A process that has not registered the method loads nonsense, with a warning
 
 # %%
