@@ -166,7 +166,8 @@ class Built:
             return self._with_towers(raw, config)
 
     def _with_towers(self, raw: Config, config: Any) -> Any:
-        whole = self.parent(text_config=config, **_small_towers(self.parent), **_tied(raw))
+        parent: Any = self.parent
+        whole = parent(text_config=config, **_small_towers(parent), **_tied(raw))
         return AutoModelForMultimodalLM.from_config(whole, dtype=torch.bfloat16)
 
     def _config(self, raw: Config) -> Any:

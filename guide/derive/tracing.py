@@ -41,7 +41,7 @@ def linear(given: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None 
 
 
 LINEAR = torch.nn.functional.linear
-KERNELS = {"scaled_dot_product_attention": fused, "linear": linear}
+KERNELS: dict[str, Any] = {"scaled_dot_product_attention": fused, "linear": linear}
 
 
 class Counted(TorchDispatchMode):  # type: ignore[misc]
