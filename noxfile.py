@@ -149,6 +149,14 @@ def architectures(session: nox.Session) -> None:
 
 
 @nox.session
+def training(session: nox.Session) -> None:
+    """Derive what training of adapters holds by running steps; -- NAMES for some families alone, --check to compare."""
+    install(session, "training")
+    names = [one for one in session.posargs if one != "--check"]
+    session.run("python", "-m", "guide.derive", *(["--check"] if "--check" in session.posargs else []), "--training", *names)
+
+
+@nox.session
 def weigh(session: nox.Session) -> None:
     """Measure what each method stores of models with random weights, beside the calculator's prediction; see -- --help."""
     install(session, "prove")

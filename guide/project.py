@@ -51,6 +51,7 @@ class Project:
     assets = Below("docs/assets")
     architectures = Below("docs/assets/architectures.json")
     families = Below("docs/assets/families.json")  # the architectures of no preset
+    training = Below("docs/assets/training")  # what training adapters holds, in a file a family
     examples = Below("models/families.json")  # public configs that these are derived from
     snippets = Below("snippets")
     shared = Below("snippets/shared")  # what several scripts import and their notebooks hold as a copy
@@ -63,6 +64,7 @@ class Project:
     unpack = Below("models/unpack.py")  # what makes a bf16 checkpoint of it
     compiled = Below("proofs/compiled")  # whether torch.compile works on what methods make, in a file a machine
     storage = Below("proofs/storage")  # what quantized models were found to store, in a file a machine
+    four_bit = Below("models/four_bit.py")  # what makes the 4-bit layers above which adapters are trained
     reference = Below("models/reference")  # the reference model, which stands in for public ones
     makers = Below("models/checkpoints")  # scripts that make quantized checkpoints of the reference model
     configs = Below("models/configs")  # public config.json files, the presets of the memory calculator

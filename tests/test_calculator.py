@@ -7,10 +7,10 @@ import re
 
 import pytest
 
-from guide.calculator import memory, shapes
+from guide.calculator import memory, shapes, training
 from guide.project import Project
 
-MOST_BYTES = 54_000  # of the page's own JavaScript, a third of it to read what is pasted as Transformers does
+MOST_BYTES = 67_000  # of the page's own JavaScript, a quarter of it to read what is pasted as Transformers does
 ARCHITECTURES = json.loads(Project.here().architectures.read_text(encoding="utf-8"))
 PRESETS = {preset["id"]: preset for preset in ARCHITECTURES["presets"]}
 # One of each: a shared output head, a head of its own, experts, sliding windows, recurrent states, latent attention.
@@ -20,9 +20,10 @@ USE = {"context": 40_000, "batch": 3, "prompt": 1000, "memory": 24, "gpus": 2}
 
 @pytest.fixture(scope="module")
 def variants(site_folder) -> dict[str, dict]:
-    """What the page chooses from, by id."""
+    """What the page chooses from, by id; an engine's own files are read by kernels that unpack on the way."""
     choices = json.loads((site_folder / "assets" / "choices.json").read_text(encoding="utf-8"))
-    return {variant["id"]: variant for variant in choices["variants"]}
+    files = [offer | {"fused": True} for offer in choices["offers"] if "mix" in offer]
+    return {variant["id"]: variant for variant in [*choices["variants"], *files]}
 
 
 def predicted(preset: str, variant: dict | None, use: dict, cache_bits: int) -> int:
@@ -405,6 +406,114 @@ def test_a_number_that_makes_no_sense(calculator):
     assert calculator.console == []
 
 
+def trained(preset: str, variant: dict | None, four_bit: bool, rank: int, tokens: int, batch: int, **way) -> dict[str, int]:
+    """The parts that training adds and changes, by the Python that the page must agree with."""
+    read = shapes.read_config(json.dumps(PRESETS[preset]["config"]), ARCHITECTURES["families"])
+    tensors = shapes.tensors(read["family"], read["config"])
+    peaks = json.loads((Project.here().training / f"{read['model_type']}.json").read_text(encoding="utf-8"))
+    named = training.way(four_bit, way["adapter"], way["targets"], way["checkpointed"])
+    beside = training.held(tensors, way["targets"], rank, way["adapter"], way["optimizer"])
+    wide = 4 if four_bit and way["adapter"] != "bfloat16" else 2
+    weights = memory.weights(tensors, variant, wide)
+    moment = training.activations(peaks, read["family"], read["config"], named, tokens, batch, rank)
+    parts = {name: weights[name] for name in ("quantized", "scales", "linear", "embedding", "head")}
+    parts |= {"activations": moment, **{name: beside[name] for name in ("adapters", "gradients", "states")}}
+    return {name: one for name, one in parts.items() if one}
+
+
+WAYS = [  # how the form is filled in, and whether bitsandbytes' layers are below
+    ("bf16", False, {"adapter": "float32", "targets": "all-linear", "optimizer": "adamw", "checkpointed": True}),
+    (
+        "bitsandbytes/nf4-double",
+        True,
+        {"adapter": "float32", "targets": "all-linear", "optimizer": "adamw", "checkpointed": True},
+    ),
+    ("bitsandbytes/nf4", True, {"adapter": "autocast", "targets": "query-value", "optimizer": "8-bit", "checkpointed": False}),
+    ("bitsandbytes/nf4", True, {"adapter": "bfloat16", "targets": "all-linear", "optimizer": "8-bit", "checkpointed": True}),
+    (
+        "torchao/int8-weight-only",
+        False,
+        {"adapter": "float32", "targets": "all-linear", "optimizer": "adamw", "checkpointed": True},
+    ),
+]
+
+
+@pytest.mark.parametrize("preset", ["qwen3-8b", "llama-3.1-8b"])
+def test_training_is_counted_as_in_python(calculator, variants, preset):
+    calculator.open(model=preset, work="train", context=1024, batch=3, rank=32)
+    assert calculator.field("prompt").is_hidden() and calculator.field("cache").is_hidden()
+    for variant, four_bit, way in WAYS:
+        calculator.field("variant").select_option(variant)
+        for name in ("adapter", "targets", "optimizer"):
+            calculator.field(name).select_option(way[name])
+        calculator.field("checkpointing").select_option("yes" if way["checkpointed"] else "no")
+        expected = trained(preset, variants.get(variant), four_bit, 32, 1024, 3, **way)
+        found = calculator.parts()
+        assert {name: found[name] for name in expected} == expected, (variant, way)
+        assert "cache" not in found and sum(found.values()) == calculator.bytes
+    assert "training adapters of rank 32, with 1,024 tokens × 3 sequences" in calculator.answer
+    assert calculator.console == []
+
+
+def test_the_longest_sequence_of_a_step_fits_and_one_token_more_does_not(calculator):
+    calculator.open(model="llama-3.1-8b", work="train", variant="bitsandbytes/nf4-double", memory=16)
+    longest = calculator.tab.locator("[data-part=longest]")
+    assert longest.inner_text().startswith("Longest sequence that fits: ")
+    most = int(longest.get_attribute("data-tokens"))
+    calculator.field("context").fill(str(most))
+    assert "It fits into one GPU with 16 GiB" in calculator.answer
+    calculator.field("context").fill(str(most + 1))
+    assert "It does not fit into one GPU with 16 GiB" in calculator.answer
+
+
+def test_what_cannot_be_trained_is_said(calculator):
+    calculator.open(model="llama-3.1-8b", work="train", variant="quanto/int8")
+    assert (
+        "optimum-quanto int8 cannot be trained above with PEFT" in calculator.tab.locator("[data-part=untrained]").inner_text()
+    )
+    assert "quanto/int8" not in calculator.compared() and "gguf-k/q4-k-m" not in calculator.compared()
+    calculator.field("variant").select_option("gguf-k/q4-k-m")
+    assert "trains no adapters" in calculator.tab.locator("[data-part=untrained]").inner_text()
+    good = calculator.answer
+    calculator.enter("rank", "0")
+    assert calculator.error("rank") == "Rank: “0” is not a whole number from 1 to 4,096."
+    calculator.enter("rank", "16")
+    calculator.field("model").select_option("qwen3-next-80b-a3b")
+    calculator.tab.get_by_text("What training holds was not measured for qwen3_next models.").wait_for()
+    assert calculator.answer == good
+    calculator.field("work").select_option("generate")
+    assert calculator.error("work") == "" and calculator.answer != good
+    assert calculator.console == []
+
+
+def test_gpu_and_computer_together_may_not_hold_it(calculator):
+    calculator.open(model="qwen3-8b", variant="bf16", memory=8, ram=16)
+    assert "are in the CPU’s memory and are copied in each pass" in calculator.answer
+    calculator.field("ram").fill("4")
+    said = re.search(
+        r"GPU and computer together do not hold it: .* ([\d.]+) GiB are left, more than the computer’s 4 GiB",
+        calculator.answer,
+    )
+    assert said and float(said[1]) > 4
+    calculator.enter("ram", "none")
+    assert calculator.error("ram") == "Memory of the computer, GiB: “none” is not a number from 0.1 to 100,000."
+    assert calculator.console == []
+
+
+def test_a_file_of_llama_cpp_is_counted(calculator, site_folder):
+    calculator.open(model="llama-3.1-8b", variant="gguf-k/q4-k-m")
+    choices = json.loads((site_folder / "assets" / "choices.json").read_text(encoding="utf-8"))
+    offer = next(one for one in choices["offers"] if one["id"] == "gguf-k/q4-k-m")
+    read = shapes.read_config(json.dumps(PRESETS["llama-3.1-8b"]["config"]), ARCHITECTURES["families"])
+    weights = memory.weights(shapes.tensors(read["family"], read["config"]), offer)
+    parts = calculator.parts()
+    assert parts["quantized"] == weights["quantized"] and parts["rest"] == weights["norm"]
+    assert "unpacked" not in parts, "its kernels unpack on the way"
+    said = calculator.tab.locator("[data-part=elsewhere]").inner_text()
+    assert "Weights are counted as llama.cpp (Ollama, LM Studio) reads them" in said
+    assert calculator.console == []
+
+
 QWEN = PRESETS["qwen3-0.6b"]["config"]
 CONFIGS = {
     "not JSON": ("model_type: qwen3", "This is not JSON"),
@@ -500,8 +609,8 @@ def test_an_architecture_that_cannot_be_loaded_is_said(calculator):
 
 def test_everything_has_a_name_and_is_reached_by_keyboard(calculator):
     calculator.open()
-    labels = ["Model", "Method and variant", "Context, tokens", "Sequences at once", "Tokens in one pass", "That pass is",
-              "Key-value cache", "Memory of one GPU, GiB", "GPUs"]  # fmt: skip
+    labels = ["Model", "Method and variant", "For", "Context, tokens", "Sequences at once", "Tokens in one pass",
+              "That pass is", "Key-value cache", "Memory of one GPU, GiB", "GPUs", "Memory of the computer, GiB"]  # fmt: skip
     calculator.tab.get_by_label(labels[0], exact=True).focus()
     for label in labels:
         field = calculator.tab.get_by_label(label, exact=True)

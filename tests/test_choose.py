@@ -27,8 +27,8 @@ ENUMERATE = """async ({ base, hardware, models, checkpoints, engines }) => {
   const { verdict } = await import(`${base}assets/verdict.js`);
   const { modelOf } = await import(`${base}assets/models.js`);
   const { NVIDIA, PURPOSES, device, room } = await import(`${base}assets/reader.js`);
-  const [{ methods, engines: served, generations }, choices, architectures] = await Promise.all(
-    ["facts.json", "assets/choices.json", "assets/architectures.json"].map(async (name) => (await fetch(base + name)).json()));
+  const [{ methods, engines: served, generations }, choices] = await Promise.all(
+    ["facts.json", "assets/choices.json"].map(async (name) => (await fetch(base + name)).json()));
   const { variants } = choices;
   const facts = new Set(), faults = new Set(), tops = new Set();
   let count = 0, empty = 0, whole = 0, narrow = 0, doubted = 0;
@@ -119,7 +119,7 @@ ENUMERATE = """async ({ base, hardware, models, checkpoints, engines }) => {
     const never = (variant, engine) =>
       (engine ? inEngine(variant, engine, one) : onHardware(variant, one)) === "no";
     for (const [id, memory] of models) {
-      const model = modelOf(id, architectures);
+      const model = modelOf(id, await (await fetch(`${base}assets/models/${id}.json`)).json());
       for (const purpose of ["", ...Object.keys(PURPOSES)])
         for (const calibration of ["", "yes", "no"])
           for (const checkpoint of checkpoints)
@@ -141,7 +141,8 @@ ASK = """async ({ base, answers }) => {
   const asked = ["memory", "gpus", "context", "sequences", "parameters"];
   const numbers = asked.map((name) => [name, Number(answers[name] ?? 0) || null]);
   const a = { ...answers, ...Object.fromEntries(numbers) };
-  const model = a.parameters ? modelLike(1e9 * a.parameters, architectures) : modelOf(a.model, architectures);
+  const own = async (id) => modelOf(id, await (await fetch(`${base}assets/models/${id}.json`)).json());
+  const model = a.parameters ? modelLike(1e9 * a.parameters, architectures) : a.model ? await own(a.model) : null;
   const found = choose(choices, a, model);
   const shown = cards(found);
   return {
@@ -361,7 +362,7 @@ CASES = [
     Case("hardware=apple&memory=128&model=gpt-oss-20b", {"autoround/4-bit"}, BYTES, WHOLE),
     Case("hardware=cpu&memory=256&model=llama-3.1-8b&purpose=throughput", INT8, OWN, WHOLE),
     Case("hardware=turing&memory=16&model=llama-3.2-3b", NF4, BYTES, "fits in float16"),
-    Case("hardware=ada&memory=24&model=llama-3.1-8b&purpose=finetune", NF4, QLORA, "fits in bf16, with 8.1 GiB to spare for"),
+    Case("hardware=ada&memory=24&model=llama-3.1-8b&purpose=finetune", NF4, QLORA, "4.9 GiB to spare, LoRA"),
     Case("hardware=ada&memory=24&model=count&parameters=8", INT8, BYTES, WHOLE),
     # One user, and it does not
     Case("hardware=ampere&memory=24&model=qwen3-32b", NF4, GIVE_ME_BF16, "bf16 needs about 63.5 GiB of 24 GiB"),
@@ -397,7 +398,7 @@ CASES = [
     Case("hardware=blackwell_rtx&memory=32&model=qwen3-32b&purpose=throughput", CALIBRATED, SCHEME),
     Case("hardware=hopper&memory=141&gpus=8&model=deepseek-v3&purpose=throughput", {"fp8/blocks"}, "published in FP8"),
     # Fine-tuning
-    Case("hardware=turing&memory=16&model=llama-3.1-8b&purpose=finetune", NF4, QLORA, "float16 takes 15.9"),
+    Case("hardware=turing&memory=16&model=llama-3.1-8b&purpose=finetune", NF4, QLORA, "float16 needs about 19.1"),
     Case("hardware=turing&memory=16&model=qwen2.5-7b&purpose=finetune", NF4, QLORA),
     Case("hardware=ampere&memory=48&model=llama-3.1-70b&purpose=finetune", NF4, QLORA),
     Case("hardware=intel_gpu&purpose=finetune", NF4, "bitsandbytes 0.50.2 names xpu; " + QLORA),
@@ -711,6 +712,22 @@ def test_the_calculator_counts_what_the_selector_counted(site, tab, query):
     tab.wait_for_selector("[data-part=answer][data-bytes]")
     assert tab.locator("[data-part=answer]").get_attribute("data-bytes") == said
     tab.unroute(re.compile(r"/memory/\?"))
+
+
+def test_fine_tuning_counts_as_the_calculator_does(site, tab):
+    """Adapters, optimizer and activations of the way that asks least; where the family was not measured, the weights alone."""
+    tab.goto(f"{site[1]}?hardware=ada&memory=24&model=llama-3.1-8b&purpose=finetune&context=4096&sequences=2")
+    first = tab.locator(".ranked > li").first
+    first.wait_for()
+    answer = tab.locator(".answer")
+    assert "Counted: weights, LoRA of rank 16 in bf16 with 8-bit AdamW and gradient checkpointing" in answer.inner_text()
+    said = first.locator(".badges [data-bytes]").get_attribute("data-bytes")
+    answer.get_by_role("link", name="Memory calculator").click()
+    tab.wait_for_selector("[data-part=answer][data-bytes]")
+    tab.get_by_text("training adapters of rank 16, with 4,096 tokens × 2 sequences").wait_for()
+    assert tab.locator("[data-part=answer]").get_attribute("data-bytes") == said
+    tab.goto(f"{site[1]}?hardware=hopper&memory=80&model=qwen3-next-80b-a3b&purpose=finetune")
+    tab.locator(".answer").get_by_text("training's gradients and optimizer are not").wait_for()
 
 
 def test_a_card_says_what_it_is_and_how_much_memory_it_has(selector):

@@ -2,6 +2,7 @@
 import { GIB, MOST_TOKENS, bitsOf, count, gpusOf, largestContext } from "./counting.js";
 import { element } from "./element.js";
 import { offloaded } from "./offload.js";
+import { widens } from "./training.js";
 import { isFor, refused } from "./variant.js";
 
 const NARROWEST_NAMED = 0.035; // of the bar, where a letter has room
@@ -30,10 +31,13 @@ function bits(model, variant, held) {
 
 /** The parts of an answer as [kind, name, detail, bytes], in the order of the bar. */
 function partsOf({ model, variant, use, found }) {
-  const { held, cached, beside, pass } = found;
-  const tied = model.tensors.some(({ part }) => part === "head") ? "bf16" : "bf16; the output head is the same tensor";
+  const { held, cached, added, beside, pass } = found;
+  const wide = variant?.mix || (use.train && widens(variant, use.train)) ? "float32" : "bf16";
+  const tied = model.tensors.some(({ part }) => part === "head") ? wide : `${wide}; the output head is the same tensor`;
   const one = pass.tokens === 1 ? "one token of the answer" : `${number(pass.tokens)} tokens in one pass`;
-  const sequences = `${one} × ${number(use.batch)}${model.family.peaks ? "" : "; a rough estimate"}`;
+  const sequences = use.train
+    ? `a step with ${number(use.context)} tokens × ${number(use.batch)}${use.train.checkpointed ? ", checkpointed" : ""}`
+    : `${one} × ${number(use.batch)}${model.family.peaks ? "" : "; a rough estimate"}`;
   const full =
     pass.context < use.context ? `${number(pass.context)} tokens, when the prompt is in,` : `${number(pass.context)} tokens`;
   const each = use.gpus > 1 ? ` on each of ${number(use.gpus)} GPUs` : "";
@@ -44,12 +48,15 @@ function partsOf({ model, variant, use, found }) {
   return [
     ["quantized", "Quantized weights", `${bits(model, variant, held)} bits a weight, scales included`, held.quantized],
     ["scales", "Scales, zero points", others, held.scales],
-    ["linear", "Linear layers", "bf16", held.linear],
-    ["experts", "Experts", "bf16", held.experts],
+    ["linear", "Linear layers", wide, held.linear],
+    ["experts", "Experts", wide, held.experts],
     ["embedding", "Embeddings", tied, held.embedding],
-    ["head", "Output head", "bf16", held.head],
-    ["rest", "Routers, norms, biases", "bf16", held.router + held.norm + held.other],
+    ["head", "Output head", wide, held.head],
+    ["rest", "Routers, norms, biases", wide, held.router + held.norm + held.other],
     ["cache", "Key-value cache", `${use.cache} bit, ${full} × ${number(use.batch)}`, cached],
+    ["adapters", "Adapters", `${number((added.trained ?? 0) / 1e6, 1)} million weights`, added.adapters],
+    ["gradients", "Gradients", "of the adapters", added.gradients],
+    ["states", "Optimizer", "two moments of each adapter’s weight", added.states],
     ["activations", "Activations", `${sequences}${each}`, use.gpus * beside.activations],
     ["unpacked", "Unpacking", `the largest layer in bf16${each}; an estimate`, use.gpus * beside.unpacked],
     ["runtime", "Runtime", `context and libraries${each}; an assumption`, use.gpus * beside.context],
@@ -69,10 +76,15 @@ function setText(made, text) {
 
 /** What device_map="auto" leaves in the CPU's memory, in a sentence; empty where all fits, or several GPUs share the model. */
 function beyondGpu({ model, variant, use, found, room }) {
-  const split = use.gpus === 1 && found.total > room ? offloaded(model, found, room) : null;
+  const split = use.gpus === 1 && !use.train && found.total > room ? offloaded(model, found, room) : null;
   if (!split) return "";
-  const where = variant ? ", where the method allows that" : "";
   const stay = `${number(split.layers)} of its ${plural(model.layers, "layer")} stay on the GPU`;
+  if (split.bytes > use.ram * GIB) {
+    const over = `${size(split.bytes)} are left, more than the computer’s ${use.ram.toLocaleString("en")} GiB`;
+    return ` GPU and computer together do not hold it: ${stay}, and ${over}.`;
+  }
+  const where = variant ? ", where the method allows that" : "";
+  if (variant?.engine) return ` Split over GPU and CPU, ${stay}, and ${size(split.bytes)} are in the CPU’s memory.`;
   const rest = `${size(split.bytes)} are in the CPU’s memory${where} and are copied in each pass`;
   return ` With device_map="auto" ${stay}, ${rest}.`;
 }
@@ -87,7 +99,9 @@ function showVerdict({ answer }, { model, variant, use, found, room }) {
     use.gpus > 1
       ? [`${number(use.gpus)} GPUs with ${memory} each`, `, ${size(found.total / use.gpus)} on each GPU`]
       : [`one GPU with ${memory}`, ""];
-  const work = `${model.name} in ${named(variant)}, with ${number(use.context)} tokens × ${plural(use.batch, "sequence")}`;
+  const does = use.train ? `, training adapters of rank ${number(use.train.rank)}` : "";
+  const tokens = `${number(use.context)} tokens × ${plural(use.batch, "sequence")}`;
+  const work = `${model.name} in ${named(variant)}${does}, with ${tokens}`;
   const needs = `${size(found.total)} (${number(found.total / 1e9, 1)} GB)${onEach}`;
   const verdict =
     rest >= 0
@@ -109,9 +123,12 @@ function showLongest({ longest }, { model, variant, use, found }) {
         ? `; the model was made for ${number(model.limit)}`
         : "";
   const shown = `${made < most ? "" : least}${number(made)}`;
+  const [title, none, beside] = use.train
+    ? ["Longest sequence", "No sequence", "the activations"]
+    : ["Largest context", "No context", "the cache"];
   longest.textContent = most
-    ? `Largest context that fits: ${shown} tokens × ${plural(use.batch, "sequence")}${more}.`
-    : "No context fits: what stands beside the cache is more than this memory.";
+    ? `${title} that fits: ${shown} tokens × ${plural(use.batch, "sequence")}${more}.`
+    : `${none} fits: what stands beside ${beside} is more than this memory.`;
   longest.dataset.tokens = made;
 }
 
@@ -149,16 +166,32 @@ function showSplit({ split }, parts, { found: { total } }) {
   split.tBodies[0].replaceChildren(...rows, sum);
 }
 
+/** That nobody has trained above a variant, and why. */
+function untrainedText(variant) {
+  const { answer, note } = variant.cells.peft;
+  if (variant.engine) return `${variant.engine} trains no adapters: choose what Transformers loads.`;
+  const said = answer === "no" ? "cannot be trained above" : "was not seen to train";
+  return `${named(variant)} ${said} with PEFT${note ? `: ${note}` : ""}.`;
+}
+
 /** What else a reader should know of this answer. */
-function showRemarks({ remarks, beyond, crowded, fused, rough, bounded }, { model, variant, use, found }) {
+function showRemarks(
+  { remarks, beyond, crowded, fused, rough, bounded, untrained, elsewhere },
+  { model, variant, use, found },
+) {
   remarks.replaceChildren(
     ...[...model.notes, model.stored?.note].filter(Boolean).map((textContent) => element("p", { textContent })),
   );
   beyond.hidden = !model.limit || use.context <= model.limit;
   crowded.hidden = use.gpus <= model.layers;
   fused.hidden = !variant || !found.held.experts;
-  rough.hidden = Boolean(model.family.peaks);
-  bounded.hidden = use.cache === 16 || !model.bounded;
+  rough.hidden = Boolean(model.family.peaks || use.train);
+  bounded.hidden = use.cache === 16 || !model.bounded || Boolean(use.train);
+  elsewhere.hidden = !variant?.engine;
+  const others = "cache, activations and runtime as Transformers holds them";
+  elsewhere.textContent = `Weights are counted as ${variant?.engine} reads them; ${others}.`;
+  untrained.hidden = !use.train || !variant || variant.cells.peft.answer === "yes";
+  untrained.textContent = untrained.hidden ? "" : untrainedText(variant);
 }
 
 function showGpus({ gpus }, { model, found }) {
@@ -181,8 +214,9 @@ export function comparedRows(variants) {
 
 /** The figures of every variant that is for the model, the smallest first. */
 function showCompared({ compared, left }, rows, { model, variant, use, room }) {
+  const trainable = ({ cells, engine }) => !use.train || (!engine && cells.peft.answer !== "no");
   const compares = rows.filter(
-    (row) => !row.variant || (isFor(row.variant, model.id) && !refused(row.variant, model.tensors)),
+    ({ variant: one }) => !one || (isFor(one, model.id) && !refused(one, model.tensors) && trainable(one)),
   );
   for (const row of compares) {
     const { held, total } = count(model, row.variant, use);

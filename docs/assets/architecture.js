@@ -376,19 +376,34 @@ export function cache(family, config, context, batch, passed = 0) {
   return total;
 }
 
+/** The bound of each part of the cache that has one. */
+export const windowsOf = (family, config) =>
+  family.cache
+    .filter((entry) => applies(entry, config) && layersOf(entry.layers, config))
+    .map((entry) => windowOf(entry, config))
+    .filter(Boolean);
+
+/** How many layers have each entry of the cache; one that has none counts with the first. */
+export function layerKinds(family, config) {
+  const many = family.cache.map(() => 0);
+  for (let layer = 0; layer < config.num_hidden_layers; layer++) {
+    const kind = family.cache.findIndex((entry) => applies(entry, config) && holds(entry.layers, layer, config));
+    many[Math.max(kind, 0)] += 1;
+  }
+  return many;
+}
+
 /**
  * The most bytes that a pass holds beside weights and cache, null for a family without figures. The pass takes `tokens` of
  * each of `batch` sequences, of which there are `context` with it.
  */
 export function peak(family, config, tokens, context, batch) {
   if (!family.peaks) return null;
-  const windows = family.cache
-    .filter((entry) => applies(entry, config) && layersOf(entry.layers, config))
-    .map((entry) => windowOf(entry, config) ?? 0);
+  const windows = windowsOf(family, config);
   const window = Math.min(context, Math.max(0, ...windows) + tokens);
   const filled = FILL * Math.ceil(tokens / FILL);
   const known = { ...config, tokens, filled, context, past: context - tokens, batch, window };
-  const kind = windows.some((one) => one && context > one + 1) ? "windowed" : "plain";
+  const kind = windows.some((one) => context > one + 1) ? "windowed" : "plain";
   const moments = (batch > 1 && family.peaks[`${kind} several`]) || family.peaks[kind];
   const call = tokens === 1 ? "step" : tokens === context ? "pass" : "chunk";
   return moments[call].reduce((most, moment) => Math.max(most, value(moment, known)), 0);

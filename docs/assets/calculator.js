@@ -1,6 +1,6 @@
 // The form of the memory calculator: reads it, keeps it in the page's address, and has answer.js show what it comes to.
 import { comparedRows, named, number, showAnswer } from "./answer.js";
-import { readModel } from "./counting.js";
+import { readModel, trainsMeasured } from "./counting.js";
 import { element } from "./element.js";
 import { lacksFamily, withFamilies } from "./families.js";
 import { isFor, refused } from "./variant.js";
@@ -23,12 +23,20 @@ function grouped(list, title, option) {
   return groups.map((label) => element("optgroup", { label }, ...list.filter((one) => title(one) === label).map(option)));
 }
 
+/** What an engine's own files hold, in types of blocks: its kernels unpack on the way. */
+const filesOf = ({ offers, engines }) =>
+  offers
+    .filter(({ mix }) => mix)
+    .map((one) => Object.assign(one, { page: `engines/${one.home}/`, engine: engines[one.home].title, fused: true }));
+
 class Calculator {
   #saving; // the timer that writes the address
   #path = location.pathname; // of this page: a link changes the address before it changes the page
   #model; // the last that could be read
   #offered; // the ids of the variants in the form
   #stored = null; // what a pasted checkpoint is, see stored.js, with its text
+  #peaks = new Map(); // by architecture, what training holds, null where that was not measured
+  #measured; // of which architectures that is known
   #reader; // what tells that, loaded when it is first asked
   #sound = false; // whether the answer is of what the form says now
 
@@ -108,7 +116,8 @@ class Calculator {
     this.#offered = ids;
     variant.querySelectorAll("optgroup").forEach((group) => group.remove());
     const choice = (one) => element("option", { value: one.id, textContent: named(one) });
-    variant.append(...grouped(offered, ({ title }) => title, choice));
+    const group = ({ title, engine }) => (engine ? `${title}, in ${engine}` : title);
+    variant.append(...grouped(offered, group, choice));
     variant.value = chosen;
     if (variant.value === chosen) return "";
     variant.value = variant.dataset.start;
@@ -144,20 +153,51 @@ class Calculator {
 
   /** What the numbers say, or null; each that is none gets its sentence. */
   #readUse() {
-    const use = { cache: Number(this.control.cache.value), chunked: this.control.pass.value === "chunk" };
-    const numeric = Object.values(this.control).filter(({ dataset }) => dataset.most);
+    const { cache, pass, work } = this.control;
+    const trains = work.value === "train";
+    const use = { cache: Number(cache.value), chunked: pass.value === "chunk" };
+    for (const one of this.part.form.querySelectorAll("[data-work]")) one.hidden = one.dataset.work !== work.value;
+    const numeric = Object.values(this.control).filter((one) => one.dataset.most && !one.closest("[data-work][hidden]"));
     const fine = numeric.map((one) => {
       const { value, problem } = readNumber(one);
       use[one.name] = value;
       return this.#say(one.name, problem);
     });
-    return fine.every(Boolean) ? use : null;
+    if (!fine.every(Boolean)) return null;
+    return trains ? this.#readTraining(use) : this.#say("work") && use;
+  }
+
+  /** How adapters are trained, added to what the numbers say; null, with a sentence, where that was not measured. */
+  #readTraining(use) {
+    if (!this.#model) return null;
+    const { targets, adapter, optimizer, checkpointing } = this.control;
+    const peaks = this.#peaks.get(this.#model.model_type) ?? null;
+    const train = { targets: targets.value, rank: use.rank, adapter: adapter.value, optimizer: optimizer.value, peaks };
+    const whole = { ...use, train: { ...train, checkpointed: checkpointing.value === "yes" } };
+    const known = trainsMeasured(this.#model, whole);
+    return this.#say("work", known ? "" : `What training holds was not measured for ${this.#model.model_type} models.`)
+      ? whole
+      : null;
+  }
+
+  /** Fetch what training holds of the model's family, where that was measured. */
+  async #readPeaks() {
+    const type = this.#model?.model_type;
+    if (this.control.work.value !== "train" || !type || this.#peaks.has(type)) return;
+    const read = async (name) => (await fetch(new URL(`training/${name}.json`, import.meta.url))).json();
+    this.#measured ??= read("index");
+    const { families } = await this.#measured;
+    this.#peaks.set(type, families.includes(type) ? await read(type) : null);
   }
 
   /** Answer, once the architecture of what was pasted is there. */
   async #update() {
     const text = this.control.model.value === "config" ? this.control.config.value : "";
     if (lacksFamily(text, this.architectures)) this.architectures = await withFamilies(text, this.architectures);
+    if (this.control.work.value === "train") {
+      this.#readModel();
+      await this.#readPeaks();
+    }
     this.#answer();
   }
 
@@ -210,7 +250,7 @@ export async function mount(place) {
   const read = async (name) => (await fetch(new URL(name, import.meta.url))).json();
   try {
     const [architectures, choices] = await Promise.all(["architectures.json", "choices.json"].map(read));
-    new Calculator(place, architectures, choices.variants).start();
+    new Calculator(place, architectures, [...choices.variants, ...filesOf(choices)]).start();
     document.getElementById("calculator-without").remove();
   } catch (error) {
     place.replaceChildren(`The calculator could not read its data: ${error.message}.`);

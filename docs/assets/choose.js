@@ -1,27 +1,32 @@
 // Which method to take: a pure function over the facts in choices.json and the rules; `a` has a reader's answers.
-import { count, largestContext } from "./counting.js";
+import { count, largestContext, trainsMeasured } from "./counting.js";
 import { variantsOf } from "./engines.js";
 import { EXCLUSIONS } from "./exclusions.js";
 import { PREFERENCES } from "./preferences.js";
-import { NARROW, beyond, elsewhere, fact, gib, made, memoryOf, ready, reason, roomText, spare } from "./reader.js";
+import { NARROW, beyond, elsewhere, fact, gib, made, memoryOf, ready, reason, roomText, spare, trains } from "./reader.js";
 
 const CONTEXT = { finetune: 2048 }; // tokens of a sequence, where they are left open
 const USUAL_CONTEXT = 8192;
 const IN_ONE_PASS = 2048; // tokens of each sequence at most, as the calculator starts with
 const SERVED = [16, 8, 4, 2, 1]; // sequences at once, tried in turn where one who serves leaves their number open
 const SEVERAL = 8; // sequences: with fewer, 4 bits serve more readers than 8
+// Of ways to train, the one that asks least: adapters in bf16 beside all linear layers, gradient checkpointing.
+const THRIFTY = { targets: "all-linear", rank: 16, adapter: "bfloat16", optimizer: "8-bit", checkpointed: true };
 const named = (v) => `${v.title} ${v.label}`;
 const counted = new WeakMap(); // by model, what was counted before
 
-/** What the calculator is asked, for a number of sequences at once. */
-function useOf(a, batch) {
+/** What the calculator is asked, for a number of sequences at once; with how it trains, where that can be counted. */
+function useOf(a, batch, model) {
   const context = a.context || CONTEXT[a.purpose] || USUAL_CONTEXT;
-  return { context, batch, prompt: Math.min(IN_ONE_PASS, context), cache: 16, memory: memoryOf(a), gpus: a.gpus || 1 };
+  const use = { context, batch, prompt: Math.min(IN_ONE_PASS, context), cache: 16, memory: memoryOf(a), gpus: a.gpus || 1 };
+  if (!trains(a) || !model?.training) return use;
+  const whole = { ...use, train: { ...THRIFTY, peaks: model.training } };
+  return trainsMeasured(model, whole) ? whole : use;
 }
 
 /** The longest context of one sequence with which a variant of a model fits, with what must be spared; 0 where none does. */
 export function longest(variant, a, model) {
-  const use = useOf(a, 1);
+  const use = useOf(a, 1, model);
   return largestContext(model, variant, { ...use, memory: (1 - spare(a)) * use.memory });
 }
 
@@ -30,7 +35,7 @@ export function needs(variant, use, model) {
   if (!model) return null;
   if (!counted.has(model)) counted.set(model, new Map());
   const known = counted.get(model);
-  const key = [variant?.id, variant?.loads?.title, use.context, use.batch, use.prompt, use.gpus].join();
+  const key = [variant?.id, variant?.loads?.title, use.context, use.batch, use.prompt, use.gpus, Boolean(use.train)].join();
   if (!known.has(key)) known.set(key, count(model, variant, use).total);
   return known.get(key);
 }
@@ -67,9 +72,11 @@ function sorted(variants, a, model, use) {
  * who serves leaves their number open. */
 function tried(variants, a, model) {
   const serves = a.purpose === "throughput" && !a.sequences;
-  if (!serves || !model || !a.memory) return sorted(variants, a, model, useOf(a, a.sequences || (serves ? SERVED[0] : 1)));
+  if (!serves || !model || !a.memory) {
+    return sorted(variants, a, model, useOf(a, a.sequences || (serves ? SERVED[0] : 1), model));
+  }
   const found = [];
-  const at = (n) => (found[n] ??= sorted(variants, a, model, useOf(a, SERVED[n])));
+  const at = (n) => (found[n] ??= sorted(variants, a, model, useOf(a, SERVED[n], model)));
   const wide = SERVED.findIndex((batch, n) => batch >= SEVERAL && at(n).left[0]?.variant.bits >= 8);
   const enough = wide < 0 ? SERVED.findIndex((_, n) => at(n).left.length && !beyond(at(n).left[0].variant, a)) : wide;
   return at(enough < 0 ? SERVED.length - 1 : enough);
@@ -109,7 +116,8 @@ function unpacked({ left, out }, a) {
 /** Ranked variants with reasons, what was ruled out and why, what bf16 takes, what the memory was counted for, the answers,
  * and, where nothing is left, what would have to change. `choices` is choices.json, `model` what counting.js reads. */
 export function choose(choices, answers, model = null) {
-  const a = { ...answers, checkpointName: checkpointName(choices, answers) };
+  const trained = Boolean(useOf(answers, 1, model).train); // and not only the weights are counted
+  const a = { ...answers, counted: trained, checkpointName: checkpointName(choices, answers) };
   const variants = variantsOf(choices, a);
   const { asked, left, out, bf16, use } = tried(variants, a, model);
   const most = asked.map((_, i) => Math.max(...left.map((entry) => entry.scores[i])));

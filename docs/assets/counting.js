@@ -1,9 +1,11 @@
 // What the memory calculator counts; architecture.js knows a model's shapes, memory.js the bytes of a variant, null for bf16.
 // `use` is {context, batch, prompt, chunked, cache, memory, gpus}: tokens, sequences, tokens of a pass, whether these are a
-// chunk of the prompt, bits, GiB of one GPU, GPUs.
+// chunk of the prompt, bits, GiB of one GPU, GPUs. Where adapters are trained, `use.train` says how, see training.js, and the
+// context is the length of a sequence.
 import { cache, parameterCount, peak, readConfig, tensors } from "./architecture.js";
 import { lacksFamily } from "./families.js";
-import { allowance, rough, weights } from "./memory.js";
+import { BF16_BYTES, FLOAT32_BYTES, allowance, rough, weights } from "./memory.js";
+import { adapters, asFourBit, held as keptFor, widens } from "./training.js";
 
 export const GIB = 2 ** 30;
 export const MOST_TOKENS = 10_000_000;
@@ -57,16 +59,31 @@ function heaviest({ family, config, tensors: found, scale = 1 }, { context, batc
   return pass;
 }
 
+/** What a step of training holds, as `heaviest` gives it; without activations where that was not measured. */
+function stepOf(model, variant, { train, context, batch }) {
+  const activations = keptFor(model, asFourBit(variant), train, context, batch);
+  return { tokens: context, context, cached: 0, activations };
+}
+
+/** Whether what training holds was measured, above quantized weights and above others. */
+export const trainsMeasured = (model, { train, context, batch }) =>
+  [true, false].every((fourBit) => keptFor(model, fourBit, train, context, batch) !== null);
+
+/** The bytes of a variant's weights in use. */
+const weightsOf = (model, variant, { train }) =>
+  weights(model.tensors, variant, train && widens(variant, train) ? FLOAT32_BYTES : BF16_BYTES);
+
 /**
  * What a variant of a model takes: `shared` is divided over the GPUs, `own` is taken on each of them. A model that stands for
  * one of another size has a `scale`, by which its cache is counted; its tensors are scaled already.
  */
-export function count(model, variant, use, held = weights(model.tensors, variant)) {
-  const pass = heaviest(model, use);
+export function count(model, variant, use, held = weightsOf(model, variant, use)) {
+  const pass = use.train ? stepOf(model, variant, use) : heaviest(model, use);
+  const added = use.train ? adapters(model.tensors, use.train) : { adapters: 0, gradients: 0, states: 0 };
   const beside = allowance(model.tensors, variant, pass.activations);
   const own = beside.activations + beside.unpacked + beside.context;
-  const shared = held.total + pass.cached;
-  return { held, cached: pass.cached, beside, pass, shared, own, total: shared + use.gpus * own };
+  const shared = held.total + pass.cached + added.adapters + added.gradients + added.states;
+  return { held, cached: pass.cached, added, beside, pass, shared, own, total: shared + use.gpus * own };
 }
 
 /** The most tokens of each sequence that fit; 0 where not even one does. */

@@ -31,6 +31,7 @@ function seen(variant, id, engine, generations) {
     quantizes: linears ? [...new Set([...variant.quantizes, "experts"])] : variant.quantizes,
     cells: { ...variant.cells, ...Object.fromEntries(places), nvidia: cell("u") },
     storage: packed ? (variant.packed ?? variant.storage) : BF16,
+    mix: packed ? variant.mix : undefined,
     runs: packed ? "packed" : "unpacked",
     fused: packed, // memory.js: its kernel unpacks on the way, and no layer whole
     kernel: packed ? "fused" : "none",
@@ -47,7 +48,10 @@ export function variantsOf({ variants, offers, engines, generations }, a) {
   if (!made.has(engine)) {
     const formats = offers.map((one) => {
       const self = one.facts.self; // what an offer says nothing of is told by its place
-      return { ...one, cites: { storage: `${self}.stored`, measured: self, notebook: self, calibration: self } };
+      return {
+        ...one,
+        cites: { storage: `${self}.${one.mix ? "types" : "stored"}`, measured: self, notebook: self, calibration: self },
+      };
     });
     made.set(
       engine,

@@ -159,7 +159,7 @@ export const EXCLUSIONS = [
   },
   {
     id: "memory",
-    says: `It must fit, with ${100 * SPARE} % to spare, and ${100 * SPARE_TRAINING} % for fine-tuning.`,
+    says: `It must fit, with ${100 * SPARE} % to spare, and ${100 * SPARE_TRAINING} % where fine-tuning is not counted.`,
     source: "the memory calculator; what is spared is this guide's judgement",
     test: (v, a, bytes) =>
       bytes &&

@@ -1,6 +1,7 @@
 // What a model takes in memory. The same as guide/calculator/memory.py, which says more; tests hold both to the same bytes.
 // Every size is in bytes. A tensor is {part, name, rows, columns, count}, rows × columns being outputs × inputs; a
 // variant is {quantizes, storage, product} of a method page's front matter, null for plain bf16.
+import { mixed } from "./mixing.js";
 
 export const PARTS = ["embedding", "head", "linear", "experts", "router", "norm", "other"];
 export const BF16_BYTES = 2;
@@ -29,16 +30,21 @@ export function stored(rows, columns, storage) {
   return sum(storage.map((entry) => Math.ceil(entry.bytes * entries(rows, columns, entry))));
 }
 
-/** Bytes of all weights: quantized, scales (zero points and tables too), each part that stays in bf16, and total. */
-export function weights(tensors, variant = null) {
+/** Bytes of all weights: quantized, scales (zero points and tables too), each part that is not, at `rest` each, and total. */
+export function weights(tensors, variant = null, rest = BF16_BYTES) {
   const split = Object.fromEntries(["quantized", "scales", ...PARTS].map((name) => [name, 0]));
+  if (variant?.mix) {
+    const { packed, others } = mixed(tensors, variant);
+    const total = packed + sum(Object.values(others));
+    return { ...split, ...others, quantized: packed, total };
+  }
   for (const { part, rows, columns, count } of tensors) {
     if (variant && variant.quantizes.includes(part)) {
       const [packed, ...others] = variant.storage;
       split.quantized += count * stored(rows, columns, [packed]);
       split.scales += count * stored(rows, columns, others);
     } else {
-      split[part] += count * rows * columns * BF16_BYTES;
+      split[part] += count * rows * columns * rest;
     }
   }
   return { ...split, total: sum(Object.values(split)) };

@@ -9,7 +9,11 @@ export function modelOf(id, architectures) {
   const preset = architectures.presets.find((one) => one.id === id);
   if (!preset) return null;
   if (!read.has(preset)) {
-    read.set(preset, { ...readModel(JSON.stringify(preset.config), preset, architectures), hub: preset.model });
+    read.set(preset, {
+      ...readModel(JSON.stringify(preset.config), preset, architectures),
+      hub: preset.model,
+      training: architectures.training ?? null,
+    });
   }
   return read.get(preset);
 }

@@ -32,7 +32,7 @@ const FP4_FROM = 10.0; // the same of 4-bit floats
 const TRITON_FROM = 8.0; // compute capability that Triton's README asks for; torch.compile writes its kernels
 export const NARROW = 4; // bits: below, a model is far from bf16
 export const SPARE = 0.05; // of the memory that is left, since what stands beside weights and cache is estimated
-export const SPARE_TRAINING = 0.15; // the same where gradients, optimizer and their activations come on top, not counted
+export const SPARE_TRAINING = 0.15; // the same where gradients, optimizer and their activations come on top, uncounted
 export const AMPLE = 0.1; // of the memory: what leaves less is not called ample
 // What macOS lets a GPU take of a Mac's memory unless iogpu.wired_limit_mb says more: two thirds, and three quarters of more
 // than 36 GiB. Metal's recommendedMaxWorkingSetSize, as llama.cpp prints it: 10922.67 of 16384 MB (abetlen/llama-cpp-python
@@ -45,7 +45,7 @@ export const trains = (a) => a.purpose === "finetune"; // which is done in Trans
 export const elsewhere = (a) => Boolean(a.engine) && a.engine !== "transformers" && !trains(a);
 /** The device whose cell a method's page has. */
 export const device = (a) => (a.hardware in NVIDIA ? "nvidia" : AMD.has(a.hardware) ? "amd" : a.hardware);
-export const spare = (a) => (trains(a) ? SPARE_TRAINING : SPARE);
+export const spare = (a) => (trains(a) && !a.counted ? SPARE_TRAINING : SPARE);
 /** GiB that a model may take of one device; null where its memory is left open. */
 export const memoryOf = (a) => a.memory && (a.hardware === "apple" ? APPLE_SHARE(a.memory) * a.memory : a.memory);
 /** Bytes of memory, over all GPUs. */

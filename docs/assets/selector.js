@@ -137,6 +137,9 @@ class Selector {
     tell(field, found.problem ?? "");
     this.#pasted = { text, model: text && !found.problem ? found : null };
     if (!this.#pasted.model) return;
+    const { families } = await data("training/index.json");
+    const measured = families.includes(found.model_type);
+    found.training = measured ? await data(`training/${found.model_type}.json`) : null;
     const { read } = await import("./reading.js");
     const { format } = read(text);
     const offered = [...this.fields.checkpoint.options].some(({ value }) => value === format);

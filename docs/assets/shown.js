@@ -179,14 +179,20 @@ function cardOf(card, found, model, choices, first) {
 }
 
 /** How the memory was counted, with a link to the calculator that has the same answers. */
-function memoryLine(model, { context, batch, prompt, cache, memory, gpus }, top) {
+function memoryLine(model, { context, batch, prompt, cache, memory, gpus, train }, top) {
   if (!model) return element("p", { textContent: "Memory is estimated once you name a model." });
   const many = `${context.toLocaleString("en")} tokens × ${batch}`;
   const like = model.like ? `, with the shape of ${model.like}, scaled` : "";
-  const text = `Counted: weights, cache of ${many}, and an allowance${like}; training's gradients and optimizer are not. `;
+  const trained = train && `weights, LoRA of rank ${train.rank} in bf16 with 8-bit AdamW and gradient checkpointing, ${many}`;
+  const text = train
+    ? `Counted: ${trained}${like}. Adapters in float32, PEFT's default, take more. `
+    : `Counted: weights, cache of ${many}, and an allowance${like}; training's gradients and optimizer are not. `;
   const variant = top?.loads ? "bf16" : (top?.id ?? "bf16");
   const given = Math.round(100 * (memory ?? 24)) / 100;
   const query = new URLSearchParams({ model: model.id, variant, context, batch, prompt, cache, memory: given, gpus });
+  const { adapter, targets, rank, optimizer } = train ?? {};
+  const ways = train ? { work: "train", adapter, targets, rank, optimizer, checkpointing: "yes" } : {};
+  for (const [name, value] of Object.entries(ways)) query.set(name, value);
   return element("p", {}, text, link(`memory/${model.id ? `?${query}` : ""}`, "Memory calculator"));
 }
 

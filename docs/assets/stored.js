@@ -49,6 +49,8 @@ function byBits({ method, bits, group, activations }) {
     product: activations.replace("float", "fp"),
     quantizes: ["linear", "experts"],
     only_models: [],
+    keys: [],
+    cells: { peft: { answer: "not verified", note: "" } },
     storage: [
       { what: "weights", bytes: bits / 8 },
       { what: "scales", bytes: 2, tile: tile.length > 1 ? tile : [1, ...tile] },

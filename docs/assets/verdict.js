@@ -96,7 +96,10 @@ function wanting({ ranked: [top], published, bf16, a }) {
 function fitting({ ranked: [top], bf16, a }, model) {
   const name = model?.name ?? "Such a model";
   const also = top && ready(top.variant, a) ? "; your checkpoint takes less" : ": nothing must be quantized";
-  const so = trains(a) ? " for optimizer and activations, which are not counted" : also;
+  const left = a.counted
+    ? ", LoRA’s optimizer and activations counted"
+    : " for optimizer and activations, which are not counted";
+  const so = trains(a) ? left : also;
   return `${name} fits in ${sixteen(a)}, with ${gib(room(a) - bf16)} to spare${so}. `;
 }
 

@@ -8,6 +8,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from guide.calculator.mixing import mixed
 from guide.calculator.shapes import Read, Tensor, cache, peak, tensors
 from guide.facts.method import Variant
 from guide.facts.storage import Shape, Weights
@@ -42,13 +43,17 @@ def _entries(rows: int, columns: int, entry: Entry) -> int:
     return math.ceil(rows / (high or rows)) * math.ceil(columns / (wide or columns))
 
 
-def weights(tensors: Iterable[Tensor], variant: Facts | None = None) -> dict[str, int]:
+def weights(tensors: Iterable[Tensor], variant: Facts | None = None, rest: int = BF16_BYTES) -> dict[str, int]:
     """Bytes of all weights, by what they are.
 
     ``quantized`` is the first entry of the variant's storage, ``scales`` all others (zero points and tables too). The parts
-    that it does not quantize are in bf16 under their own names. ``total`` is the sum.
+    that it does not quantize take ``rest`` bytes a weight, in bf16 unless training widens them, under their own names.
+    ``total`` is the sum.
     """
     split = dict.fromkeys(("quantized", "scales", *PARTS), 0)
+    if variant and variant.get("mix"):
+        packed, others = mixed(list(tensors), variant["quantizes"], variant["mix"])
+        return split | others | {"quantized": packed, "total": packed + sum(others.values())}
     for tensor in tensors:
         rows, columns, count = tensor["rows"], tensor["columns"], tensor["count"]
         if variant and tensor["part"] in variant["quantizes"]:
@@ -56,7 +61,7 @@ def weights(tensors: Iterable[Tensor], variant: Facts | None = None) -> dict[str
             split["quantized"] += count * stored(rows, columns, [packed])
             split["scales"] += count * stored(rows, columns, others)
         else:
-            split[tensor["part"]] += count * rows * columns * BF16_BYTES
+            split[tensor["part"]] += count * rows * columns * rest
     return split | {"total": sum(split.values())}
 
 
@@ -79,7 +84,8 @@ def allowance(tensors: Sequence[Tensor], variant: Facts | None, activations: int
     ``activations`` are those of a pass, ``unpacked`` the largest quantized layer in bf16, for a method that unpacks before a
     16-bit matrix product (a kernel that unpacks on the way needs none of it), ``context`` a constant.
     """
-    quantized = variant["quantizes"] if variant and variant.get("product", "16-bit") == "16-bit" else ()
+    unpacks = variant is not None and not variant.get("fused") and variant.get("product", "16-bit") == "16-bit"
+    quantized = variant["quantizes"] if variant and unpacks else ()
     largest = max((tensor["rows"] * tensor["columns"] for tensor in tensors if tensor["part"] in quantized), default=0)
     return {"activations": activations, "unpacked": largest * BF16_BYTES, "context": CONTEXT_BYTES}
 

@@ -263,7 +263,7 @@ def _number_of(field: str, raw: Config, name: str, family: Family, config: Confi
 
 def _used(family: Family, switches: Config) -> set[str]:
     """The words of all that a model with these switches has: a field that is not among them may be left out."""
-    there = [one for one in (*family["tensors"], *family["cache"]) if _applies(one, switches)]
+    there = [one for one in (*family["tensors"], *family["cache"]) if applies(one, switches)]
     rules = [*family["fields"].values(), *family["nulls"].values()]
     return {*REQUIRED, *re.findall(r"\w+", json.dumps([*there, family["lists"], rules]))}
 
@@ -378,12 +378,12 @@ def peak(family: Family, config: Config, tokens: int, context: int, batch: int) 
 
 def _layers(entry: Mapping[str, Any], config: Config) -> int:
     """How many layers have an entry, 1 for one outside of all; none where a switch is not as it must be."""
-    if not _applies(entry, config):
+    if not applies(entry, config):
         return 0
     rule = entry.get("layers")
     return sum(holds(rule, layer, config) for layer in range(config["num_hidden_layers"])) if rule else 1
 
 
-def _applies(entry: Mapping[str, Any], config: Config) -> bool:
+def applies(entry: Mapping[str, Any], config: Config) -> bool:
     """Whether the fields of a config that an entry depends on are set, or not, as it must be."""
     return all(bool(config[field]) == wanted for field, wanted in entry.get("when", {}).items() if field in config)

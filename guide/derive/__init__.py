@@ -35,6 +35,23 @@ class Passed(NamedTuple):
     new: int = 3
 
 
+class Stepped(NamedTuple):
+    """A step of training: tokens of a sequence, sequences, and the adapters' rank."""
+
+    tokens: int
+    batch: int = 1
+    rank: int = 8
+
+
+class Way(NamedTuple):
+    """How adapters are trained, see ``guide.calculator.training``: above nf4, or bf16; what the adapters are in."""
+
+    quantized: bool
+    adapter: str  # "float32", "autocast": float32 with bf16 arithmetic, or "bfloat16"
+    targets: str  # "all-linear" or "query-value"
+    checkpointed: bool
+
+
 @dataclass
 class Trace:
     """The tensors that a run makes, in order: bytes, sites, and which were held when each was made."""

@@ -12,13 +12,16 @@ import functools
 import json
 import os
 import sys
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from guide.calculator.shapes import Config, language_part
-from guide.derive import Refused
+from guide.derive import Refused, training
 from guide.derive.family import family_or_reason
+from guide.derive.fields import Variants, find_roles
 from guide.derive.observe import VERSIONS, Built, language_models, language_parameters, shapes_of, work_alone
 from guide.derive.verify import Preset, by_architecture, examples_of, lines, presets_of, vector
 from guide.facts.load import load
@@ -74,25 +77,54 @@ def derived(project: Project) -> dict[Path, str]:
     }
 
 
-def main() -> None:
-    """The command ``nox -s architectures``."""
-    parser = argparse.ArgumentParser(prog="nox -s architectures --", description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--check", action="store_true", help="change nothing; fail where a file is not what would be written")
-    check = parser.parse_args().check
-    project = Project.here()
-    work_alone()
-    try:
-        written = derived(project)
-    except GuideError as error:
-        sys.exit(str(error))
+def trained(project: Project, names: list[str]) -> Iterator[dict[Path, str]]:
+    """What is written of training, by path, family after family: its file, what was measured, which are known."""
+    from guide.derive.stepping import four_bit, measure_steps, trace_step  # they need PEFT
+
+    examples = json.loads(project.examples.read_text(encoding="utf-8"))
+    known = by_architecture(presets_of(load(project).configs), examples)
+    files = [json.loads(path.read_text(encoding="utf-8")) for path in (project.architectures, project.families)]
+    families = {name: family for file in files for name, family in file["families"].items()}
+    path, index = project.tests / "training_measured.json", project.training / "index.json"
+    versions = VERSIONS | {name: version(name) for name in four_bit()["LIBRARIES"]}
+    for name in names or list(families):
+        built = Built(name)
+        variants = Variants(built, known[name])
+        find_roles(variants)
+        found = training.training_of(variants, families[name], functools.partial(trace_step, built))
+        cases = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        cases[name] = training.measured(variants, families[name], found, functools.partial(measure_steps, built))
+        print(f"{name}: {sum(map(len, found.values()))} ways to train, {len(cases[name])} measured", flush=True)
+        cases = {other: cases[other] for other in sorted(cases) if cases[other]}
+        own = {project.training / f"{name}.json": lines(found, 2) + "\n"} if cases.get(name) else {}
+        yield own | {path: lines(cases, 2) + "\n", index: lines({**versions, "families": list(cases)}, 1) + "\n"}
+
+
+def write(project: Project, written: dict[Path, str], check: bool) -> None:
+    """Write what is not there so; with ``check`` end with a sentence instead."""
     stale = [path for path, text in written.items() if not path.exists() or path.read_text(encoding="utf-8") != text]
     if check and stale:
         names = " and ".join(map(project.relative, stale))
-        sys.exit(f"Not what would be written: {names}. Run 'nox -s architectures'.")
+        sys.exit(f"Not what would be written: {names}. Run nox -s with the same name without --check.")
     for path in stale:
         path.write_text(written[path], encoding="utf-8")
         print(f"{project.relative(path)}: written")
     print(f"{len(written)} files are what Transformers' models give.")
+
+
+def main() -> None:
+    """The commands ``nox -s architectures`` and ``nox -s training``."""
+    parser = argparse.ArgumentParser(prog="nox -s architectures --", description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--check", action="store_true", help="change nothing; fail where a file is not what would be written")
+    parser.add_argument("--training", nargs="*", metavar="FAMILY", help="what training holds, of these families or all")
+    asked = parser.parse_args()
+    project = Project.here()
+    work_alone()
+    try:
+        for written in [derived(project)] if asked.training is None else trained(project, asked.training):
+            write(project, written, asked.check)
+    except GuideError as error:
+        sys.exit(str(error))
 
 
 if __name__ == "__main__":

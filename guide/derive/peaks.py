@@ -140,12 +140,12 @@ def peaks_of(variants: Variants, family: Family, observe: Observe) -> Peaks:
     """
     found: Peaks = {}
     for kind, wanted in (("plain", False), ("windowed", True)):
-        base = _base(variants, family, wanted)
+        base = small_base(variants, family, wanted)
         if base is None:
             continue
         found[kind] = {call: _moments(variants, family, observe, base, call) for call in CALLS}
         two, one = Passed(ONCE[0].prompt, batch=2), variants.tie(base)
-        read = {"family": {**family, "peaks": found}, "config": _read(variants, family, one)}
+        read = {"family": {**family, "peaks": found}, "config": numbers_of(variants, family, one)}
         if not -BELOW <= _most(read, two) / observe(one, two, False).peak - 1 <= ABOVE:
             found[f"{kind} several"] = {call: _moments(variants, family, observe, base, call, more=1) for call in CALLS}
     return found
@@ -153,12 +153,10 @@ def peaks_of(variants: Variants, family: Family, observe: Observe) -> Peaks:
 
 def _moments(variants: Variants, family: Family, observe: Observe, base: Config, call: str, more: int = 0) -> list[str]:
     """The moments of a call that can be the peak, found with ``more`` sequences than one and two."""
-    distinct: list[Sum] = []
-    for moment in map(_multiplied, _sizes(variants, family, observe, base, call, more).moments(CALLS[call][1])):
-        if not any(_below(moment, other) for other in distinct):
-            distinct = [*(other for other in distinct if not _below(other, moment)), moment]
+    moments = _sizes(variants, family, observe, base, call, more).moments(CALLS[call][1])
+    distinct = distinct_of(map(multiplied, moments))
     points = list(_points(variants, family, base, call))
-    return [_written(one, points) for one in _needed(distinct, points)]
+    return [written(one, points) for one in needed(distinct, points)]
 
 
 def measured(variants: Variants, family: Family, observe: Observe) -> list[dict[str, Any]]:
@@ -167,7 +165,7 @@ def measured(variants: Variants, family: Family, observe: Observe) -> list[dict[
     Raises Refused where the prediction is not as close as ``BELOW`` and ``ABOVE`` say.
     """
     found, name = [], variants.architecture.model_type
-    for base in filter(None, (_base(variants, family, wanted) for wanted in (False, True))):
+    for base in filter(None, (small_base(variants, family, wanted) for wanted in (False, True))):
         for start, passed in itertools.product((0, 1), MEASURED):
             changed = {field: variants.others[field] for field in variants.dimensions[start::2]
                        if field in base and field not in POSITIONS}  # fmt: skip
@@ -201,7 +199,7 @@ def fields_of(peaks: Peaks) -> list[str]:
     return sorted(set(WORD.findall(json.dumps([*peaks.values()]))) - {*USE, *CALLS})
 
 
-def _base(variants: Variants, family: Family, wanted: bool) -> Config | None:
+def small_base(variants: Variants, family: Family, wanted: bool) -> Config | None:
     """The base with a sliding window in some layer, or in none; None where there is no such thing."""
     base = {**variants.base, **{field: pair[0] for field, pair in WIDER.items() if field in variants.base}}
     for entry in family["cache"]:
@@ -216,10 +214,10 @@ def _base(variants: Variants, family: Family, wanted: bool) -> Config | None:
     base = {field: one[:LAYERS] if isinstance(one, list) and len(one) == base["num_hidden_layers"] else one
             for field, one in base.items()}  # fmt: skip
     base["num_hidden_layers"] = LAYERS
-    return base if bool(windows(family, _read(variants, family, variants.tie(base)))) == wanted else None
+    return base if bool(windows(family, numbers_of(variants, family, variants.tie(base)))) == wanted else None
 
 
-def _read(variants: Variants, family: Family, raw: Config) -> Config:
+def numbers_of(variants: Variants, family: Family, raw: Config) -> Config:
     """The numbers of a config: as the evaluation reads them, and others that its class has."""
     name, known = variants.architecture.model_type, variants.fields(raw)
     given = {field: known[field] for field in REQUIRED if field in known}  # the text part of a model may leave them out
@@ -241,11 +239,11 @@ def _sizes(variants: Variants, family: Family, observe: Observe, base: Config, c
     runs = []
     for raw, passed in asked:
         tokens, context = (1, passed.prompt + 2) if call == "step" else (passed.chunk or passed.prompt, passed.prompt)
-        known = passing(family, _read(variants, family, raw), tokens, context, passed.batch)
+        known = passing(family, numbers_of(variants, family, raw), tokens, context, passed.batch)
         numbers = {field: one for field, one in known.items() if field in usable and type(one) is int}
         runs.append((numbers, observe(raw, passed, raw is first and passed is scenario[0])))
     sums = (
-        {one for entry in (*family["tensors"], *family["cache"]) for one in _sums(entry)}
+        {one for entry in (*family["tensors"], *family["cache"]) for one in sums_of(entry)}
         | {
             "tokens+1",
             "context+1",
@@ -259,14 +257,14 @@ def _sizes(variants: Variants, family: Family, observe: Observe, base: Config, c
     return Sizes(runs, [one for one in sorted(sums) if all(name in runs[0][0] for name in WORD.findall(one))])
 
 
-def _sums(entry: Family) -> Iterator[str]:
+def sums_of(entry: Family) -> Iterator[str]:
     """The expressions of a tensor's sides, or of what a cache holds, that are sums."""
     for one in (entry.get("rows"), entry.get("columns"), entry.get("per_token"), *(one for one, _ in entry.get("states", []))):
         if one and "+" in one:
             yield one
 
 
-def _multiplied(moment: Sum) -> Sum:
+def multiplied(moment: Sum) -> Sum:
     """The same with the sums among its factors multiplied out."""
     found: Sum = defaultdict(Fraction)
     for names, coefficient in moment.items():
@@ -277,7 +275,16 @@ def _multiplied(moment: Sum) -> Sum:
     return found
 
 
-def _below(one: Sum, other: Sum) -> bool:
+def distinct_of(moments: Iterable[Sum]) -> list[Sum]:
+    """Those that are not below another."""
+    found: list[Sum] = []
+    for moment in moments:
+        if not any(below(moment, other) for other in found):
+            found = [*(other for other in found if not below(other, moment)), moment]
+    return found
+
+
+def below(one: Sum, other: Sum) -> bool:
     """Whether no term is more than the other's."""
     return all(one.get(names, 0) <= other.get(names, 0) for names in one.keys() | other.keys())
 
@@ -285,7 +292,7 @@ def _below(one: Sum, other: Sum) -> bool:
 def _points(variants: Variants, family: Family, base: Config, call: str) -> Iterator[Config]:
     """Known numbers for which moments compete: public configs and the small one, each field halved and doubled; many uses."""
     for example in (*variants.examples, variants.tie(base)):
-        read = _read(variants, family, example)
+        read = numbers_of(variants, family, example)
         fields = [field for field in (*variants.dimensions, *EXTRA) if read.get(field)]
         changed = [{field: max(1, read[field] * factor // 2)} for field in fields for factor in (1, 4)]
         for one, tokens, times, batch in itertools.product([{}, *changed], TOKENS, CONTEXTS, BATCHES):
@@ -302,7 +309,7 @@ def _of(name: str, point: Config) -> int:
     return value(name, point) if "/" in name else point.get(name) or 0
 
 
-def _needed(distinct: list[Sum], points: list[Config]) -> list[Sum]:
+def needed(distinct: list[Sum], points: list[Config]) -> list[Sum]:
     """The fewest moments, found greedily, that come as close as ``CLOSE`` to the peak at all points."""
     figures = [[sum(_at(moment, point)) for point in points] for moment in distinct]
     peak = [max(column) for column in zip(*figures, strict=True)]
@@ -315,7 +322,7 @@ def _needed(distinct: list[Sum], points: list[Config]) -> list[Sum]:
     return kept
 
 
-def _written(moment: Sum, points: list[Config]) -> str:
+def written(moment: Sum, points: list[Config]) -> str:
     """An expression of it without the terms that are slight at all points, its coefficients rounded up."""
     shares: list[float] = [0.0] * len(moment)
     for point in points:

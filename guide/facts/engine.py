@@ -44,13 +44,28 @@ class Generation(Strict):
     capability: Capability | None = Field(default=None, description="NVIDIA's compute capability; null for other hardware")
 
 
+class Block(Strict):
+    """A type of blocks, of which a file's tensors are made."""
+
+    weights: int = Field(gt=0, description="of a row, that one block holds")
+    bytes: int = Field(gt=0)
+    otherwise: str | None = Field(default=None, description="the type of a tensor whose rows are no whole number of blocks")
+
+
+Which = Literal["output", "embedding", "values", "down", "out", "rest"]
+Where = Literal["all", "more", "shared", "two", "8th", "16th"]
+
+
 class Offer(Strict):
     """A width of a format that no method's page makes, as the selector counts it."""
 
     id: Annotated[str, Field(pattern=r"^[a-z0-9-]+$")]
     label: str = Field(description="as its engine's readers know it: Q4_K_M")
     bits: int = Field(description="of a weight, without what stands beside it")
-    stored: float = Field(gt=0, description="bits a weight, scales and what is kept wider included")
+    stored: float | None = Field(default=None, gt=0, description="bits a weight, scales and what is kept wider included")
+    types: list[tuple[Which, Where, str]] = Field(
+        default=[], description="which tensors in which layers get which of the blocks, the first that means a tensor counts"
+    )
     whole: bool = Field(default=False, description="embeddings and output head count among these weights")
     product: Literal["16-bit", "int8", "fp8", "fp4"] = "16-bit"
     calibration: Literal["none", "needed"] = "none"
@@ -83,6 +98,18 @@ class Common(Strict):
     engines: list[str] = Field(description="their pages, in the order of the matrix")
     generations: list[Generation]
     formats: list[Format]
+    blocks: dict[str, Block] = Field(default={}, description="types that offers give their tensors")
+    blocks_source: str = Field(default="", description="where their sizes were read")
+
+    @model_validator(mode="after")
+    def _counted(self) -> Self:
+        """Each offer says what it stores, in blocks that there are."""
+        for offer in (offer for one in self.formats for offer in one.offers):
+            unknown = [name for _, _, name in offer.types if name not in self.blocks]
+            if unknown or not (offer.types or offer.stored):
+                why = f"names {', '.join(unknown)}, which is none of the blocks" if unknown else "says not what it stores"
+                raise ValueError(f"the offer {offer.label} {why}")
+        return self
 
 
 class Loads(Cell):

@@ -22,6 +22,7 @@ from guide.site.views.methods import LABELS
 from guide.site.views.proofs import shown_instead
 from guide.site.views.speeds import DECODE
 
+THRIFTY = "bfloat16 all-linear checkpointed"  # how choose.js counts fine-tuning
 YEAR = timedelta(days=365)
 ASKED = [label for label in LABELS if label != "generate_compiles"]  # no rule asks for that
 SAID = ("nvidia", "peft")  # whose notes the selector also says where the answer is yes
@@ -41,7 +42,10 @@ def files(guide: Guide, link: Links) -> dict[str, str]:
 def model(guide: Guide, preset: dict[str, Any]) -> dict[str, Any]:
     """Of ``architectures.json``, what one preset needs: a page that counts one model need not load them all."""
     name = language_part(preset["config"])["model_type"]
-    return {"families": {name: guide.architectures["families"][name]}, "presets": [preset]}
+    found = {"families": {name: guide.architectures["families"][name]}, "presets": [preset]}
+    measured = json.loads(guide.assets.get(f"assets/training/{name}.json", b"{}"))
+    thrifty = {kind: {way: one for way, one in ways.items() if way.endswith(THRIFTY)} for kind, ways in measured.items()}
+    return found | ({"training": thrifty} if thrifty else {})
 
 
 def codes(guide: Guide, name: str) -> dict[str, dict[str, Any]]:
@@ -71,7 +75,9 @@ def file(guide: Guide, link: Links) -> str:
             for name, method in guide.methods.items()
             for number in range(len(method.variants))
         ],
-        "offers": [offered(number, one, n) for number, one in enumerate(guide.common.formats) for n in range(len(one.offers))],
+        "offers": [
+            offered(guide, number, one, n) for number, one in enumerate(guide.common.formats) for n in range(len(one.offers))
+        ],
     }
     return json.dumps(content) + "\n"
 
@@ -111,7 +117,7 @@ def formats_of(guide: Guide, name: str, variant: Variant) -> list[Format]:
     return own or [one for one in of_method if one.variant is None]
 
 
-def offered(number: int, one: Format, n: int) -> dict[str, Any]:
+def offered(guide: Guide, number: int, one: Format, n: int) -> dict[str, Any]:
     """A width of a format that only other engines run, as the selector knows a variant."""
     offer: Offer = one.offers[n]
     own = f"format:{number}.offers.{n}"
@@ -135,10 +141,17 @@ def offered(number: int, one: Format, n: int) -> dict[str, Any]:
         "calibration_note": "",
         "kept": True,
         "quantizes": parts,
-        "storage": [{"what": "weights", "run": 1, "bytes": offer.stored / 8}],
+        "storage": [{"what": "weights", "run": 1, "bytes": offer.stored / 8}] if offer.stored else [],
+        **({"mix": [[which, where, *blocks(guide, name)] for which, where, name in offer.types]} if offer.types else {}),
         "facts": dict.fromkeys(FACTS, own),
         "cells": dict.fromkeys(ASKED, unknown) | {"save_and_reload": unknown | {"answer": Answer.YES}},
     }
+
+
+def blocks(guide: Guide, name: str) -> list[tuple[int, int]]:
+    """A type of blocks, and what stands in for it, each as weights and bytes; see ``guide.calculator.mixing``."""
+    block = guide.common.blocks[name]
+    return [(block.weights, block.bytes), *(blocks(guide, block.otherwise) if block.otherwise else [])]
 
 
 def entry(guide: Guide, name: str, method: Method, number: int, link: Links) -> dict[str, Any]:
