@@ -17,7 +17,6 @@
 # only_faults = true
 #
 # [tool.guide.not_pasted]
-# left = "it reads a model that you have loaded"
 # tower = "FOLDER stands for your model"
 # classifier = "FOLDER stands for your model"
 # suffix = "FOLDER stands for your model"
@@ -138,16 +137,20 @@ def first(output):
     return next(one for one in output.values() if isinstance(one, torch.Tensor) and one.is_floating_point()).float()
 
 
+# --8<-- [start:left]
+import torch
+
+
+def left_in_16_bit(model):
+    """The names of a model's linear layers that were not quantized."""
+    linear = [(name, one) for name, one in model.named_modules() if isinstance(one, torch.nn.Linear)]
+    return [name for name, one in linear if type(one.weight) is torch.nn.Parameter]
+
+
+# --8<-- [end:left]
 def left_in(model):
-    """The names of linear layers in 16 bit, as a page shows it, without the numbers of layers."""
-    # --8<-- [start:left]
-    left = [
-        name
-        for name, module in model.named_modules()
-        if isinstance(module, torch.nn.Linear) and type(module.weight) is torch.nn.Parameter
-    ]
-    # --8<-- [end:left]
-    return {name.rpartition(".")[2] for name in left}
+    """The same without the numbers of layers."""
+    return {name.rpartition(".")[2] for name in left_in_16_bit(model)}
 
 
 # %% [markdown]

@@ -436,7 +436,7 @@ def test_the_page_says_the_same_of_what_was_measured(chromium):
     with serve(PROJECT.assets) as url:
         page = chromium.new_page()
         page.goto(url)
-        found = page.evaluate(PEAKS, {**WHOLE, "measured": MEASURED})
+        found = page.evaluate(PEAKS, {**WHOLE, "families": FAMILIES, "measured": MEASURED})
         page.close()
     assert found == [predicted(case, FAMILIES) for case in cases]
 
