@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 from bs4 import BeautifulSoup
 
 from guide.facts.method import Answer
+from guide.project import Project
 from guide.site.views.methods import on
+
+PROJECT = Project.here()
 
 CASES = {  # what an engineer answers: its method, and a word of its verdict
     "8B, one RTX 4090": ("torchao/int8-weight-only", "fits in bf16"),
@@ -75,3 +79,17 @@ def test_a_generation_of_nvidia_is_answered_by_its_compute_capability(guide):
     ends = [(method, place) for method in guide.methods.values() for place in by_id.values()
             if place.capability and method.hardware.nvidia.ends_before(place.capability)]  # fmt: skip
     assert all(on(method, place) is Answer.NO for method, place in ends)
+
+
+def test_programs_find_every_page_and_its_markdown(site_folder):
+    text = (site_folder / "llms.txt").read_text(encoding="utf-8")
+    listed = re.findall(r"^- \[[^]]+\]\(([^)]+)\): \S", text, re.MULTILINE)
+    pages = [path for path in listed if path.endswith(".md")]
+    assert sorted(pages) == sorted(path.relative_to(PROJECT.docs).as_posix() for path in PROJECT.docs.rglob("*.md"))
+    assert all((site_folder / path).read_text(encoding="utf-8").startswith("---\n") for path in pages)
+    assert (site_folder / "facts.json").is_file()
+
+
+def test_a_page_that_is_not_there_leads_on(site_folder):
+    page = BeautifulSoup((site_folder / "404.html").read_text(encoding="utf-8"), "html.parser")
+    assert [link["href"] for link in page.select("article p a")] == ["/.", "/symptoms/"]

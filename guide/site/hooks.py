@@ -20,7 +20,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # mkdocs loads a h
 
 from guide.facts.load import load
 from guide.project import GuideError, Project
-from guide.site import links, stage
+from guide.site import links, machines, stage
 from guide.site.render import TEMPLATES
 
 END_OF_NOTEBOOK = "<!-- end of the notebook -->"  # of our template; mkdocs-jupyter adds a style sheet after it
@@ -91,6 +91,9 @@ def on_post_page(output: str, page: Page, config: MkDocsConfig) -> str:
 
 
 def on_post_build(config: MkDocsConfig) -> None:
-    """Dead links are warnings, which --strict counts."""
+    """The Markdown beside the pages. Dead links are warnings, which --strict counts."""
+    machines.write(
+        Path(config.docs_dir), Path(config.site_dir), config.site_name, config.site_description or "", config.nav or []
+    )
     for sentence in links.dead_links(Path(config.site_dir)):
         log.warning(sentence)
