@@ -486,6 +486,19 @@ def test_what_cannot_be_trained_is_said(calculator):
     assert calculator.console == []
 
 
+def test_what_training_holds_may_not_be_loaded(calculator):
+    calculator.open(model="llama-3.1-8b")
+    good = calculator.answer
+    calculator.tab.route("**/training/*.json", lambda route: route.abort())
+    calculator.field("work").select_option("train")
+    calculator.tab.get_by_text("What training holds could not be loaded: check your connection, and choose again.").wait_for()
+    assert calculator.answer == good
+    calculator.tab.unroute("**/training/*.json")
+    calculator.field("rank").fill("8")
+    calculator.tab.get_by_text("training adapters of rank 8").wait_for()
+    assert calculator.error("work") == ""
+
+
 def test_gpu_and_computer_together_may_not_hold_it(calculator):
     calculator.open(model="qwen3-8b", variant="bf16", memory=8, ram=16)
     assert "are in the CPU’s memory and are copied in each pass" in calculator.answer

@@ -50,8 +50,8 @@ class Calculator {
     this.rows = comparedRows(variants);
   }
 
-  /** Offer every model and variant, and answer whatever is entered. */
-  start() {
+  /** Offer every model and variant, and answer whatever is entered; shown once the first answer is there. */
+  async start() {
     this.#offer();
     const { form } = this.part;
     form.addEventListener("submit", (event) => event.preventDefault());
@@ -62,7 +62,7 @@ class Calculator {
     });
     form.addEventListener("change", () => this.#remember());
     this.#update();
-    this.#recall();
+    await this.#recall();
     this.place.hidden = false;
   }
 
@@ -174,6 +174,10 @@ class Calculator {
     const peaks = this.#peaks.get(this.#model.model_type) ?? null;
     const train = { targets: targets.value, rank: use.rank, adapter: adapter.value, optimizer: optimizer.value, peaks };
     const whole = { ...use, train: { ...train, checkpointed: checkpointing.value === "yes" } };
+    if (!this.#peaks.has(this.#model.model_type)) {
+      this.#say("work", "What training holds could not be loaded: check your connection, and choose again.");
+      return null;
+    }
     const known = trainsMeasured(this.#model, whole);
     return this.#say("work", known ? "" : `What training holds was not measured for ${this.#model.model_type} models.`)
       ? whole
@@ -186,8 +190,12 @@ class Calculator {
     if (this.control.work.value !== "train" || !type || this.#peaks.has(type)) return;
     const read = async (name) => (await fetch(new URL(`training/${name}.json`, import.meta.url))).json();
     this.#measured ??= read("index");
-    const { families } = await this.#measured;
-    this.#peaks.set(type, families.includes(type) ? await read(type) : null);
+    try {
+      const { families } = await this.#measured;
+      this.#peaks.set(type, families.includes(type) ? await read(type) : null);
+    } catch {
+      this.#measured = undefined; // to be asked again
+    }
   }
 
   /** Answer, once the architecture of what was pasted is there. */
@@ -224,7 +232,7 @@ class Calculator {
   }
 
   /** Take the state from the address, and say what in it is no choice here. */
-  #recall() {
+  async #recall() {
     const strange = [];
     const given = [...new URLSearchParams(location.search)];
     given.sort(([one], [other]) => (other === "model") - (one === "model")); // which variants there are depends on it
@@ -240,7 +248,7 @@ class Calculator {
       control.value = before;
       strange.push(`The link's ${name} “${value.slice(0, 40)}” is no choice here.`);
     }
-    this.#update();
+    await this.#update();
     if (strange.length) this.part.stale.textContent = `${strange.join(" ")} The answer is for what is chosen below.`;
   }
 }
@@ -250,7 +258,7 @@ export async function mount(place) {
   const read = async (name) => (await fetch(new URL(name, import.meta.url))).json();
   try {
     const [architectures, choices] = await Promise.all(["architectures.json", "choices.json"].map(read));
-    new Calculator(place, architectures, [...choices.variants, ...filesOf(choices)]).start();
+    await new Calculator(place, architectures, [...choices.variants, ...filesOf(choices)]).start();
     document.getElementById("calculator-without").remove();
   } catch (error) {
     place.replaceChildren(`The calculator could not read its data: ${error.message}.`);
