@@ -66,8 +66,8 @@ def serve(folder: Path, searched: bool = False) -> Iterator[str]:
         server.server_close()
 
 
-def answers(tab, query: str) -> list[str]:
-    """The addresses that the site's search answers with, the first at the head."""
+def answers(tab, query: str, most: int = 8) -> list[str]:
+    """The addresses that the site's search answers with, the first at the head; of each page its best sections follow it."""
     box, links = tab.locator(".md-search__input"), tab.locator(".md-search-result__link")
     found: list[str] = []
     for text, wanted in (("", False), (query, True)):
@@ -75,7 +75,7 @@ def answers(tab, query: str) -> list[str]:
         box.press("End")  # the theme listens to keys
         for _ in range(50):  # until they stay as they are
             tab.wait_for_timeout(100)
-            before, found = found, links.evaluate_all("all => all.slice(0, 8).map(({ href }) => href)")
+            before, found = found, links.evaluate_all("(all, most) => all.slice(0, most).map(({ href }) => href)", most)
             if found == before and bool(found) == wanted:
                 break
     return found
