@@ -119,7 +119,7 @@ ENUMERATE = """async ({ base, hardware, models, checkpoints, engines }) => {
     const never = (variant, engine) =>
       (engine ? inEngine(variant, engine, one) : onHardware(variant, one)) === "no";
     for (const [id, memory] of models) {
-      const model = modelOf(id, await (await fetch(`${base}assets/models/${id}.json`)).json());
+      const model = id ? modelOf(id, await (await fetch(`${base}assets/models/${id}.json`)).json()) : null;
       for (const purpose of ["", ...Object.keys(PURPOSES)])
         for (const calibration of ["", "yes", "no"])
           for (const checkpoint of checkpoints)

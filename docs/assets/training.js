@@ -12,7 +12,7 @@ const QUERY_VALUE = /[qv]_proj$/;
 // By quant_method, whose other weights prepare_model_for_kbit_training leaves as they are (PEFT 0.21.2, peft/utils/other.py).
 const LEFT = new Set(["gptq", "aqlm", "eetq", "hqq", "torchao"]);
 
-/** Whether adapters are trained above a variant as above bitsandbytes' 4-bit weights, which was measured; else as above bf16. */
+/** Whether training above a variant is as above bitsandbytes' 4-bit weights, which was measured; else it is as above bf16. */
 export const asFourBit = (variant) => Boolean(variant) && !variant.keys.some((key) => LEFT.has(key));
 
 /** Whether training makes float32 of what a variant leaves in 16 bit; the hidden states are then float32, too. */
