@@ -14,6 +14,7 @@ from guide.project import GuideError, Strict, first_fault
 
 MEASURES_MIME = "application/vnd.quantization-guide.measures+json"
 SERVED_MIME = "application/vnd.quantization-guide.served+json"
+FIGURES_MIME = "application/vnd.quantization-guide.figures+json"
 ENVIRONMENT_MIME = "application/vnd.quantization-guide.environment+json"
 
 

@@ -76,6 +76,13 @@ def _proof(place: Place) -> str:
     return proofs.box(place.guide, place.one, place.link, with_measures=True)
 
 
+def _figures(place: Place) -> str:
+    name, table = place.arguments
+    if name not in place.guide.scripts:
+        raise ValueError(f"no notebook '{name}'; there are {', '.join(place.guide.scripts)}")
+    return _table(proofs.figures(place.guide, name, table))
+
+
 def _traps(place: Place) -> str:
     if not place.arguments:
         return methods.traps_of_all(place.guide, place.link)
@@ -97,6 +104,7 @@ MARKS: dict[str, Callable[[Place], str]] = {
     "engine-head": lambda place: engines.head(place.engine),
     "engine-traps": lambda place: engines.traps(place.engine),
     "facts": lambda place: methods.facts(place.method),
+    "figures": _figures,
     "fits": lambda place: fits.fits(place.guide, place.arguments).html(),
     "gpu-numbers": lambda place: speeds.on_gpus(place.guide, place.link),
     "group": lambda place: "\n\n".join(methods.group(place.guide, group) for group in place.groups),

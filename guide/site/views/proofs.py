@@ -4,10 +4,11 @@ from dataclasses import dataclass
 
 from guide.facts.guide import Guide
 from guide.facts.method import Answer, Method
-from guide.facts.proof import Proof, Source, State, Stored
+from guide.facts.proof import FIGURES_MIME, Proof, Source, State, Stored, output_data
 from guide.site.render import long_date, render
 from guide.site.urls import Links
 from guide.site.views import measures
+from guide.site.views.tables import Table
 
 ADMONITION = {State.PROVEN: "success", State.CHANGED: "warning", State.FAILED: "failure", State.MISSING: "warning"}
 SUMMARY = {State.CHANGED: "changed since its proof", State.FAILED: "failed", State.MISSING: "not proven yet"}
@@ -96,6 +97,24 @@ def box(guide: Guide, name: str, link: Links, with_measures: bool) -> str:
         page=link(f"notebooks/{name}.ipynb"),
         link=link,
     )
+
+
+def figures(guide: Guide, name: str, table: str) -> Table | None:
+    """A table that a notebook showed in the run that is stored; None where there is no run.
+
+    Raises ValueError if it showed none of that name.
+    """
+    best = guide.best(name)
+    if not best:
+        return None
+    shown = {one["name"]: one for one in output_data(best.notebook, FIGURES_MIME)}
+    if table not in shown:
+        raise ValueError(f"the proof {best.path} shows no table '{table}'; it shows {', '.join(shown) or 'none'}")
+    proof = best.proof
+    models = "a stand-in model" if proof.stand_in else " and ".join(source.id for source in proof.models) or "random tensors"
+    caption = f"Notebook {name}, {models}, {proof.machine.name}, {long_date(proof.date)}"
+    older = "" if best.state is State.PROVEN else f": {best.state}"
+    return Table(shown[table]["head"], shown[table]["rows"], f"{caption}{older}.", table)
 
 
 def summary(guide: Guide, method: Method) -> str:
