@@ -12,7 +12,7 @@ import pytest
 from planting import mkdocs_warnings
 
 from guide.facts.method import Group
-from guide.facts.proof import State
+from guide.facts.proof import FIGURES_MIME, State, output_data
 from guide.facts.traps import all_traps
 from guide.notebooks.complete import completed, free, statements
 from guide.project import GuideError
@@ -53,6 +53,18 @@ def test_facts_are_read_for_every_method_page(guide):
     for method in guide.methods.values():
         for name, cell in method.cells().items():
             assert cell.source, name
+
+
+def test_a_table_that_a_run_showed_stands_on_a_page(guide):
+    best = guide.best("kv_cache")
+    shown = next(one for one in output_data(best.notebook, FIGURES_MIME) if one["name"] == "bits")
+    html = filled(guide, "<!-- guide: figures kv_cache bits -->")
+    assert all(cell in html for row in shown["rows"] for cell in row)
+    assert best.proof.machine.name in html and ("a stand-in model" in html) == best.proof.stand_in
+    wrong = {"kv_cache bit": "shows no table 'bit'; it shows bits, again", "kv_cach bits": "no notebook 'kv_cach'"}
+    for words, said in wrong.items():
+        with pytest.raises(GuideError, match=said):
+            filled(guide, f"<!-- guide: figures {words} -->")
 
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.stem)
