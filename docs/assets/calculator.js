@@ -178,10 +178,9 @@ class Calculator {
       this.#say("work", "What training holds could not be loaded: check your connection, and choose again.");
       return null;
     }
+    const models = `${this.#model.model_type} models${peaks ? " in this way" : ""}`; // some have no q_proj
     const known = trainsMeasured(this.#model, whole);
-    return this.#say("work", known ? "" : `What training holds was not measured for ${this.#model.model_type} models.`)
-      ? whole
-      : null;
+    return this.#say("work", known ? "" : `What training holds was not measured for ${models}.`) ? whole : null;
   }
 
   /** Fetch what training holds of the model's family, where that was measured. */
