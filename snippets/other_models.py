@@ -38,7 +38,7 @@ from snippets.shared.environment import show_environment
 from snippets.shared.symptom import *
 
 # %%
-device = show_environment("transformers", "accelerate", "bitsandbytes", "torchao", "optimum-quanto", needs="cpu")
+device = show_environment("transformers", "accelerate", "bitsandbytes", "peft", "torchao", "optimum-quanto", needs="cpu")
 
 # %%
 from torchao.quantization import FqnToConfig, Int8WeightOnlyConfig
@@ -198,6 +198,9 @@ for name, (_, _, given) in MODELS.items():
 # ## torchao and Wav2Vec2: get_input_embeddings not auto-handled
 
 # %%
+import transformers
+
+transformers.logging.set_verbosity(transformers.logging.CRITICAL)  # its report has a line for every tensor
 with shows(RuntimeError, "We encountered some issues during automatic conversion of the weights"):
     load("Wav2Vec2", METHODS["torchao"])  # the report says: `get_input_embeddings` not auto-handled for Wav2Vec2Model
 with shows(NotImplementedError, "not auto"):

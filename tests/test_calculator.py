@@ -586,7 +586,7 @@ def test_a_pasted_config_is_read_and_stays_on_the_page(calculator):
     calculator.tab.wait_for_url(re.compile("context=81920"))
     assert "model=" not in calculator.tab.url and "hidden_size" not in calculator.tab.url
     # A browser may ask for the site's icon again when the address changes; nothing else is asked, and nothing is told.
-    assert {request.removeprefix(calculator.url) for request in calculator.requests} <= {"assets/images/favicon.png"}
+    assert {request.removeprefix(calculator.url) for request in calculator.requests} <= {"assets/logo.svg"}
     assert calculator.console == []
 
 

@@ -581,7 +581,9 @@ def test_answers_are_kept_in_the_address(selector):
 def test_without_its_facts_the_selector_says_so(site, tab):
     tab.route("**/choices.json", lambda route: route.abort())
     tab.goto(site[1])
-    sentence = tab.get_by_text("The selector could not load its facts; the table below answers the common cases.")
+    sentence = tab.get_by_text(
+        "The selector could not load its facts; the page “Selecting a method” answers the common cases."
+    )
     sentence.wait_for(state="visible")
     assert tab.locator(".choose form").count() == 0
     tab.unroute("**/choices.json")
