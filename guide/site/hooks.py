@@ -28,6 +28,9 @@ END_OF_NOTEBOOK = "<!-- end of the notebook -->"  # of our template; mkdocs-jupy
 # notebook that shows; an error that is pasted finds its symptom, whose heading has most of its words, all the same.
 BOOSTS = {"notebooks/": 0.1, "traps.md": 0.2, "symptoms.md": 1.8, "methods/": 1.7, "engines/": 1.7, "": 2.2}
 INDENTED = re.compile(r"\s*\n\s*")
+# lunr 2.3.9, in the theme's search, takes two parts of its tree of words for one if letters and numbers of nodes read alike,
+# such as 3 and 77 as 37 and 7: then a word that is nowhere is looked up, and the whole query fails. A mark ends each number.
+AMBIGUOUS, MARKED = "e=e+s+o.id}return e", 'e=e+s+o.id+";"}return e'
 log = get_plugin_logger("guide")
 
 # mkdocs-jupyter's setting of where its templates are: ours make a notebook plain content of the theme, without 574 kB of CSS.
@@ -91,9 +94,14 @@ def on_post_page(output: str, page: Page, config: MkDocsConfig) -> str:
 
 
 def on_post_build(config: MkDocsConfig) -> None:
-    """The Markdown beside the pages. Dead links are warnings, which --strict counts."""
+    """The Markdown beside the pages; a search that tells words apart. Dead links are warnings, which --strict counts."""
     machines.write(
         Path(config.docs_dir), Path(config.site_dir), config.site_name, config.site_description or "", config.nav or []
     )
     for sentence in links.dead_links(Path(config.site_dir)):
         log.warning(sentence)
+    for worker in Path(config.site_dir).glob("assets/javascripts/workers/search.*.min.js"):
+        code = worker.read_text(encoding="utf-8").replace(AMBIGUOUS, MARKED)
+        if MARKED not in code:
+            log.warning("The theme's search has another lunr: see AMBIGUOUS in guide/site/hooks.py.")
+        worker.write_text(code, encoding="utf-8")
