@@ -660,10 +660,10 @@ def test_the_selector_outlives_navigation_without_reload(site, desktop):
     desktop.wait_for_timeout(500)
     desktop.evaluate("window.notReloaded = true")
     for _ in range(2):
-        desktop.locator(".md-nav--primary").get_by_role("link", name="Selecting a method").first.click()
+        desktop.locator(".md-tabs").get_by_role("link", name="Home").click()
         desktop.wait_for_selector(".choose .answer > *")
         assert desktop.locator(".choose form").count() == 1
-        desktop.locator(".md-nav--primary").get_by_role("link", name="Overview").first.click()
+        desktop.locator(".md-tabs").get_by_role("link", name="Methods").click()
         desktop.wait_for_selector(".overview")
     assert desktop.evaluate("window.notReloaded") is True
 
@@ -671,6 +671,7 @@ def test_the_selector_outlives_navigation_without_reload(site, desktop):
 def test_without_javascript_the_table_of_common_cases_stands(site, still):
     still.goto(site[1])
     assert not still.locator("#selector").is_visible()
+    still.get_by_role("link", name="the table of common cases").click()
     assert still.get_by_role("row").filter(has_text="QLoRA").first.is_visible()
 
 
