@@ -14,7 +14,7 @@ import nox
 nox.needs_version = ">=2025.5.1"
 nox.options.default_venv_backend = "virtualenv"
 nox.options.reuse_venv = "yes"
-nox.options.sessions = ["lint", "drift", "tests", "docs"]
+nox.options.sessions = ["lint", "drift", "tests", "check"]
 
 GROUPS = nox.project.load_toml("pyproject.toml")
 QUIET = {"NO_MKDOCS_2_WARNING": "1", "DISABLE_MKDOCS_2_WARNING": "true"}  # banners of MkDocs plugins, not warnings
@@ -60,6 +60,13 @@ def docs(session: nox.Session) -> None:
     """Build the site into site/; a warning is an error."""
     install(session, "docs")
     session.run("mkdocs", "build", "--strict", *session.posargs, env=QUIET)
+
+
+@nox.session
+def check(session: nox.Session) -> None:
+    """Build the site into site/ and look through its HTML: headings, titles, ids, links, what was not rendered, weight."""
+    docs(session)
+    session.run("python", "-m", "guide.site.built", "site")
 
 
 @nox.session

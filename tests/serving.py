@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import gzip
 import http.server
 import json
 import re
@@ -12,6 +13,7 @@ from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
 
+PACKED = (".html", ".css", ".js", ".json", ".svg", ".xml", ".txt")  # what hosts of sites compress
 PHONE, DESKTOP = {"width": 390, "height": 844}, {"width": 1280, "height": 900}  # windows of a browser
 
 
@@ -20,8 +22,8 @@ class _Handler(http.server.SimpleHTTPRequestHandler):
 
     protocol_version = "HTTP/1.1"  # connections are kept
 
-    def __init__(self, *arguments, searched: bool, **options) -> None:
-        self.searched = searched
+    def __init__(self, *arguments, searched: bool, packed: bool, **options) -> None:
+        self.searched, self.packed = searched, packed
         super().__init__(*arguments, **options)
 
     def log_message(self, *_) -> None:
@@ -33,6 +35,9 @@ class _Handler(http.server.SimpleHTTPRequestHandler):
             return self.send_text(self.own_addresses(path.read_text(encoding="utf-8")), "application/xml")
         if path.name == "search_index.json" and path.is_file() and not self.searched:
             return self.send_text(json.dumps(json.loads(path.read_text(encoding="utf-8")) | {"docs": []}), "application/json")
+        page = path / "index.html" if path.is_dir() and self.path.partition("?")[0].endswith("/") else path
+        if self.packed and page.is_file() and page.suffix in PACKED:
+            return self.send_text(page.read_text(encoding="utf-8"), self.guess_type(page))
         return super().send_head()
 
     def own_addresses(self, sitemap: str) -> str:
@@ -40,23 +45,26 @@ class _Handler(http.server.SimpleHTTPRequestHandler):
         return sitemap.replace(f"<loc>{home}", f"<loc>http://127.0.0.1:{self.server.server_address[1]}/")
 
     def send_text(self, text: str, kind: str) -> BytesIO:
-        content = text.encode()
+        content = gzip.compress(text.encode()) if self.packed else text.encode()
         self.send_response(200)
         self.send_header("Content-Type", kind)
+        if self.packed:
+            self.send_header("Content-Encoding", "gzip")
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()
         return BytesIO(content)
 
 
 @contextmanager
-def serve(folder: Path, searched: bool = False) -> Iterator[str]:
+def serve(folder: Path, searched: bool = False, packed: bool = False) -> Iterator[str]:
     """The URL under which a folder can be read until the end of the block.
 
     A sitemap names this server's addresses, whatever the site was built for: Material for MkDocs changes pages without
     reloading only if the page is in it, port included. Unless it is to be ``searched``, the site's search index is empty: to
-    take it in costs each page that is opened as much as all else together.
+    take it in costs each page that is opened as much as all else together. ``packed``: texts are compressed, as hosts do;
+    that takes time, and only what measures the way to a reader asks for it.
     """
-    handler = functools.partial(_Handler, directory=str(folder), searched=searched)
+    handler = functools.partial(_Handler, directory=str(folder), searched=searched, packed=packed)
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:

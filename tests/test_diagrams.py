@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import struct
 
 import pytest
@@ -38,6 +39,16 @@ def test_a_finer_grid_rounds_with_a_smaller_error():
         level for group in diagrams.groups(diagrams.WEIGHTS) for level in diagrams.nearest(group, diagrams.symmetric(group))
     ]
     assert 0 < diagrams.error(diagrams.WEIGHTS, cut) < one
+
+
+def test_what_is_packed_unpacks_to_the_nearest_levels():
+    drawing = diagrams.packed()
+    word = int(re.search("0x[0-9a-f]{8}", drawing.title)[0], 16)
+    weights = diagrams.WEIGHTS[diagrams.GROUP : diagrams.GROUP + diagrams.PACKED]
+    levels = diagrams.symmetric(weights)
+    scale = levels[1] - levels[0]
+    unpacked = [((word >> 4 * place & 15) - 8) * scale for place in range(8)]
+    assert unpacked == pytest.approx(diagrams.nearest(weights, levels))
 
 
 @pytest.mark.parametrize("name", diagrams.DIAGRAMS)

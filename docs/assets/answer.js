@@ -5,7 +5,8 @@ import { offloaded } from "./offload.js";
 import { widens } from "./training.js";
 import { isFor, refused } from "./variant.js";
 
-const NARROWEST_NAMED = 0.035; // of the bar, where a letter has room
+const NARROWEST_NAMED = 0.4; // of the bar, where the name of a part has room on a phone
+const NARROWEST_LETTERED = 0.035; // where its letter in the table has
 
 const FORMATS = [0, 1, 2].map(
   (digits) => new Intl.NumberFormat("en", { minimumFractionDigits: digits, maximumFractionDigits: digits }),
@@ -135,8 +136,9 @@ function showLongest({ longest }, { model, variant, use, found }) {
 /** The bar, with a mark where the memory ends. */
 function showBar({ bar, limit }, parts, { found, room }) {
   const whole = Math.max(found.total, Math.min(room, 4 * found.total));
-  const pieces = parts.map(([kind, , , bytes], index) => {
-    const text = bytes / whole > NARROWEST_NAMED ? letter(index) : "";
+  const pieces = parts.map(([kind, name, , bytes], index) => {
+    const lettered = bytes / whole > NARROWEST_LETTERED ? letter(index) : "";
+    const text = bytes / whole > NARROWEST_NAMED ? `${letter(index)} ${name}` : lettered;
     const piece = element("span", { className: `part-${kind}`, textContent: text });
     piece.style.width = `${(100 * bytes) / whole}%`;
     return piece;

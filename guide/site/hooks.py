@@ -1,13 +1,16 @@
 """MkDocs' hooks: stage the site before each build, and what its theme and mkdocs-jupyter leave to do afterwards."""
 
+import json
 import os
 import re
 import sys
 from hashlib import sha256
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 import pygments.token
+from bs4 import BeautifulSoup
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.exceptions import PluginError
 from mkdocs.livereload import LiveReloadServer
@@ -20,7 +23,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # mkdocs loads a h
 
 from guide.facts.load import load
 from guide.project import GuideError, Project
-from guide.site import links, machines, stage
+from guide.site import links, machines, searching, social, stage
+from guide.site.built import LONGEST
 from guide.site.render import TEMPLATES
 
 END_OF_NOTEBOOK = "<!-- end of the notebook -->"  # of our template; mkdocs-jupyter adds a style sheet after it
@@ -73,9 +77,22 @@ def on_serve(server: LiveReloadServer, config: MkDocsConfig, builder: Any) -> Li
 
 
 def on_page_content(html: str, page: Page, **_: Any) -> str:
-    """A notebook without the style sheet that mkdocs-jupyter adds to it; each page with its weight in the search."""
+    """A notebook without the style sheet that mkdocs-jupyter adds to it, titled and described by its first lines; each page's
+    weight in the search."""
     page.meta.setdefault("search", {"boost": next(BOOSTS[part] for part in BOOSTS if page.file.src_uri.startswith(part))})
+    if page.file.src_uri.endswith(".ipynb"):
+        page.title, page.meta["description"] = _first_lines(html)
+    page.meta["card"] = f"assets/cards/{page.file.url.strip('/').replace('/', '-').strip('.') or 'home'}.png"
     return html.partition(END_OF_NOTEBOOK)[0]
+
+
+def _first_lines(html: str) -> tuple[str, str]:
+    """The heading of a page, and its first paragraph outside the box of the proof, as long as a search engine shows."""
+    shown = BeautifulSoup(html, "html.parser")
+    for beside in shown.select(".headerlink, .proof"):
+        beside.decompose()
+    heading, paragraph = (" ".join(tag.get_text().split()) if tag else "" for tag in (shown.h1, shown.p))
+    return heading, shorten(paragraph, LONGEST, placeholder=" …")
 
 
 def on_page_context(context: dict[str, Any], page: Page, config: MkDocsConfig, nav: Navigation) -> dict[str, Any]:
@@ -87,19 +104,27 @@ def on_page_context(context: dict[str, Any], page: Page, config: MkDocsConfig, n
 
 
 def on_post_page(output: str, page: Page, config: MkDocsConfig) -> str:
-    """A page without the theme's own indentation, a fifth of a notebook page; the content is left as it is."""
+    """A page without the theme's own indentation, a fifth of a notebook page; the content is left as it is. Its picture for
+    those who share a link."""
     before, article, rest = output.partition("<article")
     content, end, after = rest.partition("</article")
+    if config.site_url:  # which the picture's address needs
+        picture = Path(config.site_dir, page.meta["card"])
+        picture.parent.mkdir(parents=True, exist_ok=True)
+        social.card(picture, config.site_name, str(page.title), page.meta.get("description", ""))
     return "".join((INDENTED.sub("\n", before), article, content, end, INDENTED.sub("\n", after)))
 
 
 def on_post_build(config: MkDocsConfig) -> None:
-    """The Markdown beside the pages; a search that tells words apart. Dead links are warnings, which --strict counts."""
+    """The Markdown beside the pages; a light search that tells words apart. Dead links are warnings, which --strict counts."""
     machines.write(
         Path(config.docs_dir), Path(config.site_dir), config.site_name, config.site_description or "", config.nav or []
     )
     for sentence in links.dead_links(Path(config.site_dir)):
         log.warning(sentence)
+    index = Path(config.site_dir, "search/search_index.json")
+    thin = searching.thinned(json.loads(index.read_text(encoding="utf-8")))
+    index.write_text(json.dumps(thin, ensure_ascii=False, separators=(",", ":")), encoding="utf-8")
     for worker in Path(config.site_dir).glob("assets/javascripts/workers/search.*.min.js"):
         code = worker.read_text(encoding="utf-8").replace(AMBIGUOUS, MARKED)
         if MARKED not in code:

@@ -26,6 +26,8 @@ WEIGHTS = (
 GROUP = 16
 LARGEST = 7  # of the integers of a symmetric 4-bit grid
 CODES = 16  # of 4 bits
+PACKED = 8  # codes in 32 bits
+USUAL_GROUP = 64  # weights that share a scale, in the benchmarks
 
 
 @dataclass(frozen=True)
@@ -265,7 +267,44 @@ def kernel() -> Drawing:
     return drawing
 
 
-DIAGRAMS: dict[str, Callable[[], Drawing]] = {"grid": grid, "groups": grouped, "outlier": outlier, "kernel": kernel}
+def packed() -> Drawing:
+    """How eight 4-bit codes become one integer of 32 bits, the first in the lowest bits."""
+    weights = WEIGHTS[GROUP : GROUP + PACKED]
+    scale = symmetric(weights)[1] - symmetric(weights)[0]
+    codes = [round(weight / scale) + LARGEST + 1 for weight in weights]
+    word = sum(code << 4 * place for place, code in enumerate(codes))
+    bits = 4 + 16 / USUAL_GROUP
+    drawing = Drawing(
+        f"{PACKED} weights become codes from 0 to 15, the codes one int32, {word:#010x}, the first in its lowest bits. With "
+        f"a scale of 16 bits for each {USUAL_GROUP} weights: {bits} bits a weight in place of 16."
+    )
+    wide = (RIGHT - LEFT) / PACKED
+    rows = (
+        (f"{PACKED} weights in bf16: {16 * PACKED} bits", [f"{weight:.2f}" for weight in weights], 4),
+        (f"divided by the scale {scale:.4f}, rounded, plus {LARGEST + 1}", [str(code) for code in codes], 4),
+        ("in one int32, first in the lowest bits: 32 bits", [f"{code:04b}" for code in reversed(codes)], 0),
+    )
+    for name, texts, gap in rows:
+        drawing.say(name, "plot-name")
+        y = drawing.height + 4
+        for number, text in enumerate(texts):
+            x = LEFT + number * wide
+            drawing.boxes.append(Box(round(x, 1), y, round(wide - gap, 1), 28))
+            drawing.texts.append(Text(x + (wide - gap) / 2, y + 19, text, "middle"))
+        drawing.height = y + 28 + 10
+    drawing.say(f"{word:#010x}; with a scale of 16 bits for {USUAL_GROUP} weights")
+    drawing.say(f"4 + 16/{USUAL_GROUP} = {bits} bits a weight")
+    drawing.height += 4
+    return drawing
+
+
+DIAGRAMS: dict[str, Callable[[], Drawing]] = {
+    "grid": grid,
+    "groups": grouped,
+    "outlier": outlier,
+    "packing": packed,
+    "kernel": kernel,
+}
 
 
 def svg(name: str) -> str:

@@ -29,7 +29,7 @@ def of_method(guide: Guide, method: str, link: Links) -> str:
             lines.append([f"{row.contender.label}, compiled", "", "", "", speed, *[""] * len(LADDER[rest])])
     head = (*LADDER[:4], "decode at batch 1, times bf16's speed on this CPU", *LADDER[rest])
     own = Table(head, lines, f"On the real model: {ladders.origin(guide)}", "On the real model", "numbers").html()
-    return "\n\n".join([own, *speeds.on_gpus_of(guide, method, link)])
+    return "\n\n".join([plot_of_method(guide, method), own, *speeds.on_gpus_of(guide, method, link)])
 
 
 def symbol(row: Row) -> str:
@@ -40,6 +40,9 @@ def symbol(row: Row) -> str:
 
 
 KINDS = {"circle": "weights alone, no data", "square": "weights alone, calibrated", "triangle": "activations too"}
+
+
+SMALL = (360, 250)  # pixels: as wide as a phone shows without scrolling
 
 
 def points(guide: Guide, kind: str) -> list[tuple[float, float, tuple[Row, str]]]:
@@ -88,6 +91,31 @@ def plot(guide: Guide, kind: str) -> str:
             kinds={shape: text for shape, text in KINDS.items() if any(one.shape == shape for one in marks)},
             reference=base.quality.stored.whole / 1e6,
             band=None if quality else (1 / limit, limit),
+        )
+    )
+
+
+def plot_of_method(guide: Guide, method: str) -> str:
+    """A small plot of all variants as SVG, those of one method named, whose figures a table beside has: KL against stored
+    megabytes. Empty without bf16's record."""
+    base = ranking.base(guide)
+    if not base or not base.quality:
+        return ""
+    marks = [
+        Point(size, kl, symbol(row), row.contender.label if row.method == method else "", row.method == method)
+        for size, kl, (row, _) in points(guide, "quality")
+    ]
+    return svg(
+        Plot(
+            title=f"{guide.methods[method].title} among all variants measured: lower is nearer to bf16, left is smaller",
+            x_label="stored, MB",
+            y_label="KL from bf16 (log)",
+            points=marks,
+            kinds={},
+            reference=base.quality.stored.whole / 1e6,
+            front=False,
+            wide=SMALL[0],
+            high=SMALL[1],
         )
     )
 

@@ -8,6 +8,7 @@ from guide.site.render import render
 
 WIDTH, HEIGHT = 760, 520
 LEFT, RIGHT, TOP, BOTTOM = 64, 16, 14, 78
+TICK, LEGEND = 120, 205  # pixels between two ticks at least, and for an entry of the legend
 LINE, CHARACTER = 15, 6.6  # of a label in pixels
 TRIES = ((8, 4, "start"), (-8, 4, "end"), (8, -9, "start"), (-8, -9, "end"), (8, 17, "start"), (-8, 17, "end"),
          (0, -12, "middle"), (0, 22, "middle"),
@@ -36,7 +37,10 @@ class Plot:
     points: Sequence[Point]
     kinds: Mapping[str, str]  # what each shape says
     reference: float  # where bf16 stands on the x axis
-    band: tuple[float, float] | None  # what bf16 differs from itself on the y axis, where that is shown
+    band: tuple[float, float] | None = None  # what bf16 differs from itself on the y axis, where that is shown
+    front: bool = True  # whether the best are joined
+    wide: int = WIDTH  # pixels
+    high: int = HEIGHT
 
 
 @dataclass(frozen=True)
@@ -74,30 +78,28 @@ def svg(plot: Plot) -> str:
     """The plot as SVG in HTML, its colours those of the page's scheme."""
     xs = [plot.reference, *(point.x for point in plot.points)]
     ys = [*(plot.band or ()), *(point.y for point in plot.points)]
-    x_ticks = ticks(0.9 * min(xs), max(xs))
+    x_ticks = ticks(0.9 * min(xs), max(xs), plot.wide // TICK)
     y_low, y_high = min(ys) / 1.35, max(ys) * 1.35
 
     def across(x: float) -> float:
-        return LEFT + (x - x_ticks[0]) / (x_ticks[-1] - x_ticks[0]) * (WIDTH - LEFT - RIGHT)
+        return LEFT + (x - x_ticks[0]) / (x_ticks[-1] - x_ticks[0]) * (plot.wide - LEFT - RIGHT)
 
     def down(y: float) -> float:
-        return HEIGHT - BOTTOM - log10(y / y_low) / log10(y_high / y_low) * (HEIGHT - TOP - BOTTOM)
+        return plot.high - BOTTOM - log10(y / y_low) / log10(y_high / y_low) * (plot.high - TOP - BOTTOM)
 
-    drawn = labelled([(point, across(point.x), down(point.y)) for point in plot.points])
+    drawn = labelled([(point, across(point.x), down(point.y)) for point in plot.points], plot.wide, plot.high)
     front = sorted((one for one in drawn if one.point.best), key=lambda one: one.x)
     return render(
         "plot.html.jinja",
         plot=plot,
-        width=WIDTH,
-        height=HEIGHT,
-        frame=(LEFT, TOP, WIDTH - RIGHT, HEIGHT - BOTTOM),
+        frame=(LEFT, TOP, plot.wide - RIGHT, plot.high - BOTTOM),
         x_ticks=[(across(x), f"{x:g}") for x in x_ticks],
         y_ticks=[(down(y), f"{y:g}") for y in log_ticks(y_low, y_high)],
         drawn=sorted(drawn, key=lambda one: one.point.best),
-        steps=steps([(one.x, one.y) for one in front]),
+        steps=steps([(one.x, one.y) for one in front]) if plot.front else "",
         reference=across(plot.reference),
         band=(down(plot.band[1]), down(plot.band[0])) if plot.band else None,
-        legend=[(LEFT + 205 * number, shape, text) for number, (shape, text) in enumerate(plot.kinds.items())],
+        legend=[(LEFT + LEGEND * number, shape, text) for number, (shape, text) in enumerate(plot.kinds.items())],
     )
 
 
@@ -109,19 +111,19 @@ def steps(front: list[tuple[float, float]]) -> str:
     return "".join(commands)
 
 
-def labelled(points: list[tuple[Point, float, float]]) -> list[Drawn]:
+def labelled(points: list[tuple[Point, float, float]], wide: int = WIDTH, high: int = HEIGHT) -> list[Drawn]:
     """Points with labels beside those on the front, where no other point or label is in the way."""
     taken = [(x - 6, y - 6, x + 6, y + 6) for _, x, y in points]
     found = []
     for point, x, y in points:
         label = None
         if point.best:
-            wide = CHARACTER * len(point.name)
+            text = CHARACTER * len(point.name)
             boxes = []
             for dx, dy, anchor in TRIES:
-                left = x + dx - {"start": 0, "middle": wide / 2, "end": wide}[anchor]
-                box = (left, y + dy - LINE + 3, left + wide, y + dy + 3)
-                inside = box[0] >= LEFT and box[2] <= WIDTH - RIGHT and box[1] >= TOP and box[3] <= HEIGHT - BOTTOM
+                left = x + dx - {"start": 0, "middle": text / 2, "end": text}[anchor]
+                box = (left, y + dy - LINE + 3, left + text, y + dy + 3)
+                inside = box[0] >= LEFT and box[2] <= wide - RIGHT and box[1] >= TOP and box[3] <= high - BOTTOM
                 hits = sum(overlap(box, other) for other in taken)
                 boxes.append((not inside, hits, (x + dx, y + dy, anchor), box))
             _, _, label, box = min(boxes, key=lambda one: one[:2])

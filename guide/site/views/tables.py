@@ -1,9 +1,13 @@
 """Tables as data."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from guide.site.render import render
+
+# A figure with its error, unit or share: 12, 1,024, 0.13 ± 0.01, 1.4x, 12 %, 3.5 GiB
+FIGURE = re.compile(r"[-−<≈]? ?\d[\d,.]*( ?± ?[\d.]+)?( ?(x|×|%|[kMG]i?B|s|min|ms))?")
 
 
 @dataclass(frozen=True)
@@ -33,4 +37,13 @@ class Table:
     def html(self) -> str:
         """The table as HTML."""
         items = [[Item(cell) if isinstance(cell, str) else cell for cell in row] for row in (self.head, *self.rows)]
-        return render("table.html.jinja", table=self, head=items[0], rows=items[1:])
+        return render("table.html.jinja", table=self, right=self._figures(items[1:]), head=items[0], rows=items[1:])
+
+    def _figures(self, rows: list[list[Item]]) -> list[int]:
+        """The columns that hold figures alone, from 1: the style sheet aligns them on the right."""
+        found = []
+        for number, column in enumerate(zip(*rows, strict=True), start=1):
+            texts = [cell.text for cell in column if cell.text]
+            if texts and all(FIGURE.fullmatch(text) for text in texts):
+                found.append(number)
+        return found
