@@ -80,8 +80,8 @@ def test_what_transformers_does_on_hardware_is_what_the_methods_pages_say(plante
     assert before.engines["transformers"].on("bnb-nf4", generation(before, "apple")) is Answer.YES
     planted.edit(
         "docs/methods/bitsandbytes.md",
-        '    answer: "yes"\n    note: int8 and 4 bit from macOS 14 on',
-        '    answer: "no"\n    note: int8 and 4 bit from macOS 14 on',
+        '    answer: "yes"\n    note: int8 and 4 bit on macOS 14 or newer',
+        '    answer: "no"\n    note: int8 and 4 bit on macOS 14 or newer',
     )
     assert planted.load().engines["transformers"].on("bnb-nf4", generation(before, "apple")) is Answer.NO
 

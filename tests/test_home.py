@@ -48,6 +48,39 @@ def test_a_case_leads_to_its_code_without_scrolling_on_a_phone(site, tab, case):
     assert tab.errors == []
 
 
+def test_a_keyboard_reaches_an_answer_in_a_dozen_tabs(site, desktop):
+    desktop.goto(site[1])
+    desktop.wait_for_selector(".answer .ranked")
+    before = desktop.locator(".verdict").inner_text()
+    desktop.keyboard.press("Tab")
+    desktop.keyboard.press("Enter")  # skip to the content
+    tabs = 1
+    while not desktop.evaluate("document.activeElement.closest('.cases')"):
+        desktop.keyboard.press("Tab")
+        tabs += 1
+        assert tabs < 12, "the first case is further away"
+    desktop.keyboard.press("Enter")
+    desktop.wait_for_function("before => document.querySelector('.verdict').innerText !== before", arg=before)
+    desktop.locator(".answer .ranked > li:first-child pre").wait_for()
+    assert desktop.evaluate("document.activeElement.id") == "answer"
+    desktop.keyboard.press("Tab")
+    assert desktop.evaluate("Boolean(document.activeElement.closest('#answer'))")
+
+
+def test_each_end_of_the_decision_chart_is_what_the_selectors_rules_answer(site_folder, site, tab):
+    page = BeautifulSoup((site_folder / "guide/index.html").read_text(encoding="utf-8"), "html.parser")
+    ends = [(" ".join(link.get_text().split()), link["href"]) for link in page.select(".flow a") if "#answer" in link["href"]]
+    assert len(ends) >= 10
+    wrong = []
+    for text, address in ends:
+        tab.goto(f"{site[1]}guide/{address}")
+        tab.wait_for_selector(".answer .ranked")
+        found = tab.locator(".answer .ranked h3").first.inner_text()
+        if not found.startswith(text):
+            wrong.append((text, found))
+    assert not wrong
+
+
 def test_a_case_can_be_opened_beside(site, tab):
     tab.goto(site[1])
     tab.goto(tab.locator(".cases a").nth(2).evaluate("link => link.href"))

@@ -3,7 +3,21 @@ import { count, largestContext, trainsMeasured } from "./counting.js";
 import { variantsOf } from "./engines.js";
 import { EXCLUSIONS } from "./exclusions.js";
 import { PREFERENCES } from "./preferences.js";
-import { NARROW, beyond, elsewhere, fact, gib, made, memoryOf, ready, reason, roomText, spare, trains } from "./reader.js";
+import {
+  NARROW,
+  beyond,
+  elsewhere,
+  fact,
+  gib,
+  made,
+  memoryOf,
+  ready,
+  reason,
+  roomText,
+  spare,
+  trains,
+  original,
+} from "./reader.js";
 
 const CONTEXT = { finetune: 2048 }; // tokens of a sequence, where they are left open
 const USUAL_CONTEXT = 8192;
@@ -17,8 +31,15 @@ const counted = new WeakMap(); // by model, what was counted before
 
 /** What the calculator is asked, for a number of sequences at once; with how it trains, where that can be counted. */
 function useOf(a, batch, model) {
-  const context = a.context || CONTEXT[a.purpose] || USUAL_CONTEXT;
-  const use = { context, batch, prompt: Math.min(IN_ONE_PASS, context), cache: 16, memory: memoryOf(a), gpus: a.gpus || 1 };
+  const context = a.context || Math.min(CONTEXT[a.purpose] || USUAL_CONTEXT, model?.limit ?? Infinity);
+  const use = {
+    context,
+    batch,
+    prompt: Math.min(IN_ONE_PASS, context),
+    cache: a.cache ?? 16,
+    memory: memoryOf(a),
+    gpus: a.gpus || 1,
+  };
   if (!trains(a) || !model?.training) return use;
   const whole = { ...use, train: { ...THRIFTY, peaks: model.training } };
   return trainsMeasured(model, whole) ? whole : use;
@@ -35,7 +56,16 @@ export function needs(variant, use, model) {
   if (!model) return null;
   if (!counted.has(model)) counted.set(model, new Map());
   const known = counted.get(model);
-  const key = [variant?.id, variant?.loads?.title, use.context, use.batch, use.prompt, use.gpus, Boolean(use.train)].join();
+  const key = [
+    variant?.id,
+    variant?.loads?.title,
+    use.context,
+    use.batch,
+    use.prompt,
+    use.cache,
+    use.gpus,
+    Boolean(use.train),
+  ].join();
   if (!known.has(key)) known.set(key, count(model, variant, use).total);
   return known.get(key);
 }
@@ -68,15 +98,29 @@ function sorted(variants, a, model, use) {
   return { asked, left, out, bf16, use };
 }
 
+/** The same for as many sequences as can be; with a cache of 8 bits where else only weights below 4 bits fit, or nothing. */
+function tried(variants, a, model) {
+  const found = seated(variants, a, model);
+  if (!model || !a.memory || trains(a) || !narrow(found, a)) return found;
+  if (model.bounded && !elsewhere(a)) return found; // Transformers quantizes a cache of full attention alone
+  const halved = seated(variants, { ...a, cache: 8 }, model);
+  return halved.left[0]?.variant.bits >= NARROW ? halved : found;
+}
+
+/** Whether nothing is left, or only what is narrower than was asked for. */
+const narrow = ({ left: [top] }, a) => !top || beyond(top.variant, a);
+
 /** The same with as many sequences as leave something of 8 bits, of at least SEVERAL, else something of at least 4; where one
  * who serves leaves their number open. */
-function tried(variants, a, model) {
+function seated(variants, a, model) {
   const serves = a.purpose === "throughput" && !a.sequences;
   if (!serves || !model || !a.memory) {
     return sorted(variants, a, model, useOf(a, a.sequences || (serves ? SERVED[0] : 1), model));
   }
   const found = [];
   const at = (n) => (found[n] ??= sorted(variants, a, model, useOf(a, SERVED[n], model)));
+  const own = SERVED.findIndex((_, n) => at(n).left[0] && original(at(n).left[0].variant, model));
+  if (own >= 0) return at(own);
   const wide = SERVED.findIndex((batch, n) => batch >= SEVERAL && at(n).left[0]?.variant.bits >= 8);
   const enough = wide < 0 ? SERVED.findIndex((_, n) => at(n).left.length && !beyond(at(n).left[0].variant, a)) : wide;
   return at(enough < 0 ? SERVED.length - 1 : enough);
@@ -120,6 +164,7 @@ export function choose(choices, answers, model = null) {
   const a = { ...answers, counted: trained, checkpointName: checkpointName(choices, answers) };
   const variants = variantsOf(choices, a);
   const { asked, left, out, bf16, use } = tried(variants, a, model);
+  a.cache = use.cache;
   const most = asked.map((_, i) => Math.max(...left.map((entry) => entry.scores[i])));
   const ranked = left.map(({ variant: v, needs: bytes, scores }, n) => {
     const speaks = asked.filter((rule, i) => rule.why && scores[i] === most[i] && scores[i] !== 0);
@@ -130,7 +175,6 @@ export function choose(choices, answers, model = null) {
     }
     return { variant: v, needs: bytes, scores, reasons, behind: n ? difference(left[n - 1], left[n], asked, a) : null };
   });
-  const narrow = !left.length || beyond(left[0].variant, a);
   return {
     ranked,
     asked,
@@ -139,7 +183,7 @@ export function choose(choices, answers, model = null) {
     use,
     a,
     published: model && [...ranked, ...out].find(({ variant, needs: bytes }) => bytes && variant.originals.includes(model.id)),
-    shorter: narrow ? atFewerTokens(out, a, model) : null,
+    shorter: narrow({ left }, a) ? atFewerTokens(out, a, model) : null,
     unpacked: unpacked({ left, out }, a),
     runners: runners(choices, a),
     changes: ranked.length ? [] : changes(choices, a, model, out),
@@ -152,7 +196,7 @@ export function cards({ ranked, asked, a }) {
   let last = null;
   for (const entry of ranked) {
     const before = found.get(entry.variant.method);
-    if (before) before.others.push(entry);
+    if (before) before.others.push({ ...entry, behind: difference(before, entry, asked, a) });
     else {
       const behind = last && difference(last, entry, asked, a);
       last = entry;

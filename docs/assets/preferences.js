@@ -16,6 +16,7 @@ import {
   least,
   made,
   nearest,
+  original,
   productOn,
   ready,
   reason,
@@ -27,7 +28,6 @@ import {
   unwanted,
   words,
 } from "./reader.js";
-import { isFor } from "./variant.js";
 
 const LEAST_SOUND = 0.5; // of likeliest tokens with bf16's: below it, every second token is another
 const calibrated = (v) => reason(`is calibrated: ${v.calibration_note}`, v.facts.calibration, v.facts.calibration_note);
@@ -35,8 +35,6 @@ const measured = (v) => v.numbers;
 const figures = (v) => `number:${v.numbers.id}`;
 const decoded = (v) => `decoded ${v.numbers.model} at ${timed(v).toFixed(2)} of bf16's speed on our CPU`;
 const divergence = (v) => `KL ${measured(v).kl.toFixed(4)} ± ${measured(v).kl_error.toFixed(4)}`;
-const original = (v, model) =>
-  Boolean(model) && (v.originals.includes(model.id) || (v.only_models.length > 0 && isFor(v, model.id)));
 
 export const PREFERENCES = [
   {
@@ -262,7 +260,7 @@ export const PREFERENCES = [
       !ready(v, a) &&
       !unwanted(v, a) &&
       (v.calibration === "needed"
-        ? reason("corrects its rounding with your texts", v.facts.calibration)
+        ? reason(`${v.product === "16-bit" ? "corrects its rounding" : "is calibrated"} with your texts`, v.facts.calibration)
         : reason("needs no data", v.facts.calibration)),
     less: (v) =>
       reason(
@@ -318,6 +316,6 @@ export const PREFERENCES = [
     source: "the memory calculator",
     when: () => true,
     score: (v, a, bytes) => -Math.round((10 * (bytes ?? 0)) / GIB), // as it is shown
-    less: (v) => reason("takes more memory", fact(v, "storage")),
+    less: (v, a, before) => reason(`takes more memory than ${before.title} ${before.label}`, fact(v, "storage")),
   },
 ];

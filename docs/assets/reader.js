@@ -2,6 +2,7 @@
 // open. A reason names its facts: paths below `methods` in facts.json, the one place where facts stand, or below `engines`
 // ("engine:") and `formats` ("format:") there, or a record of measures ("number:").
 import { GIB } from "./counting.js";
+import { isFor } from "./variant.js";
 
 export const NVIDIA = {
   volta: ["Volta (V100)", 7.0],
@@ -24,14 +25,15 @@ export const PURPOSES = {
   single: "inference for one user",
   throughput: "serving many at once",
   finetune: "fine-tuning",
-  smallest: "the smallest model",
+  smallest: "the smallest, below 4 bits too",
 };
 const BF16_FROM = 8.0; // compute capability, by torch.cuda.is_bf16_supported; torch emulates it below, and Inductor skips it
-const FP8_FROM = 8.9; // compute capability, by NVIDIA's table of tensor cores: below it a kernel unpacks to 16 bit
-const FP4_FROM = 10.0; // the same of 4-bit floats
+// Compute capability from which tensor cores multiply in it, by NVIDIA's table: below, a kernel unpacks to 16 bit.
+const PRODUCTS_FROM = { int8: 7.5, fp8: 8.9, fp4: 10.0 };
 const TRITON_FROM = 8.0; // compute capability that Triton's README asks for; torch.compile writes its kernels
 export const NARROW = 4; // bits: below, a model is far from bf16
 export const SPARE = 0.05; // of the memory that is left, since what stands beside weights and cache is estimated
+const SPARE_OF = { vllm: 0.08 }; // an engine's own: vLLM 0.32.0 takes 92 % of a GPU, gpu_memory_utilization
 export const SPARE_TRAINING = 0.15; // the same where gradients, optimizer and their activations come on top, uncounted
 export const AMPLE = 0.1; // of the memory: what leaves less is not called ample
 // What macOS lets a GPU take of a Mac's memory unless iogpu.wired_limit_mb says more: two thirds, and three quarters of more
@@ -45,7 +47,7 @@ export const trains = (a) => a.purpose === "finetune"; // which is done in Trans
 export const elsewhere = (a) => Boolean(a.engine) && a.engine !== "transformers" && !trains(a);
 /** The device whose cell a method's page has. */
 export const device = (a) => (a.hardware in NVIDIA ? "nvidia" : AMD.has(a.hardware) ? "amd" : a.hardware);
-export const spare = (a) => (trains(a) && !a.counted ? SPARE_TRAINING : SPARE);
+export const spare = (a) => (trains(a) && !a.counted ? SPARE_TRAINING : (elsewhere(a) && SPARE_OF[a.engine]) || SPARE);
 /** GiB that a model may take of one device; null where its memory is left open. */
 export const memoryOf = (a) => a.memory && (a.hardware === "apple" ? APPLE_SHARE(a.memory) * a.memory : a.memory);
 /** Bytes of memory, over all GPUs. */
@@ -56,6 +58,9 @@ export const gib = (bytes) => `${(bytes / GIB).toFixed(1)} GiB`;
 /** Whether a variant loads the checkpoint at hand, which is told by its format, or by its key where no format has it. */
 export const ready = (v, a) => v.formats.includes(a.checkpoint) || (!v.formats.length && v.keys.includes(a.checkpoint));
 export const unwanted = (v, a) => a.calibration === "no" && v.calibration === "needed" && !ready(v, a); // its calibration
+/** Whether the maker of a model publishes it so. */
+export const original = (v, model) =>
+  Boolean(model) && (v.originals.includes(model.id) || (v.only_models.length > 0 && isFor(v, model.id)));
 export const made = (v) => v.calibration !== "made elsewhere";
 export const place = (a) => (a.hardware in NVIDIA ? "an NVIDIA GPU" : `this hardware (${DEVICES[a.hardware]})`);
 /** The answer for the hardware: that of the generation, where an engine gives one, else the device's. */
@@ -64,18 +69,19 @@ export const unverified = (v, a) => Boolean(a.hardware) && hardware(v, a).answer
 export const beyond = (v, a) => v.bits < NARROW && a.purpose !== "smallest" && !ready(v, a); // narrower than was asked for
 export const least = (a) => NVIDIA[a.hardware]?.[1] ?? null; // compute capability of the generation
 export const lacksBf16 = (a) => least(a) !== null && least(a) < BF16_FROM;
-/** In what the product runs on the hardware: below a capability, narrow weights are unpacked to 16 bit on the way. */
+/** In what the product runs on the hardware: without units for it, narrow weights are unpacked to 16 bit on the way. */
 export const productOn = (v, a) => {
-  const from = { fp8: FP8_FROM, fp4: FP4_FROM }[v.product] ?? 0;
-  return (least(a) ?? 99) < from ? "16-bit" : v.product;
+  const from = PRODUCTS_FROM[v.product] ?? 0;
+  const lacks = a.hardware in DEVICES ? v.product === "fp4" : (least(a) ?? 99) < from; // emulated: vLLM pull request 35733
+  return lacks ? "16-bit" : v.product;
 };
 export const kernelFrom = (v) => Math.max(Number(v.kernel_capability ?? 0), v.kernel === "compiled" ? TRITON_FROM : 0);
 export const enough = (v, a) => a.purpose !== "throughput" || !v.kernel_rows; // its kernel is for as many rows
+/** Whether torch.compile may be used: it takes a cache of fixed size, which is not quantized. */
+export const compiled = (a) => a.compile !== "no" && !(a.cache < 16);
 /** Whether it has a kernel for the work on this hardware, or torch.compile makes one. */
 export const fast = (v, a) =>
-  (v.kernel === "fused" || (v.kernel === "compiled" && a.compile !== "no")) &&
-  enough(v, a) &&
-  kernelFrom(v) <= (least(a) ?? 99);
+  (v.kernel === "fused" || (v.kernel === "compiled" && compiled(a))) && enough(v, a) && kernelFrom(v) <= (least(a) ?? 99);
 export const nearest = (v) => v.numbers ?? v.wider;
 export const timed = (v) => v.numbers?.speed;
 /** Measured at bf16's speed on a CPU, or within its spread. */

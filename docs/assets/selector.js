@@ -92,6 +92,7 @@ class Selector {
     this.#useCard(this.fields.card);
     this.update();
     this.answer.scrollIntoView();
+    this.answer.focus({ preventScroll: true }); // so that the next key goes on from there
   }
 
   async #changed(field) {

@@ -1,11 +1,22 @@
 // What the selector shows below its verdict: remarks, a card for each of the first methods, and what is folded away.
 import { cards } from "./choose.js";
 import { element } from "./element.js";
-import { NVIDIA, elsewhere, gib, hardware, lacksBf16, ready, roomText, trains, unverified } from "./reader.js";
-import { remarks } from "./verdict.js";
+import { NVIDIA, elsewhere, gib, hardware, lacksBf16, made, original, ready, roomText, trains, unverified } from "./reader.js";
+import { compiles, remarks } from "./verdict.js";
 
 const SHOWN = 3; // in full; the others fold away
+const PUBLISHED = /from_pretrained\("[^"]+"/g;
+// As snippets/torchao.py has it, section compile, which a test holds this to.
+const COMPILE = `
+model.generation_config.cache_implementation = "static"
+model.generation_config.disable_compile = True  # compile once, here, instead of once more in generate
+model.forward = torch.compile(model.forward)
+`;
 const EXAMPLE = "Qwen/Qwen3-0.6B"; // the model of the notebooks, in whose place code takes the one that was chosen
+
+// What torch a GPU takes, where the default is for another; VOLTA in verdict.js has the source of its line.
+const ROCM = "PyTorch's build for ROCm";
+const OTHER_TORCH = { volta: "the build for CUDA 12.6", cdna: ROCM, rdna: ROCM, intel_gpu: "PyTorch's build for XPU" };
 
 const site = (path) => new URL(`../${path}`, import.meta.url).href;
 const link = (path, textContent) => element("a", { href: site(path), textContent });
@@ -26,19 +37,31 @@ export function copying(button, text, otherwise) {
   });
 }
 
-/** The proven code of a variant, for the chosen model and for a GPU without bf16. */
-function fitted(code, a, model) {
+/** The proven code of a variant, for the chosen model and for a GPU without bf16; compiled, where the verdict says so. */
+function fitted(code, v, a, model) {
   const typed = lacksBf16(a) ? code.replaceAll("torch.bfloat16", "torch.float16") : code;
-  return model?.hub ? typed.replaceAll(EXAMPLE, model.hub) : typed;
+  const [, name] = compiles(v, a) ? (/^(\w+) = AutoModel/m.exec(typed) ?? []) : [];
+  const whole = name ? `${typed.trimEnd()}\n${COMPILE.replaceAll("model", name)}` : typed;
+  if (ready(v, a) || !made(v) || original(v, model)) {
+    const published = original(v, model) && !a.checkpoint ? model.hub : "THE-CHECKPOINT";
+    return whole.replaceAll(PUBLISHED, `from_pretrained("${published}"`);
+  }
+  if (!model?.hub) return whole;
+  const folder = `"${model.hub.split("/").pop().toLowerCase()}-`;
+  return whole.replaceAll(EXAMPLE, model.hub).replaceAll('"qwen3-', folder);
 }
 
 /** How another engine is started with what a variant saves. */
-function serving({ loads: { format, plugin } }, { serve, install, flags }, { formats }, { context, gpus }) {
+function serving(v, { serve, install, flags }, { formats }, { context, gpus }, model) {
+  const { format, plugin } = v.loads;
+  const { label } = v;
   const { name, named: endings } = formats.find(({ id }) => id === format);
   const limit = flags.context ? ` ${flags.context} ${context}` : "";
   const over = flags.gpus && gpus > 1 ? ` ${flags.gpus} ${gpus}` : "";
-  const where = endings.length ? `, a repository whose name ends in ${endings.slice(0, 2).join(" or ")}` : "";
-  const lines = [`# MODEL: ${name}${where}, or the folder that you saved`, install];
+  const own = endings.filter((ending) => ending.includes(label));
+  const where = endings.length ? `, a repository whose name has ${(own.length ? own : endings).slice(0, 2).join(" or ")}` : "";
+  const whose = original(v, model) ? `# MODEL: ${model.hub}` : `# MODEL: ${name}${where}, or the folder that you saved`;
+  const lines = [whose, install];
   if (plugin) lines.push(`# and ${plugin}`);
   return [...lines, serve ? `${serve}${limit}${over}` : "# It has no server: see its page."].join("\n");
 }
@@ -73,20 +96,25 @@ export const hasCode = (v) => v.facts.self.startsWith(`${v.method}.`);
 async function codeOf(v, found, model, choices) {
   const { a } = found;
   const parts = [];
-  if (v.loads) parts.push(block(serving(v, choices.engines[a.engine], choices, found.use), `Commands for ${named(v)}`));
-  if (!hasCode(v) || (v.loads && ready(v, a))) return parts;
-  if (v.loads) parts.push(element("p", { textContent: "To make it with Transformers, and save it with save_pretrained:" }));
+  if (v.loads) parts.push(block(serving(v, choices.engines[a.engine], choices, found.use, model), `Commands for ${named(v)}`));
+  if (!hasCode(v) || (v.loads && (ready(v, a) || original(v, model)))) return parts;
+  if (v.loads) parts.push(element("p", { textContent: "To make it yourself:" }));
   const codes = (await codesOf(v.method))?.[v.id.split("/")[1]];
   if (!codes) return [...parts, element("p", { textContent: "The code could not be loaded; the method's page has it." })];
-  const proven = found.unpacked === v ? codes.unpacked : ready(v, a) && codes.ready ? codes.ready : codes.code;
+  const loads = (ready(v, a) || original(v, model)) && codes.ready;
+  const proven = found.unpacked === v ? codes.unpacked : loads || codes.code;
   const none = "No code of ours loads this variant; its page says what is known.";
   if (!proven) return [...parts, element("p", { textContent: none })];
-  const code = fitted(proven, a, model);
+  const code = fitted(proven, v, a, model);
   if (lacksBf16(a) && proven.includes("torch.bfloat16")) {
     const why = `${NVIDIA[a.hardware][0]} has no bf16 arithmetic, so this code takes float16 instead.`;
     parts.push(element("p", { textContent: why }));
   }
-  const install = codes.install.map((line) => `# ${line}\n`).join("");
+  if (OTHER_TORCH[a.hardware]) {
+    parts.push(element("p", { textContent: `pip alone gets a torch for CUDA: first install ${OTHER_TORCH[a.hardware]}.` }));
+  }
+  const pinned = (line) => (OTHER_TORCH[a.hardware] ? line.replace(/ torch==\S+/, "") : line);
+  const install = codes.install.map((line) => `# ${pinned(line)}\n`).join("");
   return [...parts, block(`${install}\n${code}`, `Code for ${named(v)}`)];
 }
 
@@ -111,9 +139,9 @@ const list = (entries, line) => () => [
 function evidence({ notebook, loads }, a) {
   const kind = a.hardware in NVIDIA ? "cuda" : a.hardware;
   if (!loads && notebook?.state === "proven" && !notebook.instead && (!kind || kind === notebook.kind)) {
-    return `run here on ${notebook.kind === "cpu" ? "a CPU" : notebook.machine}`;
+    return `its code was run on ${notebook.kind === "cpu" ? "a CPU" : notebook.machine}`;
   }
-  return loads ? "the engine's source says so" : "the library says so";
+  return loads ? "by the engine's source" : "by the library's text";
 }
 
 /** Four to six words on a card. */
@@ -210,7 +238,7 @@ export function show(found, model, choices) {
     element("p", { className: "remark", "data-facts": facts.join(" "), textContent: text }),
   );
   if (unpacked) parts.push(folded(`Code: ${named(unpacked)}, unpacked`, () => codeOf(unpacked, found, model, choices)));
-  if (!elsewhere(a) && (a.purpose === "throughput" || ["apple", "cpu"].includes(a.hardware))) {
+  if (!elsewhere(a) && !trains(a)) {
     parts.push(element("p", {}, ...engines()));
   }
   if (!ranked.length) {

