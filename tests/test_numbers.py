@@ -24,7 +24,7 @@ from guide.facts.ranking import TEXTS
 from guide.project import GuideError
 from guide.site import stage
 from guide.site.urls import Links
-from guide.site.views import ladders, numbers, plots, speeds
+from guide.site.views import ladders, numbers, plots, proofs, speeds
 
 CPU = "cpu-x86-64"
 MACHINE = Machine(name="a processor", kind="cpu", architecture="x86_64", capability=None, driver=None, memory_bytes=0, cores=2)
@@ -176,6 +176,22 @@ def test_what_pages_say_in_words_holds(guide):
     spread = ranking.spread(ranking.on_cpu(guide), figure)
     for name in ("hqq-4", "sinq-4", "quanto-int2"):
         assert ranking.verdict(row[name].race(figure), spread) == "slower", "without a kernel for a CPU, however small"
+
+
+def test_what_the_page_on_calibration_says_in_words_holds(guide):
+    def distances(table: str) -> list[tuple[float, float]]:
+        """KL on articles and on code, of each way of calibrating, bf16 left out."""
+        rows = proofs.figures(guide, "calibration", table).rows
+        return [tuple(float(cell.split(" ±")[0]) for cell in row[1:3]) for row in rows if row[0] != "bf16"]
+
+    articles, code, both, noise, few = distances("texts")
+    assert 1.7 < code[0] / articles[0] < 2.3 and 1.7 < articles[1] / code[1] < 2.3, "about twice as large"
+    assert both[0] < 1.125 * articles[0] and both[1] < 1.125 * code[1], "within an eighth"
+    assert noise[0] > max(articles[0], code[0], both[0], few[0]) and noise[1] > max(articles[1], code[1], both[1], few[1])
+    assert few[0] < 1.05 * articles[0] < code[0], "a few percent"
+    articles, code, noise = distances("awq")
+    assert code[0] < 1.25 * articles[0] and articles[1] < 1.25 * code[1], "less than a quarter"
+    assert all(1.25 < one / best < 1.45 for one, best in zip(noise, (articles[0], code[1]), strict=True)), "about a third"
 
 
 def test_what_pages_say_of_gpus_in_words_holds(guide):

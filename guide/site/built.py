@@ -18,8 +18,11 @@ NOTEBOOK = "notebooks/"
 PLAIN, OF_NOTEBOOK, LARGEST = 20, 15, 45
 LISTS = ("traps/", "symptoms/")
 INDEX = 70  # kilobytes of the search's index, compressed
+INLINE = 4_000  # characters of a picture that may stand in a page
 LONGEST = 160  # characters of a description that search engines show
-UNRENDERED = re.compile(r"\*\*\w|\]\((?:https?:|\.|#|\w)|^```|<!-- guide|--8<--|\{#[\w-]+\}|\{[{%]", re.MULTILINE)
+UNRENDERED = re.compile(
+    r"^(?:!!!|\?\?\?|===) |\*\*\w|\]\((?:https?:|\.|#|\w)|^```|<!-- guide|--8<--|\{#[\w-]+\}|\{[{%]", re.MULTILINE
+)
 WRITTEN = "script, style, pre, code, .guide-output, svg"  # where such signs may stand
 
 
@@ -47,6 +50,10 @@ def _said(html: BeautifulSoup, what: str) -> str:
     return (tag.get_text() if what == "title" else str(tag.get("content", ""))) if isinstance(tag, Tag) else ""
 
 
+def _words(tag: Tag) -> str:
+    return " ".join((tag.get_text() or str(tag.get("alt", ""))).split())[:40]
+
+
 def _of_page(page: str, html: BeautifulSoup) -> list[str]:
     """What is wrong with one page."""
     found = []
@@ -60,13 +67,16 @@ def _of_page(page: str, html: BeautifulSoup) -> list[str]:
     found += [
         f"the picture {image.get('src')} has no alternative text." for image in html.find_all("img") if not image.get("alt")
     ]
+    found += [f"a table ({_words(table)}) has no head." for table in html.select("article table") if not table.find("th")]
+    found += [f"the picture {_words(image)} is within the page, {len(str(image['src'])) / 1000:.0f} kB: make it a file."
+              for image in html.find_all("img", src=re.compile("^data:")) if len(str(image["src"])) > INLINE]  # fmt: skip
     if html.select(".guide-output .error, .jp-OutputArea-output[data-mime-type*=stderr]"):
         found.append("an output is an error: prove the notebook again.")
     article = html.find("article")
     if isinstance(article, Tag):
         for tag in article.select(WRITTEN):
             tag.decompose()
-        found += [f"Markdown that was not rendered: '{sign[0]}'." for sign in UNRENDERED.finditer(article.get_text())]
+        found += [f"Markdown that was not rendered: '{sign[0]}'." for sign in UNRENDERED.finditer(article.get_text("\n"))]
     return found
 
 

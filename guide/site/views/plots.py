@@ -7,7 +7,7 @@ from math import ceil, floor, log10
 from guide.site.render import render
 
 WIDTH, HEIGHT = 760, 520
-LEFT, RIGHT, TOP, BOTTOM = 64, 16, 14, 78
+LEFT, RIGHT, TOP, BOTTOM, LEGENDED = 64, 16, 14, 48, 30  # pixels beside the frame; a legend takes more below
 TICK, LEGEND = 120, 205  # pixels between two ticks at least, and for an entry of the legend
 LINE, CHARACTER = 15, 6.6  # of a label in pixels
 TRIES = ((8, 4, "start"), (-8, 4, "end"), (8, -9, "start"), (-8, -9, "end"), (8, 17, "start"), (-8, 17, "end"),
@@ -41,6 +41,11 @@ class Plot:
     front: bool = True  # whether the best are joined
     wide: int = WIDTH  # pixels
     high: int = HEIGHT
+
+    @property
+    def bottom(self) -> int:
+        """Where the frame ends, in pixels."""
+        return self.high - BOTTOM - (LEGENDED if self.kinds else 0)
 
 
 @dataclass(frozen=True)
@@ -85,14 +90,14 @@ def svg(plot: Plot) -> str:
         return LEFT + (x - x_ticks[0]) / (x_ticks[-1] - x_ticks[0]) * (plot.wide - LEFT - RIGHT)
 
     def down(y: float) -> float:
-        return plot.high - BOTTOM - log10(y / y_low) / log10(y_high / y_low) * (plot.high - TOP - BOTTOM)
+        return plot.bottom - log10(y / y_low) / log10(y_high / y_low) * (plot.bottom - TOP)
 
-    drawn = labelled([(point, across(point.x), down(point.y)) for point in plot.points], plot.wide, plot.high)
+    drawn = labelled([(point, across(point.x), down(point.y)) for point in plot.points], plot.wide, plot.bottom)
     front = sorted((one for one in drawn if one.point.best), key=lambda one: one.x)
     return render(
         "plot.html.jinja",
         plot=plot,
-        frame=(LEFT, TOP, plot.wide - RIGHT, plot.high - BOTTOM),
+        frame=(LEFT, TOP, plot.wide - RIGHT, plot.bottom),
         x_ticks=[(across(x), f"{x:g}") for x in x_ticks],
         y_ticks=[(down(y), f"{y:g}") for y in log_ticks(y_low, y_high)],
         drawn=sorted(drawn, key=lambda one: one.point.best),
@@ -111,7 +116,7 @@ def steps(front: list[tuple[float, float]]) -> str:
     return "".join(commands)
 
 
-def labelled(points: list[tuple[Point, float, float]], wide: int = WIDTH, high: int = HEIGHT) -> list[Drawn]:
+def labelled(points: list[tuple[Point, float, float]], wide: int = WIDTH, bottom: int = HEIGHT - BOTTOM) -> list[Drawn]:
     """Points with labels beside those on the front, where no other point or label is in the way."""
     taken = [(x - 6, y - 6, x + 6, y + 6) for _, x, y in points]
     found = []
@@ -123,7 +128,7 @@ def labelled(points: list[tuple[Point, float, float]], wide: int = WIDTH, high: 
             for dx, dy, anchor in TRIES:
                 left = x + dx - {"start": 0, "middle": text / 2, "end": text}[anchor]
                 box = (left, y + dy - LINE + 3, left + text, y + dy + 3)
-                inside = box[0] >= LEFT and box[2] <= wide - RIGHT and box[1] >= TOP and box[3] <= high - BOTTOM
+                inside = box[0] >= LEFT and box[2] <= wide - RIGHT and box[1] >= TOP and box[3] <= bottom
                 hits = sum(overlap(box, other) for other in taken)
                 boxes.append((not inside, hits, (x + dx, y + dy, anchor), box))
             _, _, label, box = min(boxes, key=lambda one: one[:2])
