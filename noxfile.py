@@ -135,6 +135,13 @@ def prove(session: nox.Session) -> None:
 
 
 @nox.session
+def stale(session: nox.Session) -> None:
+    """Which notebooks have no proof on which GPU; the matrix of the workflow that proves them."""
+    install(session, "prove")
+    session.run("python", "-m", "guide.prove.stale")
+
+
+@nox.session
 def paste(session: nox.Session) -> None:
     """Paste each block of code of the pages into an empty interpreter and run it; names of notebooks choose theirs."""
     install(session, "prove")

@@ -18,7 +18,7 @@ CASES = {  # what an engineer answers: its method, and a word of its verdict
     "8B, one RTX 4090": ("torchao/int8-weight-only", "fits in bf16"),
     "70B, one H100": ("autoround/4-bit", "In vLLM"),
     "3B, a T4": ("bitsandbytes/nf4", "fits in float16"),
-    "32B, a MacBook": ("gguf-iq/iq4-xs", "llama.cpp"),
+    "32B, a MacBook": ("gguf-k/q4-k-m", "llama.cpp"),
     "An AWQ checkpoint": ("awq/4-bit", "Load your AWQ checkpoint"),
     "8B, no GPU": ("torchao/int8-weight-only", "fits in bf16"),
 }

@@ -262,7 +262,7 @@ def test_a_stand_in_is_said_in_the_box_in_words():
     proof = GUIDE.best(PROVEN).proof
     text = box()
     assert proof.stand_in == ("Run on a stand-in." in text) == ("with a stand-in model" in text)
-    assert "no figure below is a figure of Qwen/Qwen3-0.6B" in text or not proof.stand_in
+    assert "Its figures are the stand-in's, not those of Qwen/Qwen3-0.6B" in text or not proof.stand_in
 
 
 def test_a_failed_run_is_shown_as_one():
@@ -283,7 +283,7 @@ def test_versions_that_differ_from_the_pins_are_said():
     assert proof.differing_versions() == {}
     older, pinned = example(versions=proof.versions | {"transformers": "5.0.0"}), proof.pins["transformers"]
     assert older.differing_versions() == {"transformers": (pinned, "5.0.0")}
-    assert f"transformers is pinned at {pinned}" in proofs.machine_line(older)
+    assert f"(ran with transformers 5.0.0 instead of the pinned {pinned})" in proofs.machine_line(older)
 
 
 def test_outputs_are_found_by_their_type():

@@ -4,19 +4,21 @@ import { variantsOf } from "./engines.js";
 import { EXCLUSIONS } from "./exclusions.js";
 import { PREFERENCES } from "./preferences.js";
 import {
-  NARROW,
+  AMPLE,
   beyond,
   elsewhere,
   fact,
   gib,
   made,
   memoryOf,
+  NARROW,
+  original,
   ready,
   reason,
+  room,
   roomText,
   spare,
   trains,
-  original,
 } from "./reader.js";
 
 const CONTEXT = { finetune: 2048 }; // tokens of a sequence, where they are left open
@@ -98,14 +100,19 @@ function sorted(variants, a, model, use) {
   return { asked, left, out, bf16, use };
 }
 
-/** The same for as many sequences as can be; with a cache of 8 bits where else only weights below 4 bits fit, or nothing. */
+/** The same for as many sequences as can be; with a cache of 8 bits where else nothing of 4 bits fits, or a context that was
+ * named leaves less than a tenth of the memory. */
 function tried(variants, a, model) {
   const found = seated(variants, a, model);
-  if (!model || !a.memory || trains(a) || !narrow(found, a)) return found;
+  if (!model || !a.memory || trains(a) || !(narrow(found, a) || (a.context && tight(found, a)))) return found;
   if (model.bounded && !elsewhere(a)) return found; // Transformers quantizes a cache of full attention alone
   const halved = seated(variants, { ...a, cache: 8 }, model);
-  return halved.left[0]?.variant.bits >= NARROW ? halved : found;
+  if (narrow(found, a)) return halved.left[0]?.variant.bits >= NARROW ? halved : found;
+  return tight(halved, a) ? found : halved;
 }
+
+/** Whether the first leaves less than a tenth of the memory. */
+const tight = ({ left: [top] }, a) => !top || top.needs > (1 - AMPLE) * room(a);
 
 /** Whether nothing is left, or only what is narrower than was asked for. */
 const narrow = ({ left: [top] }, a) => !top || beyond(top.variant, a);

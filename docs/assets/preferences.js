@@ -311,6 +311,14 @@ export const PREFERENCES = [
         : reason("has no measurement of ours", fact(v, "measured")),
   },
   {
+    id: "fuller",
+    says: "Of an engine's own formats, which were not measured: the one that stores more.",
+    source: "llama.cpp, tools/quantize/README.md: perplexity falls with bits a weight",
+    when: (a) => elsewhere(a) && a.purpose !== "smallest",
+    score: (v, a, bytes) => (v.home === a.engine && !measured(v) ? (bytes ?? 0) : 0),
+    less: (v, a, before) => reason(`stores less than ${before.title} ${before.label}`, fact(v, "storage")),
+  },
+  {
     id: "lean",
     says: "What takes less memory.",
     source: "the memory calculator",

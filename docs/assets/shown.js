@@ -146,7 +146,7 @@ function evidence({ notebook, loads }, a) {
 
 /** Four to six words on a card. */
 function badges({ variant: v, needs }, { a }) {
-  const data = { none: "no data", needed: "calibrated with texts", "made elsewhere": "ready checkpoints only" };
+  const data = { none: "no calibration data", needed: "calibrated with texts", "made elsewhere": "ready checkpoints only" };
   const saved = { yes: "saves", no: "does not save", "not verified": "saving not verified" };
   const texts = [
     `${v.bits} bit`,

@@ -75,7 +75,8 @@ function taking(top, found, whole, model) {
   if (ready(variant, a)) return `Load your ${a.checkpointName} checkpoint${loader}${needs}${condition(variant, a, model)}.`;
   if (beyond(variant, a)) {
     const wide = shorter?.tokens ? `4 bits fit with one sequence of at most ${tokens(shorter.tokens)}. ` : "";
-    return `${wide}Only below 4 bits does it fit with ${tokens(use.context)}: ${named(top)}${needs}${condition(variant, a, model)}.`;
+    const so = `${named(top)}${needs}${condition(variant, a, model)}`;
+    return `${wide}Only below 4 bits does it fit with ${tokens(use.context)}: ${so}.`;
   }
   const aims = { finetune: "to train in less memory", smallest: "to make it small all the same" };
   const aim = aims[a.purpose] ?? (knownFast(variant, a) ? "for speed or more context" : "for more context");

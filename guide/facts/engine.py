@@ -29,9 +29,9 @@ class How(StrEnum):
     def words(self) -> str:
         """As a reader needs it."""
         return {
-            How.PACKED: "the kernel reads the packed weights",
-            How.UNPACKED: "unpacked to 16 bit at load",
-            How.CONVERTED: "to be converted first",
+            How.PACKED: "weights keep their bit width in memory",
+            How.UNPACKED: "unpacked to 16 bit",
+            How.CONVERTED: "convert it first",
         }[self]
 
 

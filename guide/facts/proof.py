@@ -37,10 +37,13 @@ class Machine(Strict):
 
     def satisfies(self, needs: str) -> bool:
         """Whether this machine has what ``needs`` asks for: cpu, cuda or cuda>=MAJOR.MINOR."""
-        kind, _, least = needs.partition(">=")
-        if kind == "cpu":
-            return True
-        return self.kind == "cuda" and (not least or Version(self.capability or "0") >= Version(least))
+        return needs == "cpu" or (self.kind == "cuda" and reaches(self.capability or "0", needs))
+
+
+def reaches(capability: str, needs: str) -> bool:
+    """Whether a GPU of a compute capability has what ``needs`` asks for."""
+    least = needs.partition(">=")[2]
+    return not least or Version(capability) >= Version(least)
 
 
 class Source(Strict):

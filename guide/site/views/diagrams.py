@@ -292,7 +292,7 @@ def packed() -> Drawing:
             drawing.boxes.append(Box(round(x, 1), y, round(wide - gap, 1), 28))
             drawing.texts.append(Text(x + (wide - gap) / 2, y + 19, text, "middle"))
         drawing.height = y + 28 + 10
-    drawing.say(f"{word:#010x}; with a scale of 16 bits for {USUAL_GROUP} weights")
+    drawing.say(f"{word:#010x}, and a 16-bit scale for {USUAL_GROUP} weights:")
     drawing.say(f"4 + 16/{USUAL_GROUP} = {bits} bits a weight")
     drawing.height += 4
     return drawing

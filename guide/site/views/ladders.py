@@ -77,7 +77,7 @@ def origin(guide: Guide) -> str:
         f"{guide.real.public_id}, {guide.real.parameters / 1e6:.1f} million parameters, on {texts}, in windows of 512. "
         f"{processors}, {base.number.machine.cores} cores; {long_date(days[0].isoformat())}"
         + (f" to {long_date(days[-1].isoformat())}" if days[-1] != days[0] else "")
-        + ". ± is over windows of these texts: it says nothing of other models, texts or seeds."
+        + ". ± is the standard error over windows of these texts. It says nothing about other models, texts or seeds."
     )
 
 
@@ -121,10 +121,10 @@ def ladder(guide: Guide, bits: int, link: Links) -> tuple[Table | None, list[str
 def not_measured(guide: Guide) -> str:
     """A sentence that names the variants whose quality today's code has not measured; empty where there are none."""
     judged = {row.id for row in ranking.judged(guide)} | {ranking.BASE}
-    missing = [f"{guide.methods[script.table.method].title} {contender.label}"
+    missing = [f'"{guide.methods[script.table.method].title} {contender.label}"'
                for script in guide.recipes.values() if script.table.method and script.table.needs == "cpu"
                for name, contender in script.table.variants.items() if name not in judged]  # fmt: skip
-    return f"Not measured yet: {', '.join(missing)}." if missing else ""
+    return f"Not measured yet: {', '.join(missing)}. All other variants are in the tables." if missing else ""
 
 
 def activations(guide: Guide, link: Links) -> Table | None:
@@ -139,7 +139,7 @@ def activations(guide: Guide, link: Links) -> Table | None:
     if not lines:
         return None
     head = ("variant", "activations", "KL, WikiText-2", "KL, Python code")
-    return Table(head, lines, "8-bit weights, activations in 16 or 8 bit")
+    return Table(head, lines, "Variants with 8-bit weights, by what happens to their activations; KL from bf16")
 
 
 def own_text(guide: Guide) -> str:
@@ -188,7 +188,8 @@ def misled(guide: Guide, link: Links) -> Table | None:
     return Table(
         head,
         lines,
-        "Python code, each against its own bf16; groups of 64 on the real model, on the other as its page has them",
+        "KL on Python code, each model compared with its own bf16. The real model has groups of 64, the reference model those "
+        "of the method's page",
     )
 
 

@@ -22,9 +22,10 @@ HEAD = tuple(title for title, _ in COLUMNS)
 def of_proof(proof: Proof) -> Table:
     """What one proof proves of each variant: what it stores, and that it reloads."""
     stand_in = ", stand-in model" if proof.stand_in else ""
+    reloads = ", it reloads" if all(row.reload_equal for row in proof.measures) else ""
     caption = (
-        f"Proven by the notebook {proof.notebook} on {proof.machine.name}{stand_in}: it runs, it stores this, it reloads. "
-        f"bf16: {proof.measures[0].baseline_bytes / 1e6:,.2f} MB."
+        f"Proven by the notebook {proof.notebook} on {proof.machine.name}{stand_in}: it runs, it stores this{reloads}. "
+        f"The whole model in bf16: {proof.measures[0].baseline_bytes / 1e6:,.2f} MB."
     )
     return Table(HEAD, [[figure(row) for _, figure in COLUMNS] for row in proof.measures], caption)
 

@@ -50,12 +50,12 @@ def group(guide: Guide, group: Group) -> str:
 def badges(guide: Guide, method: Method) -> str:
     """HTML: what decides about a method, in a few words each, with the answer as a colour beside."""
     cells = method.cells()
-    data = {"none": "no data", "needed": "calibrated with texts", "made elsewhere": "ready checkpoints only"}
+    data = {"none": "no calibration data", "needed": "calibrated with texts", "made elsewhere": "ready checkpoints only"}
     nvidia = method.hardware.nvidia
     least = f" from {nvidia.capability}" if nvidia.answer is Answer.YES and nvidia.capability else ""
     runs = [f"NVIDIA{least}" if name == "nvidia" else LABELS[name].removesuffix(" GPU")
             for name in type(method.hardware).model_fields if cells[name].answer is Answer.YES]  # fmt: skip
-    said = {"save_and_reload": ("saves", "does not save", "saving not verified"),
+    said = {"save_and_reload": ("saves and reloads", "does not save and reload", "save and reload not verified"),
             "peft": ("LoRA", "no LoRA", "LoRA not verified")}  # fmt: skip
     order = (Answer.YES, Answer.NO, Answer.UNVERIFIED)
     words = [(texts[order.index(cells[name].answer)], cells[name].answer) for name, texts in said.items()]

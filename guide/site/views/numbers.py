@@ -25,7 +25,7 @@ def of_method(guide: Guide, method: str, link: Links) -> str:
         speed = speed_text(everyone, row, DECODE) if row.race(DECODE) else speeds.not_timed(row)
         lines.append([*full[:4], speed, *full[rest]])
         if row.compiled and (shape := row.compiled.shapes.get(REAL)):
-            speed = speed_text(everyone, row, DECODE, compiled=True) or shape.failed
+            speed = speed_text(everyone, row, DECODE, compiled=True) or speeds.refusal(shape)
             lines.append([f"{row.contender.label}, compiled", "", "", "", speed, *[""] * len(LADDER[rest])])
     head = (*LADDER[:4], "decode at batch 1, times bf16's speed on this CPU", *LADDER[rest])
     own = Table(head, lines, f"On the real model: {ladders.origin(guide)}", "On the real model", "numbers").html()
@@ -79,7 +79,8 @@ def plot(guide: Guide, kind: str) -> str:
     limit = ranking.widest(spread) if spread else 1
     alt = (
         f"{'KL from bf16 on WikiText-2' if quality else 'Decode speed over bf16’s at batch 1'} against stored megabytes, "
-        f"{len(found)} points. No other is both smaller and {'nearer to bf16' if quality else 'faster'} than: "
+        f"{len(found)} points. Megabytes are of the whole model as stored, or of its file where loading dequantizes it. "
+        f"Of these, no other is both smaller and {'nearer to bf16' if quality else 'faster'}: "
         f"{'; '.join(name for _, name in best)}."
     )
     return svg(

@@ -19,7 +19,7 @@ class Loaded:
     """What stood in for the public models and texts of a run."""
 
     models: str
-    texts: str
+    texts: str  # empty where the run read none
     parameters: float | None  # millions; None where nothing was measured
     made: list[tuple[str, str]]  # (public id, the maker's path) of checkpoints that were made of the reference model
 
@@ -35,7 +35,7 @@ def loaded(proof: Proof) -> Loaded | None:
         return None
     return Loaded(
         models=", ".join(source.id for source in proof.models if not source.maker),
-        texts=", ".join(source.id for source in proof.texts) or "the text",
+        texts=", ".join(source.id for source in proof.texts),
         parameters=proof.measures[0].parameters / 1e6 if proof.measures else None,
         made=[(source.id, maker_path(source)) for source in proof.models if source.maker],
     )
@@ -68,10 +68,12 @@ def machine_line(proof: Proof) -> str:
     machine = proof.machine
     chip = f"compute capability {machine.capability}" if machine.kind == "cuda" else f"{machine.cores} cores, no GPU"
     versions = ", ".join(f"{name} {found}" for name, found in proof.versions.items() if found)
-    pinned = "; ".join(f"{name} is pinned at {pin}" for name, (pin, _) in proof.differing_versions().items())
+    differing = proof.differing_versions().items()
+    pinned = "; ".join(f"{f'no {name}' if found == 'none' else f'{name} {found}'} instead of the pinned {pin}"
+                       for name, (pin, found) in differing)  # fmt: skip
     return (
         f"{machine.name}, {chip}; {long_date(proof.date)}; {proof.seconds:.0f} s; Python {proof.python}; "
-        f"{versions}{f' ({pinned})' if pinned else ''}."
+        f"{versions}{f' (ran with {pinned})' if pinned else ''}."
     )
 
 

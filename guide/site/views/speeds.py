@@ -6,15 +6,17 @@ from statistics import median
 from guide.calculator.memory import gigabytes
 from guide.facts import ranking
 from guide.facts.guide import Guide
-from guide.facts.number import Decode, Span
+from guide.facts.number import Decode, Race, ShapeSpeed, Span
 from guide.facts.ranking import BASE, REAL, Row
 from guide.site.render import render
 from guide.site.urls import Links
-from guide.site.views.ladders import NOT_YET, linked
+from guide.site.views.ladders import NOT_YET, linked, name_of
 from guide.site.views.tables import Item, Table
 
 DECODE = f"{REAL}/decode/1"
 BOUND = 0.5  # of the memory's bandwidth: below it something else sets the pace
+COUNTED = 1 / 16  # of bf16's bytes, a bit a weight: a step that reads less has weights that were not counted
+WRONG = "it says something else once compiled"  # as records begin to say why a compiled variant has no speed
 
 
 def span_text(span: Span) -> str:
@@ -28,6 +30,17 @@ def not_timed(row: Row) -> str:
     failed = row.number.runs[0].failed.get("speed", "") if row.number.runs else ""
     of_shape = row.speed.shapes[REAL].failed if row.speed and REAL in row.speed.shapes else ""
     return row.script.table.not_timed or failed or of_shape or NOT_YET
+
+
+def refusal(told: ShapeSpeed) -> str:
+    """Why a shape has no speed; of a compiled variant whose output is wrong, how wrong and on what."""
+    if told.distances is None or not told.failed.startswith(WRONG):
+        return told.failed
+    plain, compiled = told.distances
+    return (
+        f"not timed: compiled, its output is wrong. KL from bf16 {compiled:.2g}, without compiling {plain:.2g}, "
+        "on a few tokens decoded after random ones"
+    )
 
 
 def speed_text(records: list[Row], row: Row, figure: str, compiled: bool = False) -> str:
@@ -63,11 +76,10 @@ def speeds(
                 took = f" in {told.compile_seconds:.0f} s" if told.compile_seconds else ""
                 first = replace(first, more=f"{first.more}, compiled{took}")
             if not race:
-                found.append((0, [first, told.failed, *[""] * len(figures)]))
+                found.append((0, [first, refusal(told), *[""] * len(figures)]))
                 continue
-            share = ranking.share_of_bandwidth(race, part.bandwidth) if isinstance(race, Decode) else 0
             cells = [speed_text(records, row, figure, compiled) for figure in figures.values()]
-            found.append((race.ratio[0], [first, *cells, f"{100 * share:.0f}"]))
+            found.append((race.ratio[0], [first, *cells, share_text(race, part.bandwidth)]))
     if not found:
         return None
     lines = [cells for _, cells in sorted(found, key=lambda one: -one[0])]
@@ -76,15 +88,23 @@ def speeds(
     return Table(head, lines, spread_sentence(records, shape, figures), name, "numbers")
 
 
+def share_text(race: Race, bandwidth: float) -> str:
+    """How much of the memory's bandwidth decoding takes, in percent; empty where not all that a step reads was counted."""
+    if not isinstance(race, Decode) or race.read_bytes < COUNTED * race.baseline_read_bytes:
+        return ""
+    return f"{100 * ranking.share_of_bandwidth(race, bandwidth):.0f}"
+
+
 def spread_sentence(records: list[Row], shape: str, figures: dict[str, str]) -> str:
-    """On what a shape was timed, what bf16 differs from itself there, and how fast it is."""
-    own = [f"{what} {spread[1]:.2f} to {spread[2]:.2f}"
+    """On what a shape was timed, what bf16 differs from itself there, what follows for the others, and how fast bf16 is."""
+    own = [f"{what}: {spread[1]:.2f} to {spread[2]:.2f} (factor {ranking.widest(spread):.2f})"
            for what, figure in figures.items() if (spread := ranking.spread(records, figure))]  # fmt: skip
     on = next(row.speed.on for row in records if row.speed)
     seconds, bandwidth, share = pace(records, figures)
     return (
         f"{shape}'s shape on {on}. Times bf16's speed: median (lowest to highest of five blocks, "
-        f"in turns with bf16). bf16 beside itself: {'; '.join(own)}. What lies within is called neither faster nor slower. "
+        f"in turns with bf16). bf16 against itself, its largest difference in brackets: {'; '.join(own)}. A variant is called "
+        "'faster' if all its blocks are above that factor, 'slower' if all are below 1 / factor, and 'as bf16' otherwise. "
         f"bf16 decodes {1 / seconds:.1f} tokens a second at batch 1, which takes {100 * share:.0f} % of the "
         f"{gigabytes(bandwidth):.0f} GB/s at which the memory was read."
     )
@@ -99,8 +119,19 @@ def pace(records: list[Row], figures: dict[str, str]) -> tuple[float, float, flo
 
 
 def on_cpu(guide: Guide, shape: str, link: Links) -> Table | None:
-    """A shape's speeds on the CPU."""
-    return speeds(guide, ranking.on_cpu(guide), shape, link)
+    """A shape's speeds on the CPU; the caption names what has none."""
+    records = ranking.on_cpu(guide)
+    table = speeds(guide, records, shape, link)
+    return table and replace(table, caption=f"{table.caption} {not_here(guide, records, shape)}".rstrip())
+
+
+def not_here(guide: Guide, records: list[Row], shape: str) -> str:
+    """Sentences that name the variants without a speed on a shape, one a reason; empty where there are none."""
+    reasons: dict[str, list[str]] = {}
+    for row in records:
+        if not row.speed or shape not in row.speed.shapes:
+            reasons.setdefault(not_timed(row), []).append(name_of(guide, row))
+    return " ".join(f"No row for {'; '.join(names)}: {why}." for why, names in reasons.items())
 
 
 def timed_shapes(records: list[Row]) -> list[str]:
