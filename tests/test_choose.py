@@ -859,7 +859,14 @@ def test_an_fp8_checkpoint_without_fp8_is_loaded_unpacked(site, tab):
     assert "dequantize=True" in code.text_content()
 
 
-def test_nothing_moves_while_the_page_loads(site, desktop):
+@pytest.mark.parametrize(
+    ("page", "ready", "most"),
+    [
+        ("?hardware=ampere&memory=24&model=qwen3-32b", ".ranked pre code", 0),
+        ("memory/", "#memory-calculator:not([hidden])", 0.02),
+    ],
+)
+def test_nothing_moves_while_the_page_loads(site, desktop, page, ready, most):
     """The form is in the page; the answer has its place."""
     desktop.add_init_script(
         "window.moved = 0; new PerformanceObserver((list) => { for (const one of list.getEntries()) "
@@ -867,10 +874,10 @@ def test_nothing_moves_while_the_page_loads(site, desktop):
     )
     for width in (390, 1280):
         desktop.set_viewport_size({"width": width, "height": 800})
-        desktop.goto(f"{site[1]}?hardware=ampere&memory=24&model=qwen3-32b")
-        desktop.wait_for_selector(".ranked pre code")
+        desktop.goto(f"{site[1]}{page}")
+        desktop.wait_for_selector(ready)
         desktop.wait_for_timeout(300)
-        assert desktop.evaluate("window.moved") == 0, width
+        assert desktop.evaluate("window.moved") <= most, width
 
 
 def test_a_card_in_a_link_is_enough(site, tab):
