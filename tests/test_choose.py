@@ -692,7 +692,7 @@ def test_without_javascript_the_table_of_common_cases_stands(site, still):
     still.goto(site[1])
     assert not still.locator("#selector").is_visible()
     still.get_by_role("link", name="the table of common cases").click()
-    assert still.get_by_role("row").filter(has_text="QLoRA").first.is_visible()
+    still.get_by_role("row").filter(has_text="QLoRA").first.wait_for()  # until the page is there
 
 
 def test_the_page_loads_little_of_its_own(site, site_folder, selector, record_property):
