@@ -17,6 +17,7 @@ import {
   reason,
   room,
   roomText,
+  SEVERAL,
   spare,
   trains,
 } from "./reader.js";
@@ -25,7 +26,6 @@ const CONTEXT = { finetune: 2048 }; // tokens of a sequence, where they are left
 const USUAL_CONTEXT = 8192;
 const IN_ONE_PASS = 2048; // tokens of each sequence at most, as the calculator starts with
 const SERVED = [16, 8, 4, 2, 1]; // sequences at once, tried in turn where one who serves leaves their number open
-const SEVERAL = 8; // sequences: with fewer, 4 bits serve more readers than 8
 // Of ways to train, the one that asks least: adapters in bf16 beside all linear layers, gradient checkpointing.
 const THRIFTY = { targets: "all-linear", rank: 16, adapter: "bfloat16", optimizer: "8-bit", checkpointed: true };
 const named = (v) => `${v.title} ${v.label}`;

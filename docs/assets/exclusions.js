@@ -4,6 +4,7 @@ import {
   NARROW,
   NVIDIA,
   SPARE,
+  SPARE_OF,
   SPARE_TRAINING,
   elsewhere,
   fact,
@@ -159,7 +160,9 @@ export const EXCLUSIONS = [
   },
   {
     id: "memory",
-    says: `It must fit, with ${100 * SPARE} % to spare, and ${100 * SPARE_TRAINING} % where fine-tuning is not counted.`,
+    says:
+      `It must fit, with ${100 * SPARE} % to spare, ${100 * SPARE_OF.vllm} % in vLLM, which takes no more of a GPU, and ` +
+      `${100 * SPARE_TRAINING} % where fine-tuning is not counted.`,
     source: "the memory calculator; what is spared is this guide's judgement",
     test: (v, a, bytes) =>
       bytes &&

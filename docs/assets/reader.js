@@ -33,8 +33,9 @@ const PRODUCTS_FROM = { int8: 7.5, fp8: 8.9, fp4: 10.0 };
 const TRITON_FROM = 8.0; // compute capability that Triton's README asks for; torch.compile writes its kernels
 export const NARROW = 4; // bits: below, a model is far from bf16
 export const SPARE = 0.05; // of the memory that is left, since what stands beside weights and cache is estimated
-const SPARE_OF = { vllm: 0.08 }; // an engine's own: vLLM 0.32.0 takes 92 % of a GPU, gpu_memory_utilization
+export const SPARE_OF = { vllm: 0.08 }; // an engine's own: vLLM 0.32.0 takes 92 % of a GPU, gpu_memory_utilization
 export const SPARE_TRAINING = 0.15; // the same where gradients, optimizer and their activations come on top, uncounted
+export const SEVERAL = 8; // sequences at once for one who serves many: with fewer, 4 bits serve more readers than 8
 export const AMPLE = 0.1; // of the memory: what leaves less is not called ample
 // What macOS lets a GPU take of a Mac's memory unless iogpu.wired_limit_mb says more: two thirds, and three quarters of more
 // than 36 GiB. Metal's recommendedMaxWorkingSetSize, as llama.cpp prints it: 10922.67 of 16384 MB (abetlen/llama-cpp-python

@@ -19,6 +19,7 @@ import {
   ready,
   room,
   roomText,
+  SEVERAL,
   spare,
   trains,
   unverified,
@@ -30,7 +31,6 @@ const tokens = (many) => `${many.toLocaleString("en")} tokens`;
 // Its builds for CUDA 12.8 and later hold none for compute capability 7.0 since release 2.11: pytorch/pytorch issue 172352.
 const VOLTA = "PyTorch's default builds hold no code for Volta since 2.11: install one for CUDA 12.6.";
 
-const SEVERAL = 8; // sequences at once that one who serves many should have room for
 const MAKING = "To make it takes the 16-bit model in memory, which is more than this: look for a published checkpoint first.";
 
 /** Whether 16-bit weights fit with room to spare; false where memory or model are open. */
