@@ -1,8 +1,12 @@
 """The project as a folder: where its rooms are, and the error that every command shows as one sentence."""
 
+import errno
 import os
 import re
 import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -12,6 +16,51 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 class GuideError(Exception):
     """Something a person can mend. Its text is one clear sentence: what is wrong, where, what to do."""
+
+
+DISK = {
+    errno.ENOSPC: "Free space on that disk",
+    errno.EDQUOT: "Free space within your quota",
+    errno.EROFS: "Work in a checkout on a disk that can be written",
+    errno.EACCES: "Work in a checkout whose files are yours to write",
+    errno.EPERM: "Work in a checkout whose files are yours to write",
+}
+
+
+def disk_fault(error: OSError) -> str | None:
+    """What keeps a file from being written, as one sentence; None where it is another error."""
+    advice = DISK.get(error.errno or 0)
+    place = f" at {error.filename}" if error.filename else ""
+    return (
+        f"{error.strerror}{place}. {advice}; what was finished before is stored, and the same command goes on."
+        if advice
+        else None
+    )
+
+
+@contextmanager
+def told() -> Iterator[None]:
+    """End a command with a sentence instead of a traceback: for what a person can mend, and for a disk that takes no more."""
+    try:
+        yield
+    except GuideError as error:
+        sys.exit(str(error))
+    except OSError as error:
+        if sentence := disk_fault(error):
+            sys.exit(sentence)
+        raise
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a file anew at once, so that who is stopped, or has no space left, keeps the older one. A link is not written
+    through."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.new")
+    try:
+        beside.write_text(text, encoding="utf-8")
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
 
 
 class Strict(BaseModel):

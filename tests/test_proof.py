@@ -10,9 +10,9 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from guide.facts import checks
+from guide.facts import checks, coherent
 from guide.facts.load import load
-from guide.facts.proof import MEASURES_MIME, Proof, State, Stored, output_data
+from guide.facts.proof import MEASURES_MIME, Measure, Proof, State, Stored, output_data
 from guide.project import GuideError, Project
 from guide.site.urls import Links
 from guide.site.views import proofs
@@ -146,6 +146,15 @@ def test_a_number_typed_into_a_record_names_the_file(planted):
     assert "differs from the table it shows" in damage(planted, improve)
 
 
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("digest", "0"), ("date", "yesterday"), ("date", "2026-11-24T00:00:00"), ("seconds", float("inf")),
+     ("kernels", {"a/b": "javascript:alert(1)"}), ("kernels", {"a/b": "https://x/\"><script>"})],
+)  # fmt: skip
+def test_what_no_run_writes_into_a_record_names_the_field(planted, field, value):
+    assert f"'{field}" in damage(planted, lambda notebook: record_of(notebook).update({field: value}))
+
+
 def test_a_truncated_proof_names_the_file(planted):
     path = COMMITTED[0].path
     planted.write(path, (planted.project.root / path).read_text(encoding="utf-8")[:1000])
@@ -167,6 +176,64 @@ def deny_stand_in(notebook: dict) -> None:
         source.update(stand_in=False, sha256=None, revision="1" * 40)
 
 
+def code_cells(notebook: dict) -> list[dict]:
+    """The cells that ran."""
+    return [cell for cell in notebook["cells"] if cell["cell_type"] == "code" and cell["execution_count"]]
+
+
+def outputs(notebook: dict, mime: str) -> list[dict]:
+    return [output for cell in code_cells(notebook) for output in cell["outputs"] if mime in output.get("data", {})]
+
+
+def shown(kind: str, text: str):
+    """A stranger's output under the first cell that ran."""
+
+    def change(notebook: dict) -> None:
+        output = {"output_type": "display_data", "metadata": {}, "data": {"text/plain": "shown", kind: text}}
+        code_cells(notebook)[0]["outputs"].append(output)
+
+    return change
+
+
+def measured(**factors: float):
+    """The first row's figures times these factors, in the record, in the output's figures and in its text and table."""
+
+    def change(notebook: dict) -> None:
+        (output,) = outputs(notebook, MEASURES_MIME)
+        row = record_of(notebook)["measures"][0]
+        before = coherent.words(Measure.model_validate(row))
+        row |= {field: type(row[field])(row[field] * factor) for field, factor in factors.items()}
+        output["data"][MEASURES_MIME][0] = row
+        after = coherent.words(Measure.model_validate(row))
+        for kind in ("text/plain", "text/html"):
+            for field, words in before.items():
+                text = "".join(output["data"][kind])
+                output["data"][kind] = text.replace(words, after[field])
+
+    return change
+
+
+def edit_code(notebook: dict) -> None:
+    code_cells(notebook)[-1]["source"] = "print('nothing')"
+
+
+def edit_table(notebook: dict) -> None:
+    (output,) = outputs(notebook, MEASURES_MIME)
+    perplexity = f"{record_of(notebook)['measures'][0]['perplexity']:.3f}"
+    output["data"]["text/html"] = "".join(output["data"]["text/html"]).replace(perplexity, "1.000")
+
+
+def same_as_bf16(notebook: dict) -> None:
+    (output,) = outputs(notebook, MEASURES_MIME)
+    row = record_of(notebook)["measures"][0]
+    row |= {"perplexity": row["baseline_perplexity"], "loss_difference": 0.0}
+    output["data"][MEASURES_MIME][0] = row
+
+
+def first_cell(**changes):
+    return lambda notebook: code_cells(notebook)[0].update(changes)
+
+
 ALTERED = {
     "an altered digest": (lambda notebook: record_of(notebook).update(digest="0" * 64), "no committed proof is of this code"),
     "a stand-in that is denied": (deny_stand_in, "no committed proof is of this code"),
@@ -179,6 +246,44 @@ ALTERED = {
     "a failed run": (lambda notebook: record_of(notebook).update(
         status="failed", error={"class": "error", "message": "x", "cell": 1}), "its status is 'failed'"),
     "a path": (lambda notebook: notebook["cells"][0].update(source="/home/somebody/secret"), "names a path of the machine"),
+    "a cell that never ran": (first_cell(execution_count=None), "it did not run in its turn"),
+    "cells that ran out of order": (first_cell(execution_count=7), "execution_count 7, not 1"),
+    "an error in an output": (lambda notebook: code_cells(notebook)[0]["outputs"].append(
+        {"output_type": "error", "ename": "E", "evalue": "", "traceback": []}), "shows an error"),
+    "a traceback on a stream": (lambda notebook: code_cells(notebook)[0]["outputs"].append(
+        {"output_type": "stream", "name": "stderr", "text": "Traceback (most recent call last):"}), "shows an error"),
+    "code that is another": (edit_code, "is not that of the notebook whose digest it has"),
+    "a cell left out": (lambda notebook: notebook["cells"].remove(code_cells(notebook)[-1]), "cells of code, and"),
+    "other pins": (lambda notebook: record_of(notebook)["pins"].update(transformers="5.0.0"), "pins.transformers is 5.0.0"),
+    "a check that no control tried": (lambda notebook: record_of(notebook)["control"].pop(), "and the checks that such a"),
+    "a machine that it did not show": (lambda notebook: record_of(notebook)["machine"].update(cores=64), "its machine is not"),
+    "versions that it did not show": (lambda notebook: record_of(notebook)["versions"].update(torch="9.9"), "its versions"),
+    "a date to come": (lambda notebook: record_of(notebook).update(date="2999-01-01T00:00:00+00:00"), "is to come"),
+    "a run shorter than its loading": (lambda notebook: record_of(notebook).update(seconds=0.0), "loading alone took longer"),
+    "a table that says other than its text": (edit_table, "shows in its table what its plain text does not say: '1.000'"),
+    "a better kl in the figures alone": (lambda notebook: (
+        outputs(notebook, MEASURES_MIME)[0]["data"][MEASURES_MIME][0].update(kl=0.5),
+        record_of(notebook)["measures"][0].update(kl=0.5)), "shows another kl of"),
+    "fewer bytes": (measured(quantized_bytes=0.9), "ratio is"),
+    "fewer bytes and their ratio": (measured(quantized_bytes=0.9, ratio=1 / 0.9), "follow from the model's shapes"),
+    "another linear ratio": (measured(linear_ratio=1.1), "linear_ratio is"),
+    "a better perplexity": (measured(perplexity=0.99), "loss_difference is"),
+    "bf16's perplexity for both": (same_as_bf16, "its perplexity is bf16's to the last digit"),
+    "another bf16": (measured(baseline_perplexity=0.9, perplexity=0.9), "for the same model and text"),
+    "other bytes of bf16": (measured(baseline_bytes=2, quantized_bytes=2), "for the same model"),
+    "another speed": (measured(tokens_per_second=10), "outside of speed_ratio_low and speed_ratio_high"),
+    "a ratio of speeds outside its range": (measured(speed_ratio=10), "outside of its own lowest and highest"),
+    "a share above 1": (measured(top1_agreement=2), "top1_agreement is a share"),
+    "no spread at all": (measured(kl_error=0), "kl_error is 0"),
+    "a script in an output": (shown("text/html", "<table></table><script>alert(1)</script>"), "an output with <script>"),
+    "an attribute that runs": (shown("text/html", "<p onclick='alert(1)'>x</p>"), "an output with onclick of <p>"),
+    "a style that fetches": (shown("text/html", "<p style='background:url(//x)'>x</p>"), "an output with style of <p>"),
+    "a program as output": (shown("application/javascript", "alert(1)"), "of the type application/javascript"),
+    "a drawing that runs": (shown("image/svg+xml", "<svg onload='alert(1)'/>"), "of the type image/svg+xml"),
+    "a script in its Markdown": (lambda notebook: notebook["cells"][0].update(source="# T\n\n<script>alert(1)</script>"),
+                                 "cell 1 holds HTML or a link that runs"),
+    "a link that runs": (lambda notebook: notebook["cells"][0].update(source="# T\n\n[x](javascript:alert(1))"),
+                         "cell 1 holds HTML or a link that runs"),
 }  # fmt: skip
 
 

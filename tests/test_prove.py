@@ -6,6 +6,7 @@ These run small notebooks of their own with nbmake, in this test's interpreter; 
 from __future__ import annotations
 
 import copy
+import errno
 import json
 import os
 import shutil
@@ -36,6 +37,7 @@ from guide.prove.failures import ADVICE, Failed, from_notebook, paragraph
 from guide.prove.kernel import execute
 from guide.prove.local import alone
 from guide.prove.paste import Paster, blocks, paste
+from guide.prove.repeated import differences
 from guide.prove.run import Run
 
 HERE = Path(sys.executable)
@@ -70,6 +72,7 @@ FAILING = {
     "a = 1\nassert a == 2": ("assertion", "assertion failed: assert a == 2"),
     "class WrongHardware(Exception): ...\nraise WrongHardware('needs 8.9')": ("wrong hardware", "needs 8.9"),
     "raise OSError(\"We couldn't connect to 'https://huggingface.co'\")": ("hub unreachable", "couldn't connect"),
+    "import errno, os\nraise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))": ("full disk", "No space left on device"),
     "int('x')": ("error", "ValueError: invalid literal"),
 }
 
@@ -353,7 +356,7 @@ def test_a_notebook_and_its_controls_run_and_are_recorded(guide, tmp_path, envir
     assert list((known.project.build / "run" / "example").glob("*/work")) == []
 
 
-def fake_execute(monkeypatch, failing_checks: bool = True):
+def fake_execute(monkeypatch, failing_checks: bool = True, measures=()):
     """Instead of nbmake: outputs as the cells would show them, and in controls an error of each check."""
 
     def executed(notebook, folder, python, variables, limit, tick):
@@ -361,7 +364,7 @@ def fake_execute(monkeypatch, failing_checks: bool = True):
         ran = copy.deepcopy(notebook)
         for cell in ran.cells:
             if "display(" in cell.source:
-                cell.outputs = [new_output("display_data", data={MEASURES_MIME: []})]
+                cell.outputs = [new_output("display_data", data={MEASURES_MIME: list(measures)})]
             if folder.name.startswith("control") and failing_checks and cell.source.startswith("assert"):
                 cell.outputs = [new_output("error", ename="AssertionError", evalue="", traceback=[])]
         return ran
@@ -374,6 +377,37 @@ def test_what_a_control_does_not_notice_fails_the_proof_and_keeps_the_run(guide,
     stored, proof, _ = proven(made_up(guide, tmp_path))
     assert (proof.error.kind, proof.error.cell, proof.control) == ("weak check", 3, [])
     assert stored.cells[-1].outputs, "what was shown is stored all the same"
+
+
+def test_figures_that_cannot_be_fail_the_proof(guide, tmp_path, environment, monkeypatch):
+    """Whatever a notebook measures with: bf16's perplexity for both, a model that answers with no number."""
+    row = next(one.proof.measures[0] for found in guide.proofs.values() for one in found if one.proof.measures)
+    good = row.model_dump()
+    same = good | {"perplexity": row.baseline_perplexity, "loss_difference": 0.0}
+    broken = good | {"perplexity": float("nan")}
+    for shown, words in ((good, None), (same, "bf16's to the last digit"), (broken, "'perplexity' is wrong")):
+        fake_execute(monkeypatch, measures=[shown])
+        _, proof, _ = proven(made_up(guide, tmp_path / str(words)))
+        assert (proof.error is None) if words is None else (words in proof.error.message and proof.measures == [])
+
+
+def test_a_run_that_does_not_find_a_committed_figure_again_says_so(guide):
+    stored = next(one for found in guide.proofs.values() for one in found
+                  if one.state is State.PROVEN and one.proof.measures and one.proof.machine.kind == "cpu")  # fmt: skip
+    assert list(differences(guide, stored.proof)) == []
+    row = stored.proof.measures[0]
+
+    def found(**changes):
+        rows = [row.model_copy(update=changes), *stored.proof.measures[1:]]
+        return list(differences(guide, stored.proof.model_copy(update={"measures": rows})))
+
+    assert found(kl=row.kl * 1.01, tokens_per_second=1.0) == [], "processors round differently, and are not equally fast"
+    (sentence,) = found(kl=row.kl * 1.1)
+    assert sentence.startswith(f"{stored.path} says of '{row.variant}': kl {row.kl:.5f}, and this run found")
+    (sentence,) = found(quantized_bytes=row.quantized_bytes + 1)
+    assert f"quantized_bytes {row.quantized_bytes}, and this run found" in sentence
+    (sentence,) = found(variant="another")
+    assert "has other variants" in sentence
 
 
 def test_a_swap_that_is_nowhere_fails_the_proof(guide, tmp_path, environment, monkeypatch):
@@ -479,7 +513,10 @@ def test_an_environment_is_made_once_and_an_older_one_of_the_same_notebook_goes(
 
     def make_folder(command, variables=None):
         commands.append(command)
-        next(Path(part) for part in command if part.startswith(str(tmp_path))).mkdir(parents=True, exist_ok=True)
+        if "venv" in command:
+            python = environments.python_of(Path(command[-1]))
+            python.parent.mkdir(parents=True)
+            python.touch()
 
     monkeypatch.setattr(environments, "_run", make_folder)
     python = environments.prepare(project, script, cuda=False)
@@ -489,6 +526,9 @@ def test_an_environment_is_made_once_and_an_older_one_of_the_same_notebook_goes(
     made = len(commands)
     assert environments.prepare(project, script, cuda=False) == python
     assert len(commands) == made
+    python.unlink()  # as where the Python that it was made of is gone
+    assert environments.prepare(project, script, cuda=False) == python
+    assert len(commands) == 2 * made
 
 
 def test_a_checkpoint_that_cannot_be_made_is_told_with_its_last_line(tmp_path):
@@ -633,6 +673,38 @@ def test_a_damaged_proof_is_made_anew_by_the_command_that_its_message_advises(pl
     assert ended(planted, "spqr", "--force", "--keep") == 0
     assert planted.load().state("spqr") is State.PROVEN
     assert "1 run, 1 in order, 0 failed; proofs in build/proofs/cpu-x86-64." in capsys.readouterr().out
+
+
+def test_a_run_that_is_not_repeated_is_a_failure_unless_it_is_kept(planted, on_cpu, monkeypatch, capsys):
+    every = [one for found in planted.load().proofs.values() for one in found if one.proof.machine.slug == CPU.slug]
+    stored = next(one for one in every if one.state is State.PROVEN and one.proof.measures)
+    name = stored.proof.notebook
+    notebook = copy.deepcopy(stored.notebook)
+    row = stored.proof.measures[0].model_copy(update={"quantized_bytes": 1})
+    proof = stored.proof.model_copy(update={"measures": [row, *stored.proof.measures[1:]]})
+    monkeypatch.setattr(Run, "prove", lambda self, following: (notebook, proof))
+    assert ended(planted, name, "--force") == 1
+    assert f"{name}: not repeated. {stored.path} says of '{row.variant}': quantized_bytes" in capsys.readouterr().out
+    assert ended(planted, name, "--force", "--keep") == 0
+    assert "The new proof is kept in its place." in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EACCES])
+def test_a_disk_that_takes_no_more_ends_a_run_in_a_sentence_and_keeps_the_older_proof(planted, on_cpu, monkeypatch, number):
+    path = f"proofs/{CPU.slug}/spqr.ipynb"
+    text = (planted.project.root / path).read_text()
+    monkeypatch.setattr(Run, "prove", lambda self, following: parse_proof(path, text))
+
+    def full(self, *_, **__):
+        raise OSError(number, os.strerror(number), str(self))
+
+    monkeypatch.setattr(Path, "write_text", full)
+    sentence = ended(planted, "spqr", "--force", "--keep")
+    assert (
+        os.strerror(number) in sentence and "spqr.ipynb.new" in sentence and "what was finished before is stored" in sentence
+    )
+    assert (planted.project.root / path).read_text() == text
+    assert list(planted.project.root.rglob("*.new")) == []
 
 
 def test_what_is_no_number_of_notebooks_is_told(planted, capsys):

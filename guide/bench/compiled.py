@@ -20,7 +20,7 @@ from guide.facts.guide import Guide
 from guide.facts.load import load
 from guide.facts.proof import Machine
 from guide.notebooks.script import Weighing
-from guide.project import GuideError, Project
+from guide.project import GuideError, Project, told, write_whole
 from guide.prove import environments
 from guide.prove.machine import this_machine
 
@@ -82,8 +82,7 @@ def stored(guide: Guide, machine: Machine, cases: list[Case]) -> Record:
     anew = {case.method for case in cases}
     kept = {case.key: case for case in [*(one for one in old if one.method not in anew), *cases]}
     record = Record(machine=machine, cases=[kept[key] for key in sorted(kept)])
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(record.model_dump_json(indent=1, exclude_defaults=True) + "\n", encoding="utf-8")
+    write_whole(path, record.model_dump_json(indent=1, exclude_defaults=True) + "\n")
     return record
 
 
@@ -93,7 +92,7 @@ def main() -> None:
     parser.add_argument("methods", nargs="*", metavar="METHOD", help="all that this machine can make if none is given")
     parser.add_argument("--no-install", action="store_true", help="use the packages of this interpreter, as they are")
     given = parser.parse_args()
-    try:
+    with told():
         guide, machine = load(Project.here()), this_machine()
         known = compilable(guide, machine)
         if unknown := [name for name in given.methods if name not in known]:
@@ -113,8 +112,6 @@ def main() -> None:
             print(*said, f"[{number}/{len(wanted)}; about {left:.0f} min left]", sep="\n", flush=True)
         if failed:
             sys.exit(f"{len(failed)} of what was asked could not be made.")
-    except GuideError as error:
-        sys.exit(str(error))
 
 
 if __name__ == "__main__":

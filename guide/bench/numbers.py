@@ -30,7 +30,7 @@ from guide.facts.load import load
 from guide.facts.number import Made, Number, NumbersScript, Part, Quality, Run, Speed, parse_number
 from guide.facts.proof import Machine
 from guide.facts.ranking import REAL, timed_on
-from guide.project import GuideError, Project
+from guide.project import GuideError, Project, told, write_whole
 from guide.prove import environments
 from guide.prove.machine import this_machine
 
@@ -227,9 +227,7 @@ class Bench:
             failed = {**runs[self.run].failed, task.part: str(error)}
             runs[self.run] = runs[self.run].model_copy(update={task.part: None, "failed": failed})
             number, said = number.model_copy(update={"runs": runs}), f"failed: {error}"
-        path = self.path(task.id)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(as_text(number), encoding="utf-8")
+        write_whole(self.path(task.id), as_text(number))
         return said
 
 
@@ -376,7 +374,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, help="begin nothing more after so many minutes")
     parser.add_argument("--no-install", action="store_true", help="use the packages of this interpreter, as they are")
     given = parser.parse_args()
-    try:
+    with told():
         guide, machine = load(Project.here()), this_machine()
         if given.check:
             sys.exit(check(guide, machine) or None)
@@ -389,8 +387,6 @@ def main() -> None:
             real_model.require(guide.project)
         bench = Bench(guide, machine, not given.no_install, given.again)
         failed = run(bench, tasks(guide, machine, given.variants, parts), shapes, given.minutes)
-    except GuideError as error:
-        sys.exit(str(error))
     print("\n".join(failed) or "Nothing failed.")
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from guide.facts.guide import Guide
 from guide.facts.load import load
-from guide.project import GuideError, Project
+from guide.project import GuideError, Project, told
 from guide.prove import environments, hub_cache
 
 ARCHIVE = "wikitext-2-raw/wiki.test.raw"
@@ -120,12 +120,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="nox -s model --", description=__doc__)
     parser.add_argument("--text", metavar="FILE", help="WikiText-2's raw test text, where the hub is not reached")
     arguments = parser.parse_args()
-    try:
+    with told():
         guide = load(Project.here())
         made = unpack(guide, fetch(guide))
         words = fetch_text(guide, arguments.text)
-    except GuideError as error:
-        sys.exit(str(error))
     for path, what in ((made / "model.safetensors", guide.real.public_id), (words, "text")):
         print(f"{what}: {guide.project.relative(path)}, SHA-256 {sha256(path)}")
     print(f"Off line under its public id with HF_HOME={guide.project.relative(home(guide.project) / 'hub')}")

@@ -8,7 +8,7 @@ from guide.facts.guide import Guide
 from guide.facts.proof import Machine
 from guide.facts.storage import Case, Record, Shape, parse_record
 from guide.notebooks.script import Weighing
-from guide.project import Project
+from guide.project import Project, write_whole
 
 
 def local_path(project: Project, machine: Machine) -> Path:
@@ -51,5 +51,4 @@ def store(project: Project, record: Record, keep: bool) -> None:
     """Write the record where local results go, and with ``keep`` where it is committed from."""
     committed = project.storage / f"{record.machine.slug}.json"
     for path in [local_path(project, record.machine), *([committed] if keep else [])]:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(record.model_dump_json(indent=1) + "\n", encoding="utf-8")
+        write_whole(path, record.model_dump_json(indent=1) + "\n")

@@ -5,7 +5,7 @@ from pathlib import Path, PurePosixPath
 
 import nbformat
 
-from guide.facts import served
+from guide.facts import coherent, served
 from guide.facts.guide import Guide
 from guide.facts.proof import State, Stored
 
@@ -13,7 +13,13 @@ from guide.facts.proof import State, Stored
 def faults(guide: Guide) -> list[str]:
     """Notebooks without a proof of their code as it is, and proofs that are not whole."""
     stored = [one for found in guide.proofs.values() for one in found]
-    return [*unproven(guide), *(sentence for one in stored for sentence in not_whole(guide, one)), *served.faults(guide)]
+    unlike = [_sentence(*found) for found in (*coherent.unlike_others(stored), *coherent.unlike_predicted(guide))]
+    return [
+        *unproven(guide),
+        *(sentence for one in stored for sentence in not_whole(guide, one)),
+        *unlike,
+        *served.faults(guide),
+    ]
 
 
 def unproven(guide: Guide) -> Iterator[str]:
@@ -29,7 +35,7 @@ def unproven(guide: Guide) -> Iterator[str]:
 
 
 def not_whole(guide: Guide, stored: Stored) -> Iterator[str]:
-    """What a committed proof lacks, or says of another machine, notebook or stand-in than it should."""
+    """What a committed proof lacks, says of another machine, notebook or stand-in than it should, or says in two ways."""
     proof, path = stored.proof, PurePosixPath(stored.path)
     head = guide.scripts[path.stem].head.guide
     found = []
@@ -52,7 +58,9 @@ def not_whole(guide: Guide, stored: Stored) -> Iterator[str]:
     places = [place for place in ("/home/", "/root/", f'"{Path.home()}', f'"{guide.project.root}') if place in text]
     if places:
         found.append("an output names a path of the machine it ran on")
-    yield from (
-        f"{stored.path}: {sentence}. Run 'nox -s prove -- {path.stem} --force --keep' on such a machine again."
-        for sentence in found
-    )
+    yield from (_sentence(stored, fault) for fault in [*found, *coherent.incoherent(guide, stored)])
+
+
+def _sentence(stored: Stored, fault: str) -> str:
+    name = PurePosixPath(stored.path).stem
+    return f"{stored.path}: {fault}. Run 'nox -s prove -- {name} --force --keep' on such a machine again."

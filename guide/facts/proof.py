@@ -1,14 +1,15 @@
 """Proofs: executed notebooks that carry, in ``metadata.proof``, a record of how they ran and what they measured."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 from functools import lru_cache
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import nbformat
 from nbformat import NotebookNode
 from packaging.version import Version
-from pydantic import Field, ValidationError, model_validator
+from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from guide.project import GuideError, Strict, first_fault
 
@@ -16,6 +17,16 @@ MEASURES_MIME = "application/vnd.quantization-guide.measures+json"
 SERVED_MIME = "application/vnd.quantization-guide.served+json"
 FIGURES_MIME = "application/vnd.quantization-guide.figures+json"
 ENVIRONMENT_MIME = "application/vnd.quantization-guide.environment+json"
+
+Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+
+
+def _utc(text: str) -> str:
+    """A date with its time zone; raises ValueError for what is none."""
+    if datetime.fromisoformat(text).tzinfo is None:
+        raise ValueError(f"'{text}' says no time zone")
+    return text
 
 
 class Machine(Strict):
@@ -49,11 +60,11 @@ def reaches(capability: str, needs: str) -> bool:
 class Source(Strict):
     """A public model or text that a notebook loads, and what it got under that id."""
 
-    id: str
+    id: str = Field(pattern=r"^[\w.-]+/[\w.-]+$")
     stand_in: bool
-    sha256: str | None = Field(description="of the stand-in's files")
+    sha256: Sha256 | None = Field(description="of the stand-in's files")
     maker: str | None = Field(description="the script that quantized the stand-in, where the public one is quantized already")
-    revision: str | None = Field(description="commit on the hub, of the real one")
+    revision: str | None = Field(pattern="^[0-9a-f]{40}$", description="commit on the hub, of the real one")
 
 
 class Failure(Strict):
@@ -68,28 +79,28 @@ class Measure(Strict):
     """One row of a notebook's table. Bytes are counted tensor by tensor; ``_error`` is one standard error."""
 
     variant: str
-    bits: int
+    bits: int = Field(gt=0)
     parameters: int
-    baseline_bytes: int
-    quantized_bytes: int
+    baseline_bytes: int = Field(gt=0)
+    quantized_bytes: int = Field(gt=0)
     saved_bytes: int
-    ratio: float = Field(description="bf16's bytes over the variant's, whole model")
-    linear_ratio: float = Field(description="the same for the decoder's linear layers alone")
-    tokens: int = Field(description="of evaluation text")
-    baseline_perplexity: float
-    perplexity: float
-    loss_difference: float = Field(description="nats a token, variant minus bf16")
-    loss_difference_error: float
-    top1_agreement: float = Field(description="share of tokens whose likeliest successor is bf16's")
-    top1_agreement_error: float
-    kl: float = Field(description="KL(bf16 || variant), nats a token")
-    kl_error: float
-    baseline_tokens_per_second: float = Field(description="greedy decode, batch 1, median")
-    tokens_per_second: float
-    speed_ratio: float = Field(description="variant's speed over bf16's, median of pairs taken in turns")
-    speed_ratio_low: float
-    speed_ratio_high: float
-    load_seconds: float
+    ratio: Finite = Field(description="bf16's bytes over the variant's, whole model")
+    linear_ratio: Finite = Field(description="the same for the decoder's linear layers alone")
+    tokens: int = Field(gt=0, description="of evaluation text")
+    baseline_perplexity: Finite = Field(gt=0)
+    perplexity: Finite = Field(gt=0)
+    loss_difference: Finite = Field(description="nats a token, variant minus bf16")
+    loss_difference_error: Finite
+    top1_agreement: Finite = Field(description="share of tokens whose likeliest successor is bf16's")
+    top1_agreement_error: Finite
+    kl: Finite = Field(description="KL(bf16 || variant), nats a token")
+    kl_error: Finite
+    baseline_tokens_per_second: Finite = Field(gt=0, description="greedy decode, batch 1, median")
+    tokens_per_second: Finite
+    speed_ratio: Finite = Field(description="variant's speed over bf16's, median of pairs taken in turns")
+    speed_ratio_low: Finite
+    speed_ratio_high: Finite
+    load_seconds: Finite
     reload_equal: bool = Field(description="saved and reloaded, it generates the same tokens")
 
 
@@ -111,12 +122,12 @@ class Proof(Strict):
 
     version: Literal[1] = Field(1, alias="schema")
     notebook: str
-    digest: str = Field(description="of the code cells, the pins and the stand-in; see guide.notebooks.build.digest")
+    digest: Sha256 = Field(description="of the code cells, the pins and the stand-in; see guide.notebooks.build.digest")
     status: Literal["passed", "failed"]
     error: Failure | None
     control: list[int] = Field(description="check cells, all of which rightly failed in the control runs")
-    date: str = Field(description="UTC, ISO 8601")
-    seconds: float = Field(description="of the run itself, without installing")
+    date: Annotated[str, AfterValidator(_utc)] = Field(description="UTC, ISO 8601")
+    seconds: Finite = Field(description="of the run itself, without installing")
     machine: Machine
     python: str
     pins: dict[str, str]
@@ -125,7 +136,9 @@ class Proof(Strict):
     texts: list[Source]
     measures: list[Measure]
     served: list[Served] = Field(default=[], description="what an engine made of checkpoints, of a notebook that serves")
-    kernels: dict[str, str] = Field(default={}, description="that were not the hub's build: what each was made of")
+    kernels: dict[str, Annotated[str, Field(pattern=r"^https://[\w./-]+$")]] = Field(
+        default={}, description="that were not the hub's build: what each was made of"
+    )
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

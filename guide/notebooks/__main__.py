@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from guide.facts.load import load_scripts
 from guide.notebooks.build import to_text
-from guide.project import GuideError, Project
+from guide.project import Project, told, write_whole
 
 
 def main(arguments: Sequence[str] | None = None, project: Project | None = None) -> None:
@@ -15,7 +15,7 @@ def main(arguments: Sequence[str] | None = None, project: Project | None = None)
     parser.add_argument("names", nargs="*", metavar="NOTEBOOK", help="all if none is given")
     parser.add_argument("--check", action="store_true", help="change nothing, fail if one is stale or edited")
     given = parser.parse_args(arguments)
-    try:
+    with told():
         known = load_scripts(project or Project.here())
         if given.check:
             if faults := known.faults():
@@ -27,11 +27,8 @@ def main(arguments: Sequence[str] | None = None, project: Project | None = None)
             text = to_text(known.notebooks[name])
             if known.committed.get(name) != text:
                 path = known.project.notebooks / f"{name}.ipynb"
-                path.unlink(missing_ok=True)
-                path.write_text(text, encoding="utf-8")
+                write_whole(path, text)
                 print(f"built {known.project.relative(path)}")
-    except GuideError as error:
-        sys.exit(str(error))
 
 
 if __name__ == "__main__":

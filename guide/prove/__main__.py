@@ -14,10 +14,11 @@ from guide.facts.guide import Guide
 from guide.facts.load import load
 from guide.facts.proof import Machine, Proof, State
 from guide.notebooks.build import fault
-from guide.project import GuideError, Project
+from guide.project import GuideError, Project, told
 from guide.prove.failures import Failed, paragraph
 from guide.prove.local import Local, alone
 from guide.prove.machine import this_machine
+from guide.prove.repeated import differences
 from guide.prove.run import Run
 
 
@@ -65,7 +66,7 @@ def chosen(guide: Guide, machine: Machine, names: Sequence[str], changed: bool, 
     return first, sorted(dates, key=dates.__getitem__)[:oldest]
 
 
-def told(guide: Guide, machine: Machine, proof: Proof) -> list[str]:
+def ended(guide: Guide, machine: Machine, proof: Proof) -> list[str]:
     """How a run ended, and which packages ran in another version than pinned, a sentence each."""
     name, differing = proof.notebook, proof.differing_versions().items() if proof.versions else ()
     versions = [f"{name}: {package} is pinned at {pinned}, ran with {found}." for package, (pinned, found) in differing]
@@ -109,9 +110,17 @@ def prove(guide: Guide, machine: Machine, given: argparse.Namespace) -> int:
             local.write(name, executed)
             if given.keep:
                 local.keep(name)
-            failed += proof.status == "failed"
-            for sentence in told(guide, machine, proof):
+            unlike = list(differences(guide, proof)) if proof.status == "passed" else []
+            failed += proof.status == "failed" or bool(unlike and not given.keep)
+            for sentence in ended(guide, machine, proof):
                 reporter.say(sentence)
+            for sentence in unlike:
+                done = (
+                    "The new proof is kept in its place."
+                    if given.keep
+                    else f"'nox -s prove -- {name} --force --keep' keeps it."
+                )
+                reporter.say(f"{name}: not repeated. {sentence}. {done}")
     where = guide.project.relative(local.folder)
     reporter.say(f"{len(todo)} run, {len(first + again) - failed} in order, {failed} failed; proofs in {where}.")
     return failed
@@ -136,12 +145,10 @@ def main(arguments: Sequence[str] | None = None, project: Project | None = None)
     add("--no-install", action="store_true", help="use this interpreter and the packages it has")
     add("--hub", action="store_true", help="load the real models from the hub, not the stand-in")
     given = parser.parse_args(arguments)
-    try:
+    with told():
         guide = load(project or Project.here(), damaged_proofs=True)  # --force --keep makes a damaged one anew
         with alone(guide.project.build / "prove.lock"):
             failed = prove(guide, this_machine(), given)
-    except GuideError as error:
-        sys.exit(str(error))
     sys.exit(1 if failed else 0)
 
 

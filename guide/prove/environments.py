@@ -40,7 +40,7 @@ def prepare(project: Project, script: Script, cuda: bool, background: bool = Fal
     nice = ["nice", "-n", "19"] if background and os.name == "posix" else []
     pip = [*nice, str(python_of(environment)), "-m", "pip", "--quiet", "--disable-pip-version-check"]
     with ONE_AT_A_TIME:
-        if (environment / "complete").exists():
+        if (environment / "complete").exists() and python_of(environment).exists():  # the interpreter may be gone
             return python_of(environment)
         for older in environment.parent.glob(f"{script.name}-*"):
             if older.name.rpartition("-")[0] == script.name:

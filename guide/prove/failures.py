@@ -10,6 +10,7 @@ ADVICE = {
     "out of memory": "Run it on a machine with more memory, or take a smaller model in the script.",
     "dead kernel": "The process died without a Python error: look for a crash in compiled code, or for the system's "
     "out-of-memory killer.",
+    "full disk": "Free space: environments and saved models lie in build/, downloads in pip's cache.",
     "timeout": "Something hangs, or the machine is slow: raise 'minutes' in the script's head if it is real work.",
     "missing package": "Add it to the dependencies in the script's head; with --no-install, install it first (nox -s wheels).",
     "hub unreachable": "The model hub did not answer: check the network, or leave --hub out to use the stand-in.",
@@ -30,6 +31,7 @@ BY_EXCEPTION = {
 }
 BY_TEXT = {
     "out of memory": r"out of memory|DefaultCPUAllocator: can't allocate",
+    "full disk": r"No space left on device|[Dd]isk quota exceeded",
     "hub unreachable": r"couldn't connect to|[Cc]annot find the requested files in the (local|disk) cache|HF_HUB_OFFLINE",
 }
 ANSI = re.compile(r"\x1b\[[0-9;]*m")

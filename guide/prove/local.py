@@ -1,17 +1,16 @@
 """What a checkout holds of the proofs of one machine, before ``--keep`` copies them to where they are committed from."""
 
 import os
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import nbformat
 from nbformat import NotebookNode
 
 from guide.facts.guide import Guide
 from guide.facts.proof import Machine, Proof, State, parse_proof, state_of
-from guide.project import GuideError
+from guide.notebooks.build import to_text
+from guide.project import GuideError, write_whole
 
 try:
     import fcntl
@@ -35,15 +34,12 @@ class Local:
 
     def write(self, name: str, executed: NotebookNode) -> None:
         """Store an executed notebook that carries its record."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        nbformat.write(executed, self.folder / f"{name}.ipynb")
+        write_whole(self.folder / f"{name}.ipynb", to_text(executed))
 
     def keep(self, name: str) -> None:
         """Copy a proof to where it is committed from."""
         target = self.guide.project.proofs / self.folder.name / f"{name}.ipynb"
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.unlink(missing_ok=True)  # not written through: it may be a link
-        shutil.copyfile(self.folder / target.name, target)
+        write_whole(target, (self.folder / target.name).read_text(encoding="utf-8"))
 
     def is_current(self, name: str, hub: bool) -> bool:
         """Whether there is a passed proof of exactly this notebook."""

@@ -19,7 +19,7 @@ from guide.facts.guide import Guide
 from guide.facts.load import load
 from guide.facts.proof import Machine
 from guide.notebooks.complete import INCLUDE, completed
-from guide.project import GuideError, Project
+from guide.project import GuideError, Project, told
 from guide.prove import environments, hub_cache
 from guide.prove.kernel import QUIET
 from guide.prove.local import alone
@@ -122,13 +122,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="nox -s paste --", description=(__doc__ or "").split(": ", 1)[1].splitlines()[0])
     parser.add_argument("names", nargs="*", metavar="NOTEBOOK", help="whose blocks to paste; all if none is given")
     given = parser.parse_args()
-    try:
+    with told():
         guide = load(Project.here())
         guide.names(given.names)
         with alone(guide.project.build / "prove.lock"):
             failed = paste(guide, this_machine(), given.names)
-    except GuideError as error:
-        sys.exit(str(error))
     sys.exit(1 if failed else 0)
 
 

@@ -13,12 +13,24 @@ from threading import Event
 
 import nbformat
 from nbformat import NotebookNode
+from pydantic import ValidationError
 
+from guide.facts import coherent
 from guide.facts.guide import Guide
-from guide.facts.proof import ENVIRONMENT_MIME, MEASURES_MIME, SERVED_MIME, Failure, Machine, Proof, Source, output_data
+from guide.facts.proof import (
+    ENVIRONMENT_MIME,
+    MEASURES_MIME,
+    SERVED_MIME,
+    Failure,
+    Machine,
+    Measure,
+    Proof,
+    Source,
+    output_data,
+)
 from guide.guest import arguments
 from guide.notebooks.script import versions
-from guide.project import GuideError
+from guide.project import GuideError, first_fault
 from guide.prove import environments, hub_cache
 from guide.prove.cleaning import cleaned
 from guide.prove.controls import Control, check_weakness, plain_copy, swapped_copy
@@ -60,8 +72,7 @@ class Run:
             self.run()
             if not self.table.only_faults:
                 self.run_controls()
-                if not self.table.own_figures and not output_data(self.stored(), MEASURES_MIME):
-                    raise Failed("assertion", "The notebook shows no table of measures")
+            self.check_measures()
         except Failed as failed:
             self.error = failed.failure
         stored = self.stored()
@@ -113,6 +124,19 @@ class Run:
             self.seconds = time.monotonic() - self.started
         if failure := from_notebook(self.executed):
             raise Failed(failure.kind, failure.message, failure.cell)
+
+    def check_measures(self) -> None:
+        """Look whether the notebook measured what it should, and whether its figures can be."""
+        tables = output_data(self.stored(), MEASURES_MIME)
+        if not (tables or self.table.only_faults or self.table.own_figures):
+            raise Failed("assertion", "The notebook shows no table of measures")
+        for row in tables[-1] if tables else []:
+            try:
+                wrong = next(coherent.impossible(Measure.model_validate(row)), None)
+            except ValidationError as error:
+                wrong = first_fault(error)
+            if wrong:
+                raise Failed("assertion", f"The measures of '{row.get('variant')}' cannot be: {wrong}")
 
     def run_controls(self) -> None:
         """Run the controls side by side, with the cores shared out, since they measure no speed; one after the other where

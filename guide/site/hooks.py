@@ -25,6 +25,7 @@ from guide.facts.load import load
 from guide.project import GuideError, Project
 from guide.site import links, machines, searching, social, stage
 from guide.site.built import LONGEST
+from guide.site.harmless import harm, harmless
 from guide.site.render import TEMPLATES
 
 END_OF_NOTEBOOK = "<!-- end of the notebook -->"  # of our template; mkdocs-jupyter adds a style sheet after it
@@ -77,13 +78,17 @@ def on_serve(server: LiveReloadServer, config: MkDocsConfig, builder: Any) -> Li
 
 
 def on_page_content(html: str, page: Page, **_: Any) -> str:
-    """A notebook without the style sheet that mkdocs-jupyter adds to it, titled and described by its first lines; each page's
-    weight in the search."""
+    """A notebook without the style sheet that mkdocs-jupyter adds to it and without what could run, titled and described by
+    its first lines; each page's weight in the search."""
     page.meta.setdefault("search", {"boost": next(BOOSTS[part] for part in BOOSTS if page.file.src_uri.startswith(part))})
     if page.file.src_uri.endswith(".ipynb"):
+        html = html.partition(END_OF_NOTEBOOK)[0]
+        if found := harm(html):
+            log.warning(f"{page.file.src_uri} holds {', '.join(found)}, which no page may: prove the notebook again.")
+        html = harmless(html)
         page.title, page.meta["description"] = _first_lines(html)
     page.meta["card"] = f"assets/cards/{page.file.url.strip('/').replace('/', '-').strip('.') or 'home'}.png"
-    return html.partition(END_OF_NOTEBOOK)[0]
+    return html
 
 
 def _first_lines(html: str) -> tuple[str, str]:

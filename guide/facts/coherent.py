@@ -1,0 +1,239 @@
+"""What a proof says more than once, and must say alike: cells, outputs and record; figures that follow from other figures.
+
+Proofs are sent in by people whose machine nobody sees. What is written in one place alone is believed; the rest is compared.
+"""
+
+import math
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from html.parser import HTMLParser
+
+from nbformat import NotebookNode
+
+from guide.facts.guide import Guide
+from guide.facts.proof import (
+    ENVIRONMENT_MIME,
+    FIGURES_MIME,
+    MEASURES_MIME,
+    SERVED_MIME,
+    Machine,
+    Measure,
+    Proof,
+    State,
+    Stored,
+    output_data,
+)
+from guide.facts.storage import TOLERANCE
+from guide.notebooks.build import CHECK_TAG, INSTALL_TAG, tags
+from guide.notebooks.script import Script, versions
+
+ROUNDED = 1e-6  # relative: what two ways of computing a figure may differ by
+SAME_WEIGHTS = 1e-3  # relative: by how much the perplexity of one bf16 model differs between processors
+KINDS = {"text/plain", "text/html", "image/png", ENVIRONMENT_MIME, MEASURES_MIME, SERVED_MIME, FIGURES_MIME}
+# Of an output's HTML, and of what it may not ask for; a page takes out all that could run, whatever a proof holds.
+TAGS = {"b", "br", "caption", "code", "div", "em", "p", "pre", "progress", "span", "strong", "table", "tbody", "td", "th",
+        "thead", "tr"}  # fmt: skip
+ATTRIBUTES = {"border", "class", "colspan", "max", "rowspan", "scope", "style", "value"}
+FETCHES = re.compile(r"url|@import", re.IGNORECASE)
+MARKUP = re.compile(r"<[a-zA-Z!/?]|\]\(\s*(?:javascript|data|vbscript):", re.IGNORECASE)
+CODE = re.compile(r"^```.*?^```|`[^`\n]+`", re.DOTALL | re.MULTILINE)
+ERROR = "Traceback (most recent call last)"
+
+
+def incoherent(guide: Guide, stored: Stored) -> Iterator[str]:
+    """What does not hold together in a proof, a sentence each that names the cell or the field."""
+    script, notebook, proof = guide.scripts[stored.proof.notebook], stored.notebook, stored.proof
+    yield from _unfinished(notebook)
+    yield from _harmful(notebook)
+    if stored.state is State.PROVEN:
+        yield from _other_code(notebook, guide.notebooks[script.name])
+        yield from _other_record(notebook, script, proof)
+    yield from _other_machine(notebook, proof)
+    for row in proof.measures:
+        yield from (f"its measures of '{row.variant}' cannot be: {sentence}" for sentence in impossible(row))
+    for number, output in _outputs(notebook):
+        yield from (f"cell {number} {sentence}" for sentence in _shown_otherwise(output))
+
+
+def unlike_others(proofs: Sequence[Stored]) -> Iterator[tuple[Stored, str]]:
+    """Proofs whose bf16 model is not that of the others, though it was the same model on the same text, with a sentence."""
+    alike: dict[tuple[int, int, str], list[tuple[Stored, Measure]]] = {}
+    for stored in proofs:
+        for row in stored.proof.measures if stored.proof.stand_in else ():
+            sha256 = next(source.sha256 for source in stored.proof.models if source.stand_in)
+            alike.setdefault((row.parameters, row.tokens, sha256 or ""), []).append((stored, row))
+    for rows in alike.values():
+        usual = Counter(row.baseline_bytes for _, row in rows).most_common(1)[0][0]
+        middle = sorted(row.baseline_perplexity for _, row in rows)[len(rows) // 2]
+        for stored, row in rows:
+            if row.baseline_bytes != usual:
+                yield stored, f"its measures.baseline_bytes is {row.baseline_bytes}, elsewhere {usual} for the same model"
+            elif abs(row.baseline_perplexity / middle - 1) > SAME_WEIGHTS:
+                found = f"{row.baseline_perplexity:.4f}, elsewhere {middle:.4f}"
+                yield stored, f"its measures.baseline_perplexity is {found} for the same model and text"
+
+
+def unlike_predicted(guide: Guide) -> Iterator[tuple[Stored, str]]:
+    """Proofs of the reference model whose bytes are not those that its shapes give, with a sentence."""
+    for record in guide.records.values():
+        for case in (case for case in record.cases if case.proof and not case.note):
+            row_name = next(one.measured for one in guide.methods[case.method].variants if one.id == case.variant)
+            for stored in (one for one in guide.proofs[case.proof] if one.proof.stand_in):
+                for row in (row for row in stored.proof.measures if row.variant == row_name):
+                    if abs(case.predicted.whole / row.quantized_bytes - 1) > TOLERANCE:
+                        found = f"{row.quantized_bytes}, and {case.predicted.whole} follow from the model's shapes"
+                        yield stored, f"its measures of '{row.variant}' cannot be: quantized_bytes is {found}"
+                    linears = record.shapes[case.shape].bf16.linears / row.linear_ratio
+                    if abs(case.predicted.linears / linears - 1) > TOLERANCE:
+                        found = f"{row.linear_ratio:.4f}, which is {linears:.0f} bytes, and {case.predicted.linears} follow"
+                        yield stored, f"its measures of '{row.variant}' cannot be: linear_ratio is {found}"
+
+
+def _code(notebook: NotebookNode) -> list[tuple[int, NotebookNode]]:
+    """The cells of code with their numbers, counted from 1 over all cells."""
+    return [(number, cell) for number, cell in enumerate(notebook.cells, start=1) if cell.cell_type == "code"]
+
+
+def _outputs(notebook: NotebookNode) -> list[tuple[int, NotebookNode]]:
+    return [(number, output) for number, cell in _code(notebook) for output in cell.outputs]
+
+
+def _unfinished(notebook: NotebookNode) -> Iterator[str]:
+    """Cells that did not run, or out of order, or that end in an error."""
+    ran = [(number, cell) for number, cell in _code(notebook) if INSTALL_TAG not in tags(cell)]
+    for expected, (number, cell) in enumerate(ran, start=1):
+        if cell.execution_count != expected:
+            yield f"cell {number} has execution_count {cell.execution_count}, not {expected}: it did not run in its turn"
+            break
+    for number, output in _outputs(notebook):
+        text = output.get("text", "") or output.get("data", {}).get("text/plain", "")
+        if output.output_type == "error" or ERROR in text:
+            yield f"cell {number} shows an error"
+
+
+def _harmful(notebook: NotebookNode) -> Iterator[str]:
+    """Cells that hold what is no text, table or picture: it could run in a reader's browser."""
+    for number, cell in enumerate(notebook.cells, start=1):
+        if cell.cell_type != "code" and (found := MARKUP.search(CODE.sub("", cell.source))):
+            yield f"cell {number} holds HTML or a link that runs ('{found[0]}'), and Markdown alone is shown"
+    for number, output in _outputs(notebook):
+        for kind, value in output.get("data", {}).items():
+            if kind not in KINDS:
+                yield f"cell {number} has an output of the type {kind}, which is not shown"
+            elif kind == "text/html" and (strange := _Markup(value).strange):
+                yield f"cell {number} has an output with {strange[0]}: text and tables alone are shown"
+
+
+class _Markup(HTMLParser):
+    """An output's HTML: its words, and what of it is not text and tables."""
+
+    def __init__(self, html: str):
+        super().__init__()
+        self.words: list[str] = []
+        self.strange: list[str] = []
+        self.feed(html)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Note a tag or an attribute that no table needs."""
+        self.strange += [f"<{tag}>"] if tag not in TAGS else []
+        self.strange += [
+            f"{name} of <{tag}>" for name, value in attrs if name not in ATTRIBUTES or FETCHES.search(value or "")
+        ]
+
+    def handle_comment(self, data: str) -> None:
+        """Note a comment: browsers do not agree where one ends."""
+        self.strange.append("a comment")
+
+    def handle_data(self, data: str) -> None:
+        """Collect words."""
+        self.words += data.split()
+
+
+def _other_code(notebook: NotebookNode, built: NotebookNode) -> Iterator[str]:
+    """Cells of code that are not today's, though the record says that today's ran."""
+    here, there = _code(notebook), _code(built)
+    if len(here) != len(there):
+        yield f"it has {len(here)} cells of code, and the notebook that its digest is of has {len(there)}"
+        return
+    for (number, cell), (_, today) in zip(here, there, strict=True):
+        if cell.source != today.source:
+            yield f"the code of cell {number} is not that of the notebook whose digest it has"
+
+
+def _other_record(notebook: NotebookNode, script: Script, proof: Proof) -> Iterator[str]:
+    """Fields of the record that follow from the script."""
+    pins = versions(script.head.pins(proof.machine.kind == "cuda"))
+    if proof.pins != pins:
+        name = min(set(proof.pins.items()) ^ set(pins.items()))[0]
+        yield f"its pins.{name} is {proof.pins.get(name)}, in {script.path} {pins.get(name)}"
+    needs = {number: [tag.removeprefix("needs:") for tag in tags(cell) if tag.startswith("needs:")]
+             for number, cell in _code(notebook) if CHECK_TAG in tags(cell)}  # fmt: skip
+    checks = [number for number, asked in needs.items() if all(map(proof.machine.satisfies, asked))]
+    if proof.control != checks and not script.head.guide.only_faults:
+        yield f"its control is {proof.control}, and the checks that such a machine runs are the cells {checks}"
+
+
+def _other_machine(notebook: NotebookNode, proof: Proof) -> Iterator[str]:
+    """What the record says of the machine and the time beside what the notebook itself showed."""
+    for shown in output_data(notebook, ENVIRONMENT_MIME):
+        if Machine.model_validate(shown["machine"]) != proof.machine:
+            yield "its machine is not the one that its own output shows"
+        if shown["versions"] != proof.versions:
+            yield "its versions are not those that its own output shows"
+    if datetime.fromisoformat(proof.date) > datetime.now(UTC) + timedelta(days=1):
+        yield f"its date, {proof.date}, is to come"
+    if sum(row.load_seconds for row in proof.measures) > proof.seconds:
+        yield f"it says that it ran for {proof.seconds} seconds, and that loading alone took longer"
+
+
+def impossible(row: Measure) -> Iterator[str]:
+    """Figures of a row that do not follow from each other, or that no model has."""
+    if not math.isclose(row.ratio, row.baseline_bytes / row.quantized_bytes, rel_tol=ROUNDED):
+        yield f"ratio is {row.ratio:.4f}, baseline_bytes / quantized_bytes {row.baseline_bytes / row.quantized_bytes:.4f}"
+    difference = math.log(row.perplexity / row.baseline_perplexity)
+    if not math.isclose(row.loss_difference, difference, rel_tol=ROUNDED, abs_tol=ROUNDED):
+        yield f"loss_difference is {row.loss_difference:.6f}, log(perplexity / baseline_perplexity) {difference:.6f}"
+    if row.kl > row.kl_error and row.perplexity == row.baseline_perplexity:
+        yield f"kl is {row.kl:.5f}, and its perplexity is bf16's to the last digit"
+    speed = row.tokens_per_second / row.baseline_tokens_per_second
+    if not row.speed_ratio_low <= row.speed_ratio <= row.speed_ratio_high:
+        yield f"speed_ratio is {row.speed_ratio:.3f}, outside of its own lowest and highest"
+    elif not row.speed_ratio_low * (1 - ROUNDED) <= speed <= row.speed_ratio_high * (1 + ROUNDED):
+        yield f"its speed over bf16's is {speed:.3f}, outside of speed_ratio_low and speed_ratio_high"
+    if not 0 <= row.top1_agreement <= 1 or row.kl < -ROUNDED or row.perplexity < 1:
+        yield "top1_agreement is a share, kl is not below 0, perplexity not below 1"
+    if row.kl > 0 and row.kl_error == 0:
+        yield "kl_error is 0: the windows of one text differ from each other"
+    if min(row.loss_difference_error, row.top1_agreement_error, row.kl_error) < 0:
+        yield "a standard error is not below 0"
+
+
+def _shown_otherwise(output: NotebookNode) -> Iterator[str]:
+    """What a reader of an output sees that its figures do not say: its table in words, and as HTML."""
+    data = output.get("data", {})
+    if MEASURES_MIME not in data:
+        return
+    plain, html = Counter(data.get("text/plain", "").split()), Counter(_Markup(data.get("text/html", "")).words)
+    if plain != html:
+        yield f"shows in its table what its plain text does not say: '{' '.join((html - plain) or (plain - html))}'"
+    for row in (Measure.model_validate(row) for row in data[MEASURES_MIME]):
+        for field, text in words(row).items():
+            if Counter(text.split()) - plain:
+                yield f"shows another {field} of '{row.variant}' than its figures: '{text}'"
+
+
+def words(row: Measure) -> dict[str, str]:
+    """Fields of a row as its table shows them."""
+    return {
+        "variant": row.variant,
+        "quantized_bytes": f"{row.quantized_bytes / 1e6:.2f} MB, {row.ratio:.2f} x",
+        "linear_ratio": f"{row.linear_ratio:.2f} x",
+        "perplexity": f"{row.perplexity:.3f}",
+        "loss_difference": f"{row.loss_difference:+.4f} ± {row.loss_difference_error:.4f}",
+        "top1_agreement": f"{100 * row.top1_agreement:.1f} ± {100 * row.top1_agreement_error:.1f} %",
+        "kl": f"{row.kl:.5f} ± {row.kl_error:.5f}",
+        "speed_ratio": f"{row.speed_ratio:.2f} ({row.speed_ratio_low:.2f} to {row.speed_ratio_high:.2f})",
+    }
