@@ -109,7 +109,7 @@ def tab(_phone, site):
     session.send("Storage.clearDataForOrigin", {"origin": site[1].rstrip("/"), "storageTypes": "local_storage"})
     session.detach()
     _phone.set_viewport_size(PHONE)
-    _phone.emulate_media(color_scheme="light")
+    _phone.emulate_media(color_scheme="light", media="screen")
     for notes in (_phone.errors, _phone.console, _phone.requests):
         notes.clear()
 

@@ -104,6 +104,19 @@ def foreign(tab, url: str) -> list[str]:
     return [request for request in tab.requests if not request.startswith((url, "data:"))]
 
 
+UNFOLD = "() => document.querySelectorAll('article details:not(.choose details)').forEach((one) => { one.open = true; })"
+ON_PAPER = """() => {
+  const seen = [...document.querySelectorAll("article *")].filter((one) => one.checkVisibility() && !one.matches(".unseen"));
+  const cut = (one) => one.scrollWidth > one.clientWidth + 1 && getComputedStyle(one).overflowX !== "visible";
+  return {
+    folded: document.querySelectorAll("article details:not([open])").length,
+    cut: seen.filter(cut).map((one) => one.outerHTML.slice(0, 120)),
+    wide: seen.filter((one) => one.getBoundingClientRect().right > innerWidth + 1).map((one) => one.outerHTML.slice(0, 120)),
+    beside: [...document.querySelectorAll(".md-header, .md-sidebar")].filter((one) => one.checkVisibility()).length,
+  };
+}"""
+
+
 def test_all_built_pages_are_tested(site_folder):
     built = {path.parent.relative_to(site_folder).as_posix() for path in site_folder.rglob("index.html")}
     assert built == {page.rstrip("/") or "." for page in PAGES}
@@ -117,6 +130,7 @@ def test_a_page_in_the_browser(site, tab, page):
     tab.wait_for_load_state("networkidle")
     assert scheme(tab) == "default"
     assert not scrolls_sideways(tab), "scrolls sideways on a phone"
+    tab.evaluate(UNFOLD)
     assert violations(tab, RULES) == []
 
     tab.add_style_tag(content="*, ::before, ::after { transition: none !important; }")  # change at once
@@ -131,6 +145,18 @@ def test_a_page_in_the_browser(site, tab, page):
 
     assert foreign(tab, url) == []
     assert tab.errors == []
+
+
+@pytest.mark.parametrize("page", ["methods/bitsandbytes/", NOTEBOOK_PAGES[0], "benchmarks/", "works-where/", "engines/"])
+def test_a_page_is_whole_on_paper(site, tab, page):
+    """On a sheet of A4: nothing folded, nothing cut off, nothing beyond the edge, and no navigation."""
+    tab.set_viewport_size({"width": 718, "height": 1000})
+    tab.goto(site[1] + page)
+    tab.wait_for_load_state("networkidle")
+    tab.emulate_media(media="print")
+    tab.evaluate("dispatchEvent(new Event('beforeprint'))")
+    tab.wait_for_timeout(300)  # milliseconds: a folded part opens
+    assert tab.evaluate(ON_PAPER) == {"folded": 0, "cut": [], "wide": [], "beside": 0}
 
 
 @pytest.mark.parametrize("page", [NOTEBOOK_PAGES[0], ""])

@@ -16,3 +16,11 @@ document$.subscribe(() => {
     import(module).then(({ mount }) => mount(found));
   }
 });
+
+// Paper cannot be unfolded.
+addEventListener("beforeprint", () => {
+  for (const folded of document.querySelectorAll("article details:not([open])")) {
+    folded.open = true;
+    addEventListener("afterprint", () => (folded.open = false), { once: true });
+  }
+});

@@ -88,21 +88,17 @@ def traps_of_all(guide: Guide, link: Links) -> str:
 
 
 def facts(method: Method) -> str:
-    """A method's calibration; its hardware and features, each with its answer, a note, and what it rests on; its kernels."""
+    """A method's calibration; under a line each, its hardware and features with answer, note and source, and its kernels."""
     cells = method.cells()
     rows: list[list[Item | str]] = [[LABELS[name], *_texts(cells[name])] for name in cells]
-    table = Table(("what", "works", "note", "source"), rows, f"What {method.title} needs and can do").html()
+    tables = [Table(("what", "works", "note", "source"), rows, f"What {method.title} needs and can do")]
     heads = ("kernel", "runs on, compute capability", "system", "package", "dtype", "source")
     kernels: list[list[Item | str]] = [
         [one.name, one.runs_on, one.system, one.package, one.dtype, one.source] for one in method.kernels
     ]
-    return "\n\n".join(
-        [
-            render("calibration.md.jinja", method=method),
-            table,
-            *([Table(heads, kernels, f"Kernels of {method.title}, by their source").html()] if kernels else []),
-        ]
-    )
+    tables += [Table(heads, kernels, f"Kernels of {method.title}, by their source")] if kernels else []
+    folded = (render("folded.html.jinja", title=table.caption, html=table.html()) for table in tables)
+    return "\n\n".join([render("calibration.md.jinja", method=method), *folded])
 
 
 def one_fact(guide: Guide, name: str, link: Links) -> Table:
