@@ -159,6 +159,20 @@ def test_a_page_is_whole_on_paper(site, tab, page):
     assert tab.evaluate(ON_PAPER) == {"folded": 0, "cut": [], "wide": [], "beside": 0}
 
 
+def test_a_wide_table_shows_its_first_figures_and_all_on_demand(site, tab):
+    tab.goto(site[1] + "benchmarks/")
+    table = tab.locator(".wide").first
+    seen = "(region) => [...region.querySelectorAll('thead th')].filter((one) => one.checkVisibility()).length"
+    assert table.evaluate(seen) == 4
+    table.get_by_role("button").click()
+    assert table.evaluate(seen) == table.locator("thead th").count() > 6
+    assert not table.get_by_role("button").is_visible()
+    assert table.evaluate("(region) => document.activeElement === region.querySelector('.guide-table')"), "it can be scrolled"
+    figures = table.locator("tbody td:nth-child(2)")
+    assert {one.evaluate("(cell) => getComputedStyle(cell).textAlign") for one in figures.all()} == {"right"}
+    assert not scrolls_sideways(tab)
+
+
 @pytest.mark.parametrize("page", [NOTEBOOK_PAGES[0], ""])
 def test_a_page_opens_dark_for_who_prefers_that(site, tab, page):
     tab.emulate_media(color_scheme="dark")

@@ -17,6 +17,13 @@ document$.subscribe(() => {
   }
 });
 
+document.addEventListener("click", ({ target }) => {
+  const button = target.closest(".all-columns");
+  if (!button) return;
+  button.setAttribute("aria-expanded", "true");
+  button.nextElementSibling.focus(); // the table, which now scrolls
+});
+
 // Paper cannot be unfolded.
 addEventListener("beforeprint", () => {
   for (const folded of document.querySelectorAll("article details:not([open])")) {

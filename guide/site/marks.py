@@ -118,6 +118,7 @@ MARKS: dict[str, Callable[[Place], str]] = {
     "not-measured": lambda place: ladders.not_measured(place.guide),
     "numbers": lambda place: numbers.of_method(place.guide, place.method_name, place.link),
     "overview": lambda place: methods.overview(place.guide, place.link).html(),
+    "origin": lambda place: ladders.origin(place.guide) or "Nothing was measured yet.",
     "own-text": lambda place: ladders.own_text(place.guide),
     "plot": lambda place: numbers.plot(place.guide, place.one),
     "proof": _proof,

@@ -85,7 +85,7 @@ def _methods(guide: Guide) -> list[Any]:
 
 
 def told(guide: Guide) -> dict[str, str]:
-    """What the foot of each page says: the release that is described, the day of the last run, where to open an issue."""
+    """What each page says: the release that is described, the day of the last run of a notebook, where to open an issue."""
     last = max(stored.proof.date for found in guide.proofs.values() for stored in found)
     issue = f"https://github.com/{guide.project.repository}/issues/new?title="
     return {"transformers": guide.transformers, "last_run": long_date(last), "issue": issue}

@@ -115,7 +115,7 @@ def ladder(guide: Guide, bits: int, link: Links) -> tuple[Table | None, list[str
         return None, []
     lines = [ladder_row(guide, row, linked(guide, row, link)) for row in found]
     pairs = [f"{name_of(guide, one)} and {name_of(guide, other)}" for one, other in ranking.not_told_apart(found)]
-    return Table(LADDER, lines, f"{bits} bit: {origin(guide)}", f"Quality at {bits} bit", "numbers"), pairs
+    return Table(LADDER, lines, f"{bits} bit, nearest to bf16 first", f"Quality at {bits} bit", "numbers"), pairs
 
 
 def not_measured(guide: Guide) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from guide.site.render import render
 
 # A figure with its error, unit or share: 12, 1,024, 0.13 ± 0.01, 1.4x, 12 %, 3.5 GiB
+WIDE = 6  # columns of figures; a wider table shows the first of them until a reader asks for the others
 FIGURE = re.compile(r"[-−<≈]? ?\d[\d,.]*( ?± ?[\d.]+)?( ?(x|×|%|[kMG]i?B|s|min|ms))?")
 
 
@@ -37,7 +38,9 @@ class Table:
     def html(self) -> str:
         """The table as HTML."""
         items = [[Item(cell) if isinstance(cell, str) else cell for cell in row] for row in (self.head, *self.rows)]
-        return render("table.html.jinja", table=self, right=self._figures(items[1:]), head=items[0], rows=items[1:])
+        wide = "numbers" in self.classes.split() and len(self.head) > WIDE
+        right = self._figures(items[1:])
+        return render("table.html.jinja", table=self, wide=wide, right=right, head=items[0], rows=items[1:])
 
     def _figures(self, rows: list[list[Item]]) -> list[int]:
         """The columns that hold figures alone, from 1: the style sheet aligns them on the right."""
