@@ -191,7 +191,7 @@ def test_what_is_wrong_with_a_page_is_found(site, tab):
         tab.add_script_tag(url="https://cdn.invalid/a.js")
     tab.wait_for_timeout(300)
     assert sorted(foreign(tab, site[1])) == ["https://cdn.invalid/a.js", "https://fonts.invalid/a.woff2"]
-    tab.locator("article p").last.evaluate("text => { text.style.color = '#ddd'; text.style.background = '#fff'; }")
+    tab.locator("article p").first.evaluate("text => { text.style.color = '#ddd'; text.style.background = '#fff'; }")
     tab.locator("article p").last.evaluate("text => text.after(document.createElement('input'))")
     tab.locator("article p a").first.evaluate("link => { link.id = 'hidden-focus'; link.style.outline = 'none'; }")
     assert {found.split(":")[0] for found in violations(tab, RULES)} == {
@@ -236,7 +236,7 @@ def test_a_run_without_its_method_is_not_called_proven(guide):
                 instead[notebook] = proofs.shown_instead(guide, notebook, best.proof)
                 html = proofs.box(guide, notebook, link, with_measures=False)
                 green = guide.state(notebook) is State.PROVEN and not instead[notebook]
-                assert [text in html for text in ("admonition success", "Proven on")] == [green, green], notebook
+                assert [text in html for text in ('class="success proof"', "Proven on")] == [green, green], notebook
     assert set(instead.values()) == {"", "faults", "fallback", "a part"}, "each kind is there"
     gpu = next(method for method in guide.methods.values() if "fallback" in map(instead.get, method.notebooks))
     assert re.fullmatch(r"proven on NVIDIA .+; fallback shown on CPU", proofs.summary(guide, gpu))

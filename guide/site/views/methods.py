@@ -107,10 +107,11 @@ def one_fact(guide: Guide, name: str, link: Links) -> Table:
         raise ValueError(f"no cell '{name}'; there are {', '.join(LABELS)}")
     order = [Answer.YES, Answer.UNVERIFIED, Answer.NO]
     found = sorted(guide.methods.items(), key=lambda item: order.index(item[1].cells()[name].answer))
-    rows: list[list[Item | str]] = [
-        [Item(method.title, url=link(f"methods/{page}.md")), *_texts(method.cells()[name])] for page, method in found
-    ]
-    return Table(("method", "works", "note", "source"), rows, LABELS[name])
+    rows: list[list[Item | str]] = []
+    for page, method in found:
+        answer, note, _ = _texts(method.cells()[name])  # its source stands on the method's page
+        rows.append([Item(method.title, url=link(f"methods/{page}.md")), answer, note])
+    return Table(("method", "works", "note"), rows, LABELS[name])
 
 
 def works(guide: Guide, link: Links, short: bool = False) -> Table:

@@ -78,14 +78,13 @@ def machine_line(proof: Proof) -> str:
 
 
 def box(guide: Guide, name: str, link: Links, with_measures: bool) -> str:
-    """What is proven of a notebook, as one admonition in HTML; with measures, on a page of text, under its title."""
+    """What is proven of a notebook, as an admonition in HTML that unfolds under its title, and links to the notebook."""
     script, found = guide.scripts[name], guide.proofs[name]
     best = guide.best(name)
     state = guide.state(name)
     instead = shown_instead(guide, name, best.proof) if best else ""
     return render(
         "proof.html.jinja",
-        folded=with_measures,
         script=script,
         table=script.head.guide,
         state=state,
