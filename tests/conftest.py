@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 from filelock import FileLock
@@ -66,16 +67,27 @@ def site(site_folder):
 def chromium():
     """The system's Chromium, else Playwright's own. Without either: a failure where CI is set, a skip elsewhere."""
     system = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    with sync_playwright() as playwright:
-        try:
-            browser = playwright.chromium.launch(executable_path=system, args=LINUX_FLAGS)
-        except PlaywrightError as error:
-            advice = "No Chromium: install it with your system's packages, or run 'nox -s browser'."
-            if os.environ.get("CI"):
-                pytest.fail(f"{advice} {error}")
-            pytest.skip(advice)
-        yield browser
-        browser.close()
+    advice = "No Chromium: install it with your system's packages, or run 'nox -s browser'."
+    try:
+        driver = sync_playwright().start()
+    except Exception as error:  # its driver is a program of its own, which a small system may lack libraries for
+        _without_browser(
+            f"Playwright's driver does not start. {advice} Debian's package chromium brings what it lacks.", error
+        )
+    try:
+        browser = driver.chromium.launch(executable_path=system, args=LINUX_FLAGS)
+    except PlaywrightError as error:
+        driver.stop()
+        _without_browser(advice, error)
+    yield browser
+    browser.close()
+    driver.stop()
+
+
+def _without_browser(advice: str, error: Exception) -> NoReturn:
+    if os.environ.get("CI"):
+        pytest.fail(f"{advice} {error}", pytrace=False)
+    pytest.skip(advice)
 
 
 def noting(page):
