@@ -270,7 +270,8 @@ SPEEDS = {
     "not repeated": (lambda record: step(record).update(blocks=1), "decode.1.blocks' is wrong"),
     "whose median is not between": (lambda record: step(record).update(ratio=[9, 1, 2]), "its median 9.0 is not between"),
     "that read nothing": (lambda record: step(record).update(read_bytes=0), "decode.1.read_bytes' is wrong"),
-    "with nothing measured": (lambda record: record.update(runs=[]), "'runs' is empty: nothing was measured"),
+    "without runs": (lambda record: record.update(runs=[]), "'runs' is empty: nothing was measured"),
+    "with nothing measured": (lambda record: record.update(runs=[{}]), "'runs' is empty: nothing was measured"),
     "with a field that is none": (lambda record: record.update(remark="fast"), "'remark' is wrong"),
 }  # fmt: skip
 

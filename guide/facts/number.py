@@ -307,7 +307,7 @@ def parse_number(path: str, text: str) -> Number:
     if PurePosixPath(path).parts[-2:] != PurePosixPath(own).parts[-2:]:
         said = f"'variant' is '{number.variant}' and 'machine.name' '{number.machine.name}'"
         raise GuideError(f"In {path}, {said}, whose file is {own}: move it there, or restore it.")
-    if not number.runs:
+    if not number.runs or number.runs[0] == Run():
         raise GuideError(f"In {path}, 'runs' is empty: nothing was measured. Delete it, or restore it.")
     return number
 
