@@ -68,6 +68,8 @@ def faults_of_job(job: dict[str, Any], events: set[str]) -> Iterator[str]:
     checkouts = [step["with"] for step in steps if step.get("uses", "").startswith("actions/checkout@")]
     if any(given.get("persist-credentials") is not False for given in checkouts):
         yield "what it checks out holds its token"
+    if writes and re.search(r"\b(nox|pip|python3?)\b", commands):
+        yield "it runs code of the project and may write"
     caches = [step for step in steps if "cache" in step.get("uses", "") or "cache" in step.get("with", {})]
     if writes and caches:
         yield "it writes, and takes what a cache holds"
@@ -97,6 +99,8 @@ PLANTED = {  # a pattern, what it becomes, and what is said of it
     "a stranger's code that saves a cache": ("actions/cache/restore@", "actions/cache@", "saves a cache that main restores"),
     "a stranger's code beside a token": (r"(persist-credentials: false\n)", r"\1          ref: refs/pull/1/head\n",
                                          "asked: it runs a stranger's code and holds a secret"),
+    "a token that writes beside code": ("(gh pr comment)", r"nox -s lint && \1",
+                                        "answer: it runs code of the project and may write"),
     "a kept token": ("persist-credentials: false", "fetch-depth: 1", "holds its token"),
     "a comment in a command": ("run: nox -s asked", "run: nox -s asked -- ${{ github.event.comment.body }}", "of a command"),
 }  # fmt: skip
@@ -166,7 +170,8 @@ def test_a_script_is_read_at_the_commit_and_not_run(guide, monkeypatch):
 
     def run(command, **_):
         commands.append(command)
-        return SimpleNamespace(returncode=int("nosuch" in command[-1]), stdout="text", stderr="")
+        said = "gh: Not Found (HTTP 404)" if "nosuch" in command[-1] else "no network" if "later" in command[-1] else ""
+        return SimpleNamespace(returncode=int(bool(said)), stdout="text", stderr=said)
 
     monkeypatch.setattr(asked.subprocess, "run", run)
     read = asked.at_commit("owner/name", HEAD)
@@ -174,6 +179,8 @@ def test_a_script_is_read_at_the_commit_and_not_run(guide, monkeypatch):
     assert commands[0][-1] == f"repos/owner/name/contents/snippets/hqq.py?ref={HEAD}"
     with pytest.raises(GuideError, match=f"There is no snippets/nosuch.py at {HEAD}: name a notebook by its script"):
         read("snippets/nosuch.py")
+    with pytest.raises(GuideError, match=rf"GitHub did not give snippets/later.py at {HEAD} \(no network\): ask again later."):
+        read("snippets/later.py")
 
 
 def answered(planted, monkeypatch, comment: str, gpu_runners: str) -> tuple[dict[str, str], str]:

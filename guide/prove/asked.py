@@ -35,14 +35,17 @@ def read_comment(text: str, head: str) -> list[str]:
 
 
 def at_commit(repository: str, commit: str) -> Callable[[str], str]:
-    """Reads a file of the repository at a commit, as GitHub has it; raises GuideError if it is not there."""
+    """Reads a file of the repository at a commit, as GitHub has it; raises GuideError if it cannot be had."""
 
     def read(path: str) -> str:
         place = f"repos/{repository}/contents/{path}?ref={commit}"
         command = ["gh", "api", "-H", "Accept: application/vnd.github.raw+json", place]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.returncode:
+        if done.returncode and "HTTP 404" in done.stderr:
             raise GuideError(f"There is no {path} at {commit}: name a notebook by its script in snippets/, without '.py'.")
+        if done.returncode:
+            last = (done.stderr.strip() or "no message").splitlines()[-1]
+            raise GuideError(f"GitHub did not give {path} at {commit} ({last[:200]}): ask again later.")
         return done.stdout
 
     return read

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 
 from guide.facts.load import load_scripts
 from guide.notebooks.script import Script
-from guide.project import GuideError, Project
+from guide.project import GuideError, Project, told
 from guide.prove.hub_cache import text_of
 
 LOADED = ("*.json", "*.safetensors", "*.model", "*.txt", "*.jinja")  # what from_pretrained reads of a repository
@@ -41,14 +41,12 @@ def fetch(words: Sequence[str]) -> None:
 
 def main(names: Sequence[str], project: Project | None = None) -> None:
     """The command; without names, what all notebooks load. What cannot be had ends it with a sentence."""
-    try:
+    with told():
         known = load_scripts(project or Project.here())
         wanted = {tuple(words): None for name in known.names(names) for words in downloads(known.scripts[name])}
         for number, words in enumerate(wanted, start=1):
             print(f"[{number}/{len(wanted)}] {words[0]}", flush=True)
             fetch(words)
-    except GuideError as error:
-        sys.exit(str(error))
 
 
 if __name__ == "__main__":
