@@ -9,6 +9,7 @@ import json
 import re
 import subprocess
 import sys
+from html import unescape
 
 import pytest
 from planting import ROOT, mkdocs_warnings
@@ -250,6 +251,19 @@ def test_a_number_from_an_l4_is_accepted_and_the_page_names_it(planted):
     on_an_l4(planted)
     assert refused(planted) == ""
     assert "NVIDIA L4" in stage.files(planted.load())["benchmarks.md"].decode()
+
+
+def test_speeds_of_a_mac_are_shown_beside_those_of_the_first_cpu(planted):
+    """Its quality is not shown again: it is that of the same model on the same text."""
+    for name in ("bf16", VARIANT):
+        text = (planted.project.numbers / "cpu-x86-64" / f"{name}.json").read_text(encoding="utf-8")
+        record = json.loads(text.replace('"architecture": "x86_64"', '"architecture": "arm64"'))
+        record["runs"][0]["speed"]["on"] = record["machine"]["name"] = "Apple M3"
+        planted.write(f"proofs/numbers/cpu-arm64/{name}.json", json.dumps(record))
+    page = unescape(stage.files(planted.load())["benchmarks.md"].decode())
+    for shape in ("SmolLM2-135M", "Qwen3-0.6B"):
+        assert f"{shape}'s shape on Apple M3. Times bf16's speed" in page
+        assert f"Speed on {shape}'s shape, Apple M3" in page
 
 
 def timed(record: dict) -> dict:
