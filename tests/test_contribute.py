@@ -299,7 +299,8 @@ def test_a_speed_that_is_wrong_is_refused_with_file_and_field(planted, what):
 
 QUALITIES = {  # of the text, or of the record: what is changed, and what is said
     "no perplexity": (lambda text: text.update(perplexity=0), "wikitext.perplexity' is wrong"),
-    "another perplexity": (lambda text: text.update(perplexity=text["baseline_perplexity"]), "by its loss_difference"),
+    "another perplexity": (lambda text: text.update(perplexity=text["baseline_perplexity"]), "by its perplexity and baseline"),
+    "a loss beyond all bounds": (lambda text: text["loss_difference"].update(mean=1e6), "loss_difference.mean is 1e+06, but"),
     "a perplexity that is no number": (lambda text: text.update(perplexity=float("nan")), "perplexity' is wrong"),
     "a negative divergence": (lambda text: text["kl"].update(mean=-0.1), "wikitext.kl.mean' is wrong"),
     "a smaller divergence": (lambda text: text["kl"].update(mean=text["kl"]["mean"] / 2), "by its kl_by_window"),

@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
-from math import exp, isclose
+from math import isclose, log
 from pathlib import PurePosixPath
 from statistics import fmean, stdev
 from typing import Annotated, Literal, Self
@@ -18,7 +18,7 @@ from guide.facts.proof import Machine
 from guide.notebooks.script import NEEDS, split_head
 from guide.project import GuideError, Strict, first_fault
 
-ROUNDED = 1e-3  # how far, relatively, two stored figures may be apart that say the same
+ROUNDED = 1e-4  # how far, relatively or in nats, two stored figures may be apart that say the same
 STANDARD_ERRORS = 2  # two figures nearer than this many standard errors of their difference are not told apart
 Part = Literal["quality", "speed", "compiled", "graph", "compiled_graph"]
 
@@ -125,6 +125,7 @@ def _past(day: datetime.date) -> datetime.date:
 
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Nats = Annotated[float, Field(ge=0, le=1000)]  # a hundred times what a guess among all tokens differs by
 Span = Annotated[
     tuple[Positive, Positive, Positive], AfterValidator(_ordered), Field(description="median, lowest and highest")
 ]
@@ -139,7 +140,7 @@ class Mean(Strict):
 
 
 class Share(Mean):
-    """A mean of what is 0 or 1."""
+    """A mean of what lies between 0 and 1."""
 
     mean: float = Field(ge=0, le=1)
 
@@ -151,9 +152,9 @@ class Share(Mean):
 
 
 class Divergence(Mean):
-    """A mean of what is never negative."""
+    """A mean of divergences, in nats a token."""
 
-    mean: float = Field(ge=0, allow_inf_nan=False)
+    mean: Nats
 
 
 class Cost(Strict):
@@ -186,21 +187,20 @@ class Judged(Strict):
     loss_difference: Mean = Field(description="variant minus bf16")
     top1_agreement: Share = Field(description="share of tokens whose likeliest successor is bf16's")
     kl: Divergence = Field(description="KL(bf16 || variant)")
-    kl_by_window: list[Annotated[float, Field(ge=0, allow_inf_nan=False)]] = Field(min_length=2)
+    kl_by_window: list[Nats] = Field(min_length=2)
 
     @model_validator(mode="after")
     def _follows(self) -> Self:
         """Figures that say the same thing twice must agree: none can be changed alone."""
-        windows = self.kl_by_window
-        error = stdev(windows) / len(windows) ** 0.5
-        for name, said, found in (
-            ("kl.mean", self.kl.mean, fmean(windows)),
-            ("kl.error", self.kl.error, error),
-            ("perplexity", self.perplexity, self.baseline_perplexity * exp(self.loss_difference.mean)),
+        error = stdev(self.kl_by_window) / len(self.kl_by_window) ** 0.5
+        loss = log(self.perplexity) - log(self.baseline_perplexity)
+        for name, said, by, found, least in (
+            ("kl.mean", self.kl.mean, "kl_by_window", fmean(self.kl_by_window), 0.0),
+            ("kl.error", self.kl.error, "kl_by_window", error, 0.0),
+            ("loss_difference.mean", self.loss_difference.mean, "perplexity and baseline_perplexity", loss, ROUNDED),
         ):
-            if not isclose(said, found, rel_tol=ROUNDED, abs_tol=ROUNDED**2):
-                rule = "loss_difference" if name == "perplexity" else "kl_by_window"
-                raise ValueError(f"its {name} is {said:g}, but {found:g} by its {rule}")
+            if not isclose(said, found, rel_tol=ROUNDED, abs_tol=least):
+                raise ValueError(f"its {name} is {said:g}, but {found:g} by its {by}")
         return self
 
 
