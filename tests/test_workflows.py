@@ -313,30 +313,48 @@ def test_a_session_that_finds_something_has_a_report(tmp_path, nox, says, does_n
     assert all(part in text for part in says) and not any(part in text for part in does_not_say)
 
 
-@pytest.mark.parametrize(
-    ("opened", "done"), [("", "pr create --title Figures on GPUs"), ("7", "pr comment 7 --body Made by run 1")]
-)
-def test_records_become_one_pull_request(tmp_path, opened, done):
-    """Its branch is written anew, and an open one is told of it."""
-    found, here, there = tmp_path / "artifacts", tmp_path / "here", tmp_path / "there.git"
-    record = found / "numbers-9.0" / "nvidia-h100" / "bf16.json"
-    record.parent.mkdir(parents=True)
-    record.write_text("{}", encoding="utf-8")
-    git = ["git", "-c", "user.name=a", "-c", "user.email=a@b"]
-    subprocess.run(["git", "init", "--quiet", "--bare", str(there)], check=True)
+GIT = ["git", "-c", "user.name=a", "-c", "user.email=a@b"]
+
+
+@pytest.fixture
+def repository(tmp_path):
+    """A repository with a record of each of two GPUs."""
+    here = tmp_path / "here"
     subprocess.run(["git", "init", "--quiet", str(here)], check=True)
-    (here / "proofs" / "numbers").mkdir(parents=True)
-    (here / "proofs" / "numbers" / "README").write_text("", encoding="utf-8")
-    subprocess.run([*git, "add", "."], cwd=here, check=True)
-    subprocess.run([*git, "commit", "--quiet", "-m", "first"], cwd=here, check=True)
-    commands = commands_of("propose", "propose").replace(
-        "https://x-access-token:$GH_TOKEN@github.com/$GITHUB_REPOSITORY.git", str(there)
-    )
-    assert str(there) in commands
-    variables = {"RUN": "1", "FOUND": str(found), "INTO": "proofs/numbers", "BRANCH": "gpu-numbers", "OPEN": opened,
-                 "TITLE": "Figures on GPUs", "RUNNER_TEMP": str(tmp_path)}  # fmt: skip
-    told = run_with_gh(here, commands, **variables)
+    for gpu in ("t4", "h100"):
+        (here / "proofs" / gpu).mkdir(parents=True)
+        (here / "proofs" / gpu / "hqq.ipynb").write_text("old", encoding="utf-8")
+    (here / ".gitignore").write_text("/build/\n", encoding="utf-8")
+    subprocess.run([*GIT, "add", "."], cwd=here, check=True)
+    subprocess.run([*GIT, "commit", "--quiet", "-m", "first"], cwd=here, check=True)
+    return here
+
+
+@pytest.mark.parametrize(("workflow", "job"), [("prove", "prove"), ("prove-asked", "prove"), ("bench", "measure")])
+def test_a_gpu_sends_what_it_made_and_nothing_of_others(repository, workflow, job):
+    (repository / "proofs" / "h100" / "hqq.ipynb").write_text("new", encoding="utf-8")
+    (repository / "proofs" / "h100" / "fp8.ipynb").write_text("new", encoding="utf-8")
+    run_with_gh(repository, commands_of(workflow, job))
+    found = repository / "build" / "found"
+    sent = {path.relative_to(found).as_posix() for path in found.rglob("*") if path.is_file()}
+    assert sent == {"proofs/h100/hqq.ipynb", "proofs/h100/fp8.ipynb"}
+
+
+@pytest.mark.parametrize(("opened", "done"), [("", "pr create --title Proofs"), ("7", "pr comment 7 --body Made by run 1")])
+def test_what_gpus_sent_becomes_one_pull_request(tmp_path, repository, opened, done):
+    """Its branch is written anew, and an open one is told of it."""
+    there, artifacts = tmp_path / "there.git", tmp_path / "artifacts"
+    subprocess.run(["git", "init", "--quiet", "--bare", str(there)], check=True)
+    for gpu in ("t4", "h100"):
+        (artifacts / f"proof-{gpu}" / "proofs" / gpu).mkdir(parents=True)
+        (artifacts / f"proof-{gpu}" / "proofs" / gpu / "hqq.ipynb").write_text("new", encoding="utf-8")
+    commands, times = re.subn(r"https://x-access-token:\S+?\.git", str(there), commands_of("propose", "propose"))
+    assert times == 1
+    variables = {"RUN": "1", "FOUND": str(artifacts), "BRANCH": "gpu-proofs", "OPEN": opened, "TITLE": "Proofs",
+                 "RUNNER_TEMP": str(tmp_path)}  # fmt: skip
+    told = run_with_gh(repository, commands, **variables)
     assert [line for line in told.splitlines() if line.startswith(done)]
-    listed = subprocess.run(["git", "ls-tree", "-r", "--name-only", "gpu-numbers"], cwd=there, capture_output=True, text=True)
-    assert "proofs/numbers/nvidia-h100/bf16.json" in listed.stdout.split()
-    assert "gh" not in listed.stdout.split(), "nothing else is committed"
+    changed = subprocess.run(
+        ["git", "show", "--name-only", "--format=", "gpu-proofs"], cwd=there, capture_output=True, text=True
+    )
+    assert set(changed.stdout.split()) == {"proofs/t4/hqq.ipynb", "proofs/h100/hqq.ipynb"}, "nothing else is committed"
