@@ -31,7 +31,7 @@ def print_time() -> None:
             pass
     used = os.times()
     processors = used.children_user + used.children_system + used.user + used.system
-    print(f"nox > {(time.monotonic() - STARTED) / 60:.1f} minutes, {processors / 60:.1f} CPU minutes.")
+    print(f"nox > {(time.monotonic() - STARTED) / 60:.1f} minutes, {processors / 60:.1f} CPU minutes.", file=sys.stderr)
 
 
 def install(session: nox.Session, group: str) -> None:
@@ -94,6 +94,7 @@ def lint(session: nox.Session) -> None:
     session.run("oxlint", "--deny-warnings", "docs/assets")
     session.run("oxfmt", *check, "docs/assets/*.js")
     session.run("zizmor", "--offline", "--quiet", ".github")
+    session.run("actionlint")  # with shellcheck, for the commands of the workflows
     session.run("python", "-m", "guide.notebooks", "--check")
     session.run("python", "-m", "guide.site")
     # A trap's script stands alone: a name from another cell would not be there for who gets it.
@@ -122,6 +123,18 @@ def drift(session: nox.Session) -> None:
 
 
 @nox.session
+def links(session: nox.Session) -> None:
+    """Ask every address outside the site whether it still answers, one request at a time a host: .github/lychee.toml."""
+    install(session, "links")
+    session.run("pytest", "--noconftest", "-o", "addopts=", "--quiet", "tests/links", silent=True)  # do the settings hold?
+    session.run(
+        "python", "-m", "guide.site", env={"GITHUB_REPOSITORY": "OWNER/REPOSITORY"}, silent=True
+    )  # facts make addresses
+    texts = ["docs", "snippets", "build/site/engines", "README.md", "CONTRIBUTING.md", "CHANGELOG.md"]
+    session.run("lychee", "--config", ".github/lychee.toml", *session.posargs, *texts)
+
+
+@nox.session
 def browser(session: nox.Session) -> None:
     """Fetch Playwright's own Chromium for the browser tests, where the system has none."""
     install(session, "tests")
@@ -139,6 +152,20 @@ def stale(session: nox.Session) -> None:
     """Which notebooks have no proof on which GPU; the matrix of the workflow that proves them."""
     install(session, "prove")
     session.run("python", "-m", "guide.prove.stale")
+
+
+@nox.session
+def asked(session: nox.Session) -> None:
+    """What a comment on a pull request asks to prove; the matrix of the workflow that does it."""
+    install(session, "prove")
+    session.run("python", "-m", "guide.prove.asked")
+
+
+@nox.session
+def hub(session: nox.Session) -> None:
+    """Download what notebooks load from the hub, before they run; names of notebooks choose theirs."""
+    install(session, "hub")
+    session.run("python", "-m", "guide.prove.fetch", *session.posargs)
 
 
 @nox.session

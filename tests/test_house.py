@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import yaml
 
 import guide as house
 from guide.facts.load import load
@@ -123,12 +122,3 @@ def test_no_path_is_a_constant_of_a_module():
                 continue
             called = {ast.unparse(call.func) for call in ast.walk(node) if isinstance(call, ast.Call)}
             assert not called & {"Path", "Project", "Project.here"}, f"{path.relative_to(ROOT)}, line {node.lineno}"
-
-
-def test_each_workflow_names_sessions_that_there_are():
-    sessions = set(re.findall(r"^def (\w+)\(session", (ROOT / "noxfile.py").read_text(encoding="utf-8"), re.MULTILINE))
-    for path in sorted((ROOT / ".github" / "workflows").glob("*.yml")):
-        jobs = yaml.safe_load(path.read_text(encoding="utf-8"))["jobs"].values()
-        commands = [step.get("run", "") for job in jobs for step in job["steps"]]
-        for named in re.findall(r"nox -s ([\w ]+?)(?: --|$)", "\n".join(commands), re.MULTILINE):
-            assert set(named.split()) <= sessions, f"{path.name} runs nox -s {named}"

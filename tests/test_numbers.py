@@ -268,7 +268,8 @@ def test_a_damaged_record_is_named(planted):
 
 
 def test_a_record_of_no_variant_is_named(planted):
-    shutil.copy(planted.project.numbers / CPU / "hqq-4.json", planted.project.numbers / CPU / "hqq-5.json")
+    text = (planted.project.numbers / CPU / "hqq-4.json").read_text(encoding="utf-8")
+    planted.write(f"proofs/numbers/{CPU}/hqq-5.json", text.replace('"variant": "hqq-4"', '"variant": "hqq-5"'))
     said = f"proofs/numbers/{CPU}/hqq-5.json is of no variant of snippets/numbers/: delete it."
     assert said in bench.faults(planted.load(), CPU)
 
@@ -503,6 +504,17 @@ def test_each_part_is_stored_as_it_is_done_and_not_done_again(bare, guide, capsy
     assert bench.run(Answering(bare.load(), [quality_answer(guide)]), wanted, {}, None) == []
     assert "1 of 2 parts are measured, 1 to go." in capsys.readouterr().out
     assert json.loads((bare.project.numbers / MACHINE.slug / "hqq-3.json").read_text())["runs"][0]["failed"] == {}
+
+
+def test_figures_that_cannot_be_are_recorded_as_failed(bare, guide):
+    """A guest's perplexity may overflow: the record says so, and the next variant is measured."""
+    overflowing = quality_answer(guide)
+    overflowing["texts"]["wikitext"]["perplexity"] = float("inf")
+    wanted = bench.tasks(bare.load(), MACHINE, ["hqq-4"], ["quality"])
+    failed = bench.run(Answering(bare.load(), [BF16, overflowing]), wanted, {}, None)
+    assert failed == ["hqq-4, quality, failed: 'texts.wikitext.perplexity' is wrong: Input should be a finite number"]
+    stored = json.loads((bare.project.numbers / MACHINE.slug / "hqq-4.json").read_text())
+    assert stored["runs"][0]["quality"] is None and "finite" in stored["runs"][0]["failed"]["quality"]
 
 
 def test_a_second_run_stands_beside_the_first(bare, guide):

@@ -56,8 +56,9 @@ def test_the_workflow_is_told(guide, planted, monkeypatch, tmp_path, capsys):
     monkeypatch.setenv("GPU_RUNNERS", '{"9.0": "h100"}')
     monkeypatch.setenv("GITHUB_OUTPUT", str(tmp_path / "output"))
     stale.main(planted.project)
-    key, _, pairs = (tmp_path / "output").read_text(encoding="utf-8").partition("=")
-    assert key == "pairs" and json.loads(pairs) == stale.stale(guide, {"9.0": "h100"})
+    told = dict(line.split("=", 1) for line in (tmp_path / "output").read_text(encoding="utf-8").splitlines())
+    assert json.loads(told["pairs"]) == stale.stale(guide, {"9.0": "h100"})
+    assert json.loads(told["gpus"]) == [{"capability": "9.0", "runner": "h100"}]
     monkeypatch.setenv("GPU_RUNNERS", "")
     stale.main(planted.project)
     assert "No GPU runner" in capsys.readouterr().out

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from packaging.requirements import Requirement
+from pydantic import ValidationError
 
 from guide.bench import real_model
 from guide.bench.asking import ask
@@ -30,7 +31,7 @@ from guide.facts.load import load
 from guide.facts.number import Made, Number, NumbersScript, Part, Quality, Run, Speed, parse_number
 from guide.facts.proof import Machine
 from guide.facts.ranking import REAL, timed_on
-from guide.project import GuideError, Project, told, write_whole
+from guide.project import GuideError, Project, first_fault, told, write_whole
 from guide.prove import environments
 from guide.prove.machine import this_machine
 
@@ -222,11 +223,12 @@ class Bench:
         try:
             number = self.quality(task, number) if task.part == "quality" else self.speed(task, number, shapes)
             said = summary(number, task, self.run)
-        except GuideError as error:
+        except (GuideError, ValidationError) as error:  # the latter of figures that cannot be
+            why = first_fault(error) if isinstance(error, ValidationError) else str(error)
             runs = [*number.runs, *(Run() for _ in range(self.run + 1 - len(number.runs)))]
-            failed = {**runs[self.run].failed, task.part: str(error)}
+            failed = {**runs[self.run].failed, task.part: why}
             runs[self.run] = runs[self.run].model_copy(update={task.part: None, "failed": failed})
-            number, said = number.model_copy(update={"runs": runs}), f"failed: {error}"
+            number, said = number.model_copy(update={"runs": runs}), f"failed: {why}"
         write_whole(self.path(task.id), as_text(number))
         return said
 
@@ -321,6 +323,8 @@ def faults(guide: Guide, machine: str) -> Iterator[str]:
                 yield f"There is no {path}: {command}."
             continue
         number = stored[name]
+        if number.recipe != script.path:
+            yield f"{path}: its recipe is {number.recipe}, but {script.path} makes {name}: {command}."
         if number.runs and number.runs[0].quality and number.windows_sha256 != guide.real.windows_sha256:
             yield f"{path} was measured with another text than the others: {command}."
         for part in [task.part for task in tasks(guide, number.machine, [name], PARTS[number.machine.kind])]:

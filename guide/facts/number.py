@@ -7,15 +7,18 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
+from math import isclose, log
+from pathlib import PurePosixPath
 from statistics import fmean, stdev
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, ValidationError
+from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from guide.facts.proof import Machine
 from guide.notebooks.script import NEEDS, split_head
 from guide.project import GuideError, Strict, first_fault
 
+ROUNDED = 1e-4  # how far, relatively or in nats, two stored figures may be apart that say the same
 STANDARD_ERRORS = 2  # two figures nearer than this many standard errors of their difference are not told apart
 Part = Literal["quality", "speed", "compiled", "graph", "compiled_graph"]
 
@@ -109,55 +112,110 @@ def digest(sources: Iterable[str], pins: Iterable[str], *more: str) -> str:
     return hashlib.sha256(json.dumps([[meaning(one) for one in sources], sorted(pins), more]).encode()).hexdigest()
 
 
-Span = Annotated[tuple[float, float, float], Field(description="median, lowest and highest")]
+def _ordered(span: tuple[float, float, float]) -> tuple[float, float, float]:
+    if not span[1] <= span[0] <= span[2]:
+        raise ValueError(f"its median {span[0]} is not between its lowest {span[1]} and its highest {span[2]}")
+    return span
+
+
+def _past(day: datetime.date) -> datetime.date:
+    if day > (today := datetime.datetime.now(datetime.UTC).date()):
+        raise ValueError(f"{day} is in the future, it is {today}")
+    return day
+
+
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Nats = Annotated[float, Field(ge=0, le=1000)]  # a hundred times what a guess among all tokens differs by
+Span = Annotated[
+    tuple[Positive, Positive, Positive], AfterValidator(_ordered), Field(description="median, lowest and highest")
+]
+Day = Annotated[datetime.date, AfterValidator(_past)]
 
 
 class Mean(Strict):
     """A mean over windows or prompts, and its standard error."""
 
-    mean: float
-    error: float
+    mean: float = Field(allow_inf_nan=False)
+    error: float = Field(ge=0, allow_inf_nan=False)
+
+
+class Share(Mean):
+    """A mean of what lies between 0 and 1."""
+
+    mean: float = Field(ge=0, le=1)
+
+    @model_validator(mode="after")
+    def _varies(self) -> Self:
+        if 0 < self.mean < 1 and not self.error:
+            raise ValueError(f"a share of {self.mean} has an error, and this one's is 0")
+        return self
+
+
+class Divergence(Mean):
+    """A mean of divergences, in nats a token."""
+
+    mean: Nats
 
 
 class Cost(Strict):
     """What making or loading took."""
 
-    seconds: float
-    cpu_seconds: float = Field(description="of all processors, which other work on the machine does not lengthen")
-    peak_bytes: int = Field(description="that the process held at most")
+    seconds: Positive
+    cpu_seconds: Positive = Field(description="of all processors, which other work on the machine does not lengthen")
+    peak_bytes: int = Field(gt=0, description="that the process held at most")
 
 
 class Bytes(Strict):
     """Stored bytes of the whole model and of its decoder's linear layers."""
 
-    whole: int
-    linears: int
+    whole: int = Field(ge=0)
+    linears: int = Field(ge=0)
+
+    @model_validator(mode="after")
+    def _within(self) -> Self:
+        if self.linears > self.whole:
+            raise ValueError(f"its linear layers hold {self.linears} bytes, more than the {self.whole} of the whole model")
+        return self
 
 
 class Judged(Strict):
     """One text's figures, in nats a token where they have a unit."""
 
-    tokens: int
-    baseline_perplexity: float
-    perplexity: float
+    tokens: int = Field(gt=0)
+    baseline_perplexity: Positive
+    perplexity: Positive
     loss_difference: Mean = Field(description="variant minus bf16")
-    top1_agreement: Mean = Field(description="share of tokens whose likeliest successor is bf16's")
-    kl: Mean = Field(description="KL(bf16 || variant)")
-    kl_by_window: list[float]
+    top1_agreement: Share = Field(description="share of tokens whose likeliest successor is bf16's")
+    kl: Divergence = Field(description="KL(bf16 || variant)")
+    kl_by_window: list[Nats] = Field(min_length=2)
+
+    @model_validator(mode="after")
+    def _follows(self) -> Self:
+        """Figures that say the same thing twice must agree: none can be changed alone."""
+        error = stdev(self.kl_by_window) / len(self.kl_by_window) ** 0.5
+        loss = log(self.perplexity) - log(self.baseline_perplexity)
+        for name, said, by, found, least in (
+            ("kl.mean", self.kl.mean, "kl_by_window", fmean(self.kl_by_window), 0.0),
+            ("kl.error", self.kl.error, "kl_by_window", error, 0.0),
+            ("loss_difference.mean", self.loss_difference.mean, "perplexity and baseline_perplexity", loss, ROUNDED),
+        ):
+            if not isclose(said, found, rel_tol=ROUNDED, abs_tol=least):
+                raise ValueError(f"its {name} is {said:g}, but {found:g} by its {by}")
+        return self
 
 
-class SameText(Mean):
+class SameText(Share):
     """The share of bf16's greedy continuations until the first token that differs."""
 
-    prompts: int
-    tokens: int
+    prompts: int = Field(gt=0)
+    tokens: int = Field(gt=0)
 
 
 class Quality(Strict):
     """How far a variant is from bf16, and what it takes."""
 
     digest: str
-    date: datetime.date
+    date: Day
     on: str = Field(description="the name of the processor or GPU")
     load: Cost
     stored: Bytes
@@ -173,17 +231,17 @@ class Quality(Strict):
 class Race(Strict):
     """Seconds a step of bf16, of bf16 again and of the variant, taken in turns; speeds are times bf16's."""
 
-    seconds: tuple[float, float, float]
+    seconds: tuple[Positive, Positive, Positive]
     ratio: Span
     control: Span = Field(description="bf16 against bf16, the same way")
-    blocks: int
+    blocks: int = Field(ge=3, description="how often it was repeated: fewer do not show how much a speed differs from itself")
 
 
 class Decode(Race):
     """A step of decoding, with the bytes it reads."""
 
-    read_bytes: int
-    baseline_read_bytes: int
+    read_bytes: int = Field(gt=0)
+    baseline_read_bytes: int = Field(gt=0)
 
 
 class ShapeSpeed(Strict):
@@ -191,7 +249,7 @@ class ShapeSpeed(Strict):
 
     decode: dict[int, Decode] = Field(default={}, description="by batch")
     prefill: Race | None = Field(default=None, description="of 512 tokens")
-    compile_seconds: float | None = None
+    compile_seconds: float | None = Field(default=None, gt=0)
     distances: tuple[float, float] | None = Field(default=None, description="KL from bf16 as it is, and compiled")
     failed: str = ""
 
@@ -200,9 +258,9 @@ class Speed(Strict):
     """How fast a variant is beside bf16."""
 
     digest: str
-    date: datetime.date
+    date: Day
     on: str = Field(description="the name of the processor or GPU: speeds of two are not compared")
-    bandwidth: float = Field(description="bytes a second at which the machine read its memory then")
+    bandwidth: Positive = Field(description="bytes a second at which the machine read its memory then")
     shapes: dict[str, ShapeSpeed]
     versions: dict[str, str]
 
@@ -222,7 +280,7 @@ class Made(Cost):
     """The making of a saved variant."""
 
     digest: str
-    date: datetime.date
+    date: Day
     on: str = Field(description="the name of the processor or GPU")
     folder: str = Field(description="below the folder of what was made, where its checkpoint lies")
 
@@ -240,11 +298,18 @@ class Number(Strict):
 
 
 def parse_number(path: str, text: str) -> Number:
-    """The record of this text; raises GuideError naming ``path`` and the field that is wrong."""
+    """The record of this text; raises GuideError naming ``path`` and the field that is wrong, or is another file's."""
     try:
-        return Number.model_validate_json(text)
+        number = Number.model_validate_json(text)
     except ValidationError as error:
         raise GuideError(f"In {path}, {first_fault(error)}. Delete it, or restore it.") from error
+    own = f"proofs/numbers/{number.machine.slug}/{number.variant}.json"
+    if PurePosixPath(path).parts[-2:] != PurePosixPath(own).parts[-2:]:
+        said = f"'variant' is '{number.variant}' and 'machine.name' '{number.machine.name}'"
+        raise GuideError(f"In {path}, {said}, whose file is {own}: move it there, or restore it.")
+    if not number.runs or number.runs[0] == Run():
+        raise GuideError(f"In {path}, 'runs' is empty: nothing was measured. Delete it, or restore it.")
+    return number
 
 
 def nearer(one: Quality | None, other: Quality | None, text: str) -> bool | None:

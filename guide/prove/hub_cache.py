@@ -33,6 +33,14 @@ TEXTS = {
 Kind = Literal["models", "datasets"]
 
 
+def text_of(public_id: str) -> tuple[str, dict[str, slice]]:
+    """The file of a public data set that notebooks ask for, and its texts; raises GuideError if none is known."""
+    if public_id not in TEXTS:
+        advice = "add it to TEXTS in guide/prove/hub_cache.py"
+        raise GuideError(f"No stand-in is known for the data set '{public_id}': {advice}.")
+    return TEXTS[public_id]
+
+
 def main_of(cache: Path, kind: Kind, public_id: str) -> Path:
     """The file that names a repository's revision in a hub cache, the folder that ``HF_HUB_CACHE`` names."""
     return cache / f"{kind}--{public_id.replace('/', '--')}" / "refs" / "main"
@@ -99,10 +107,7 @@ def fill(project: Project, stand_in: str, cache: Path, python_for: Callable[[str
             shutil.copyfile(project.reference / name, target / name)
         (target / "README.md").write_text(CARD, encoding="utf-8")
     for public_id in table.texts:
-        if public_id not in TEXTS:
-            advice = "add it to TEXTS in guide/prove/hub_cache.py"
-            raise GuideError(f"No stand-in is known for the data set '{public_id}': {advice}.")
-        file_name, members = TEXTS[public_id]
+        file_name, members = text_of(public_id)
         text = (project.reference / "heldout.txt").read_text(encoding="utf-8")
         with zipfile.ZipFile(snapshot(cache, "datasets", public_id, revision) / file_name, "w") as archive:
             for member, part in members.items():

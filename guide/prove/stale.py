@@ -17,6 +17,7 @@ from guide.project import GuideError, Project
 
 CAPABILITY = re.compile(r"\d+\.\d")
 MOST = 256  # jobs of one matrix, by GitHub's limit
+NO_RUNNER = 'No GPU runner: set the repository\'s variable GPU_RUNNERS, for example to {"7.5": "label of a runner"}.'
 
 
 def runners(text: str) -> dict[str, str]:
@@ -45,22 +46,29 @@ def stale(guide: Guide, labels: Mapping[str, str]) -> list[dict[str, str]]:
     return pairs
 
 
+def tell(**outputs: object) -> None:
+    """Tell the jobs that follow, where this runs as a step on GitHub: lists as JSON, texts as one line each."""
+    if told := os.environ.get("GITHUB_OUTPUT"):
+        with Path(told).open("a", encoding="utf-8") as file:
+            for name, value in outputs.items():
+                file.write(f"{name}={' '.join(value.split()) if isinstance(value, str) else json.dumps(value)}\n")
+
+
 def main(project: Project | None = None) -> None:
-    """Print the pairs; on GitHub also tell the job that follows."""
+    """Print the pairs; on GitHub also tell the jobs that follow, with the GPUs that there are."""
     try:
         labels = runners(os.environ.get("GPU_RUNNERS", ""))
         pairs = stale(load(project or Project.here(), damaged_proofs=True), labels)
     except GuideError as error:
         sys.exit(str(error))
     if not labels:
-        print('No GPU runner: set the repository\'s variable GPU_RUNNERS, for example to {"7.5": "label of a runner"}.')
+        print(NO_RUNNER)
     for pair in pairs:
         print(f"{pair['notebook']}: no proof with its real models on a GPU of {pair['capability']}.")
     if len(pairs) > MOST:
         print(f"{len(pairs) - MOST} of them wait for the next run: a matrix has {MOST} jobs at most.")
-    if told := os.environ.get("GITHUB_OUTPUT"):
-        with Path(told).open("a", encoding="utf-8") as file:
-            file.write(f"pairs={json.dumps(pairs[:MOST])}\n")
+    gpus = [{"capability": capability, "runner": runner} for capability, runner in sorted(labels.items())]
+    tell(pairs=pairs[:MOST], gpus=gpus)
 
 
 if __name__ == "__main__":

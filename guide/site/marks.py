@@ -83,6 +83,12 @@ def _figures(place: Place) -> str:
     return _table(proofs.figures(place.guide, name, table))
 
 
+def _speeds(place: Place) -> str:
+    shape = " ".join(place.arguments)
+    others = speeds.on_other_cpus(place.guide, shape, place.link)
+    return "\n\n".join([_table(speeds.on_cpu(place.guide, shape, place.link)), *(table.html() for table in others)])
+
+
 def _traps(place: Place) -> str:
     if not place.arguments:
         return methods.traps_of_all(place.guide, place.link)
@@ -125,7 +131,7 @@ MARKS: dict[str, Callable[[Place], str]] = {
     "pros-cons": lambda place: methods.pros_and_cons(place.method),
     "selector": lambda place: forms.selector(place.guide),
     "source": lambda place: place.link.source(place.one),
-    "speeds": lambda place: _table(speeds.on_cpu(place.guide, " ".join(place.arguments), place.link)),
+    "speeds": _speeds,
     "storage": _stored,
     "symptoms": lambda place: symptoms.index(place.guide, place.link),
     "traps": _traps,

@@ -99,10 +99,9 @@ def spread_sentence(records: list[Row], shape: str, figures: dict[str, str]) -> 
     """On what a shape was timed, what bf16 differs from itself there, what follows for the others, and how fast bf16 is."""
     own = [f"{what}: {spread[1]:.2f} to {spread[2]:.2f} (factor {ranking.widest(spread):.2f})"
            for what, figure in figures.items() if (spread := ranking.spread(records, figure))]  # fmt: skip
-    on = next(row.speed.on for row in records if row.speed)
     seconds, bandwidth, share = pace(records, figures)
     return (
-        f"{shape}'s shape on {on}. Times bf16's speed: median (lowest to highest of five blocks, "
+        f"{shape}'s shape on {timer(records)}. Times bf16's speed: median (lowest to highest of five blocks, "
         f"in turns with bf16). bf16 against itself, its largest difference in brackets: {'; '.join(own)}. A variant is called "
         "'faster' if all its blocks are above that factor, 'slower' if all are below 1 / factor, and 'as bf16' otherwise. "
         f"bf16 decodes {1 / seconds:.1f} tokens a second at batch 1, which takes {100 * share:.0f} % of the "
@@ -123,6 +122,18 @@ def on_cpu(guide: Guide, shape: str, link: Links) -> Table | None:
     records = ranking.on_cpu(guide)
     table = speeds(guide, records, shape, link)
     return table and replace(table, caption=f"{table.caption} {not_here(guide, records, shape)}".rstrip())
+
+
+def on_other_cpus(guide: Guide, shape: str, link: Links) -> list[Table]:
+    """The same on every other CPU that timed the shape, each held against bf16 on itself."""
+    every = [ranking.rows(guide, slug) for slug in ranking.machines(guide, "cpu")[1:]]
+    found = [(records, speeds(guide, records, shape, link)) for records in every if shape in timed_shapes(records)]
+    return [replace(table, label=f"{table.label}, {timer(records)}") for records, table in found if table]
+
+
+def timer(records: list[Row]) -> str:
+    """The processor or GPU that timed the records."""
+    return next(row.speed.on for row in records if row.speed)
 
 
 def not_here(guide: Guide, records: list[Row], shape: str) -> str:
