@@ -12,6 +12,7 @@
 # method = "compressed-tensors"
 # needs = "cpu"
 # minutes = 30
+# held = {transformers = "llmcompressor 0.14.0.1 takes Transformers up to 5.17.0"}
 # models = ["Qwen/Qwen3-0.6B"]
 # texts = ["ggml-org/ci"]
 # colab_gpu = "T4"

@@ -285,7 +285,7 @@ with shows(ValueError, "Some modules are dispatched on the CPU or the disk"):
 # %% [markdown]
 # ## Sharding: FSDP takes nf4 after loading, and nothing quantized while loading
 #
-# Two processes on the CPU, started by `torchrun`. FSDP 2 cuts each 4-bit weight in two; its loss is that of one process.
+# Two processes on the CPU, started by torchrun. FSDP 2 cuts each 4-bit weight in two; its loss is that of one process.
 
 # %%
 import re

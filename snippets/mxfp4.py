@@ -11,6 +11,7 @@
 # method = "mxfp4"
 # needs = "cuda>=7.5"
 # minutes = 60
+# held = {transformers = "5.22.0 is the last that takes kernels 0.17.2; 5.23.0 needs 0.18.2, which could not be installed"}
 # models = []
 # texts = ["ggml-org/ci"]
 # checkpoints = {"openai/gpt-oss-20b" = "mxfp4_gpt_oss"}

@@ -15,6 +15,7 @@
 # engine = "vllm"
 # needs = "cpu"
 # minutes = 40
+# held = {transformers = "vLLM 0.32.0 takes Transformers from 5.16.1 to before 5.20"}
 # models = ["Qwen/Qwen3-0.6B"]
 # own_figures = true
 # unwanted = ["torchaudio", "torchcodec", "torchvision"]

@@ -45,7 +45,7 @@ device = show_environment("transformers", "accelerate", "torchao", "bitsandbytes
 # %% [markdown]
 # ## The script that each process runs
 #
-# `torchrun` starts it once for each GPU. `from_pretrained(..., tp_plan="auto")` is the older form: 5.23.0 takes it, and warns.
+# torchrun starts it once for each GPU. `from_pretrained(..., tp_plan="auto")` is the older form: 5.23.0 takes it, and warns.
 
 # %%
 from pathlib import Path

@@ -234,7 +234,7 @@ if has_float8_units:
 #
 # Groups of 128 weights share a scale and a zero point, which HQQ's algorithm chooses, as in torchao's README. The
 # `tile_packed_to_4d` layout uses a kernel that PyTorch itself ships for NVIDIA GPUs of compute capability 8.0 (Ampere) and
-# up; a T4 or a CPU does not have it. The default layout of `Int4WeightOnlyConfig` needs the separate package `mslk`. The
+# up; a T4 or a CPU does not have it. The default layout of `Int4WeightOnlyConfig` needs the separate package mslk. The
 # kernel pads each row to a multiple of 1024 weights, so a model whose layers are narrower than that gains less, or nothing.
 
 # %%
@@ -331,7 +331,7 @@ assert all(abs(row["loss_difference"]) < 0.05 for row in rows if row["bits"] == 
 #
 # ### int8 dynamic, compiled on a CPU with AMX, decodes nonsense
 #
-# For one token at a time Inductor hands `torch._int_mm` a view whose first stride is 0; oneDNN refuses it, nobody looks at the
+# For one token at a time Inductor hands torch._int_mm a view whose first stride is 0; oneDNN refuses it, nobody looks at the
 # refusal, and what stood in memory is taken for the product ([PyTorch issue
 # 195066](https://github.com/pytorch/pytorch/issues/195066)). Two tokens at a time are right. Seen on an Intel Xeon with AMX;
 # an AMD EPYC, which has none, is right at one token too.

@@ -13,6 +13,7 @@ from guide.facts.number import Number, NumbersScript, Part, RealModel
 from guide.facts.proof import State, Stored
 from guide.facts.storage import Record
 from guide.notebooks import build as notebooks
+from guide.notebooks import rules
 from guide.notebooks.build import Shared
 from guide.notebooks.script import Script
 from guide.project import GuideError, Project
@@ -27,6 +28,7 @@ class Scripts:
     shared: Shared
     notebooks: Mapping[str, NotebookNode]  # as the scripts build them; copy one before you change it
     committed: Mapping[str, str]  # the text of notebooks/<name>.ipynb
+    transformers: str  # the release that the guide describes and ``nox -s drift`` checks
 
     def names(self, given: Iterable[str]) -> list[str]:
         """The given notebook names, or all of them if none is given; an unknown one raises with the known ones."""
@@ -37,18 +39,18 @@ class Scripts:
         return given or list(self.scripts)
 
     def faults(self) -> list[str]:
-        """What is wrong with the committed notebooks, a sentence each."""
+        """What is wrong with the scripts and the committed notebooks, a sentence each."""
         found = [notebooks.fault(self.scripts[name], self.notebooks[name], self.committed.get(name)) for name in self.scripts]
         strays = sorted(set(self.committed) - set(self.scripts))
         found += [f"notebooks/{name}.ipynb has no script in snippets/: delete it, or write the script." for name in strays]
-        return [fault for fault in found if fault]
+        read = [sentence for script in self.scripts.values() for sentence in rules.faults(script, self.transformers)]
+        return [*read, *(fault for fault in found if fault)]
 
 
 @dataclass(frozen=True)
 class Guide(Scripts):
     """Everything that the site, the checks and the commands know."""
 
-    transformers: str  # the release that the guide describes and ``nox -s drift`` checks
     methods: Mapping[str, Method]  # by page name, sorted
     engines: Mapping[str, Engine]  # by page name, in the order of the matrix
     registries: Mapping[str, Listed]  # what an engine's own registry was found to list, by page name

@@ -39,7 +39,7 @@ def load_scripts(project: Project) -> Scripts:
     shared = shared_modules(tuple(_texts(project.shared, "*.py").items()))
     scripts = {name: parse_script(name, text) for name, text in texts.items()}
     notebooks = {name: build(script, shared) for name, script in scripts.items()}
-    return Scripts(project, scripts, shared, notebooks, _texts(project.notebooks, "*.ipynb"))
+    return Scripts(project, scripts, shared, notebooks, _texts(project.notebooks, "*.ipynb"), _described_transformers(project))
 
 
 def load(project: Project, damaged_proofs: bool = False) -> Guide:
@@ -69,7 +69,6 @@ def load(project: Project, damaged_proofs: bool = False) -> Guide:
     assets = [path for path in sorted(project.docs.rglob("*")) if path.is_file() and path.suffix != ".md"]
     return Guide(
         **vars(known),
-        transformers=_described_transformers(project),
         methods=methods,
         engines={
             name: with_methods(parse_engine(name, engines[name], common), parse_common(common), methods) for name in order

@@ -32,13 +32,16 @@ class Keyword(NamedTuple):
 def keywords(tree: ast.AST) -> Iterator[Keyword]:
     """Each keyword of each call, in the order of lines: one name may be imported from two libraries in turn."""
     imported: dict[str, str] = {}
-    nodes = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom | ast.Call)]
+    nodes = [node for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom | ast.Call)]
     for node in sorted(nodes, key=lambda node: node.lineno):
         if isinstance(node, ast.ImportFrom):
             imported |= {alias.asname or alias.name: f"{node.module}.{alias.name}" for alias in node.names}
+        elif isinstance(node, ast.Import):
+            imported |= {alias.asname: alias.name for alias in node.names if alias.asname}
         elif node.keywords:
             written = ast.unparse(node.func)
-            called = imported.get(written, written)
+            first, dot, rest = written.partition(".")
+            called = imported.get(first, first) + dot + rest
             yield from (Keyword(one.lineno, written, called, one.arg) for one in node.keywords if one.arg)
 
 
@@ -46,7 +49,7 @@ def arguments_of(dotted: str) -> list[str] | None:
     """The arguments of a class; None where it is not there, or names none of them, as a factory does."""
     try:
         known = inspect.signature(resolve_name(dotted)).parameters
-    except (ImportError, AttributeError):
+    except (ImportError, AttributeError, ValueError):
         return None
     kinds = {argument.kind for argument in known.values()}
     unnamed = kinds and kinds <= {inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD}
@@ -54,13 +57,13 @@ def arguments_of(dotted: str) -> list[str] | None:
 
 
 def unknown_arguments(cells: list[dict[str, Any]]) -> list[tuple[int, str]]:
-    """Keyword arguments of imported ``...Config`` classes that are in no signature, as (cell number, sentence)."""
+    """Keyword arguments of libraries' ``...Config`` classes that are in no signature, as (cell number, sentence)."""
     code = [(n, "".join(cell["source"])) for n, cell in enumerate(cells, start=1) if cell["cell_type"] == "code"]
     lines = [(number, line) for number, source in code for line in source.splitlines()]
     without_magics = ["" if line.lstrip().startswith(("%", "!")) else line for _, line in lines]
     faults = []
     for one in keywords(ast.parse("\n".join(without_magics))):
-        if one.called == one.written or not one.called.endswith("Config"):
+        if "." not in one.called or not one.called.endswith("Config"):
             continue
         known = arguments_of(one.called)
         if known is not None and one.argument not in known:

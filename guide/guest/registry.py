@@ -53,7 +53,7 @@ class Description:
 
     release: str  # as a sentence names it: Transformers 5.0.0
     entries: dict[str, Entry]  # by key of the registry
-    names: frozenset[str]  # in its source
+    names: frozenset[str]  # in its source, of its files there, and of what it exports
     signatures: dict[str, list[str]]  # arguments of the classes that were asked for, by dotted name
 
 
@@ -64,15 +64,18 @@ def describe(classes: tuple[str, ...]) -> Description:
     auto = importlib.import_module("transformers.quantizers.auto")
     configs = auto.AUTO_QUANTIZATION_CONFIG_MAPPING
     entries = {key: _entry(configs[key], quantizer) for key, quantizer in auto.AUTO_QUANTIZER_MAPPING.items()}
-    names = library_names(Path(inspect.getfile(library)).parent)
+    names = library_names(Path(inspect.getfile(library)).parent) | set(dir(library))
     signatures = {dotted: known for dotted in classes if (known := arguments_of(dotted)) is not None}
     return Description(f"Transformers {library.__version__}", entries, names, signatures)
 
 
 def library_names(root: Path) -> frozenset[str]:
-    """Names in the source of what loads, quantizes, saves and generates; a part that a release no longer has, has none."""
-    files = [file for part in CORE for file in ([root / part] if part.endswith(".py") else (root / part).rglob("*.py"))]
-    return frozenset(name for file in files if file.exists() for name in names_in(ast.parse(file.read_text(encoding="utf-8"))))
+    """Names in the source of what loads, quantizes, saves and generates, and of its files; a part that a release no longer
+    has, has none."""
+    found = [file for part in CORE for file in ([root / part] if part.endswith(".py") else (root / part).rglob("*.py"))]
+    files = [file for file in found if file.exists()]
+    names = {name for file in files for name in names_in(ast.parse(file.read_text(encoding="utf-8")))}
+    return frozenset(names.union(*((file.name, file.stem) for file in files)))
 
 
 def names_in(tree: ast.AST) -> Iterator[str]:

@@ -5,9 +5,12 @@ import builtins
 import json
 import re
 import sys
+import textwrap
 from collections.abc import Iterable, Iterator
+from difflib import get_close_matches
 from functools import lru_cache
 from importlib.util import find_spec
+from keyword import iskeyword
 
 from guide.facts import method as models
 from guide.facts.guide import Guide
@@ -18,12 +21,17 @@ from guide.project import GuideError
 
 FLAGS = {"save_and_reload": "is_serializable", "peft": "is_trainable", "generate_compiles": "is_compileable"}
 DEVICE_CELLS = {"cpu": None, "intel_gpu": "xpu", "apple": "mps"}  # AMD's GPUs answer as cuda
-FENCE = re.compile(r"^```python\n(.*?)^```", re.DOTALL | re.MULTILINE)
-ANY_FENCE = re.compile(r"^```.*?^```", re.DOTALL | re.MULTILINE)
+PYTHON = re.compile(r"^( *)```python\n(.*?)^\1```", re.DOTALL | re.MULTILINE)
+ANY_FENCE = re.compile(r"^ *```.*?^ *```", re.DOTALL | re.MULTILINE)
 CODE = re.compile(r"`([^`\n]+)`")
 INCLUDED = re.compile(r"^\s*--8<--.*", re.MULTILINE)
 # In code style: a name, perhaps dotted, but not a file of Python; a call of one; an argument with its value.
 NAMED = re.compile(r"(?!\w+\.py$)(?P<name>[A-Za-z_][\w.]*)(\(.*\))?|(?P<argument>[A-Za-z_]\w*)=.+")
+CLASS = re.compile(
+    r"(?<![\w/.-])(?:[A-Z]+[a-z0-9]+(?:[A-Z]+[a-z0-9]*)+|[A-Z]{2,}[a-z]{2,})(?![\w/])"
+)  # GPTQConfig, not Config
+ADDRESS = re.compile(r"\]\([^)]*\)|https?://\S+|<[^>\n]+>")
+LIKE = 0.88  # of two names, from which on the one is taken for the other misspelled
 
 
 def installed(guide: Guide) -> Description:
@@ -41,7 +49,8 @@ def check(guide: Guide, library: Description) -> list[str]:
         if own:
             found = (*wrong_checks(method, own, library.release), *wrong_cells(method, own, library.release))
             faults += [f"docs/methods/{name}.md: {text}" for text in found]
-    return list(dict.fromkeys([*faults, *wrong_arguments(guide, library), *unknown_names(guide, library)]))
+    found = (*wrong_arguments(guide, library), *unknown_imports(guide, library), *unknown_names(guide, library))
+    return list(dict.fromkeys([*faults, *found]))
 
 
 def uncovered_keys(guide: Guide, library: Description) -> Iterator[str]:
@@ -159,7 +168,7 @@ def wrong_arguments(guide: Guide, library: Description) -> Iterator[str]:
         yield from said_once(path, [(one.line, f"{one.fault} in {library.release}") for one in found])
     signatures = {entry.config: set(entry.arguments) for entry in library.entries.values()}
     for name, text in guide.pages.items():
-        for source in [*FENCE.findall(text), *CODE.findall(ANY_FENCE.sub("", text))]:
+        for source in [*(textwrap.dedent(one) for _, one in PYTHON.findall(text)), *CODE.findall(ANY_FENCE.sub("", text))]:
             try:
                 tree = ast.parse(INCLUDED.sub("", source))
             except SyntaxError:
@@ -170,32 +179,88 @@ def wrong_arguments(guide: Guide, library: Description) -> Iterator[str]:
                     yield f"docs/{name}: {one.fault} in {library.release}."
 
 
+def unknown_imports(guide: Guide, library: Description) -> Iterator[str]:
+    """What code imports from Transformers that is not there; a model's own modules are not read."""
+    for path, tree in code_files(guide).items():
+        nodes = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
+        read = [node for node in nodes if re.fullmatch(r"transformers(\.(?!models\.).*)?", node.module or "")]
+        gone = [(node.lineno, alias.name) for node in read for alias in node.names if alias.name not in library.names]
+        yield from said_once(path, [(line, f"{name} is not in {library.release}") for line, name in gone])
+
+
 def unknown_names(guide: Guide, library: Description) -> Iterator[str]:
-    """Names in code style, in the pages' prose, that neither Transformers nor code of the guide nor a recorded run has."""
+    """Names in the prose of pages and notebooks that neither Transformers nor code of the guide nor a recorded run has: all in
+    code style, and outside it the classes that are misspelled."""
     facts = [thing for thing in vars(models).values() if isinstance(thing, type) and hasattr(thing, "model_fields")]
     known = library.names.union(
         *(names_in(tree) for tree in code_files(guide).values()),
         *(model.model_fields for model in facts),  # the front matter's names
         (name.rpartition(".")[2] for method in guide.methods.values() for name in method.names),
     )
+    classes = tuple(sorted(name for name in known if CLASS.fullmatch(name)))
     for page, text in guide.pages.items():
-        if page.startswith("engines/"):
-            continue  # names of engines, which their own registries answer for
         method = guide.methods.get(page.removeprefix("methods/").removesuffix(".md")) if page.startswith("methods/") else None
         shown = known | recorded_names(guide, method.notebooks if method else [])
-        for code in dict.fromkeys(CODE.findall(ANY_FENCE.sub("", text))):
-            form = NAMED.fullmatch(code)
-            if form and (form["name"] or form["argument"]).rpartition(".")[2] not in shown and not _in_python(code):
-                yield (
-                    f"docs/{page}: `{code}` is not in {library.release}, in no script and in no recorded run. Correct it, or "
-                    "list it under 'names' if the method's own library has it."
-                )
+        if page.startswith("engines/"):  # names of engines, which their own registries answer for
+            yield from misspelled(f"docs/{page}", text.partition("\n---\n")[2], shown, classes)
+        else:
+            yield from unknown_in_code_style(f"docs/{page}", text, shown, library.release)
+            yield from unknown_in_blocks(f"docs/{page}", text, shown, library.release)
+            yield from misspelled(f"docs/{page}", text, shown, classes)
+    for name, script in guide.scripts.items():
+        shown = known | recorded_names(guide, [name])
+        prose = "\n\n".join(cell.source for cell in script.cells() if cell.cell_type == "markdown")
+        yield from unknown_in_code_style(script.path, prose, shown, library.release)
+        yield from misspelled(script.path, prose, shown, classes)
+
+
+def unknown_in_code_style(path: str, text: str, known: frozenset[str], release: str) -> Iterator[str]:
+    """Names in code style that nothing knows, a sentence each."""
+    for code in dict.fromkeys(CODE.findall(ANY_FENCE.sub("", text))):
+        form = NAMED.fullmatch(code)
+        if form and (form["name"] or form["argument"]).rpartition(".")[2] not in known and not _in_python(code):
+            yield (
+                f"{path}: `{code}` is not in {release}, in no script and in no recorded run. Correct it, or "
+                "list it under 'names' if the method's own library has it."
+            )
+
+
+def unknown_in_blocks(path: str, text: str, known: frozenset[str], release: str) -> Iterator[str]:
+    """Names in typed blocks of Python that nothing knows, a sentence each; what a page includes is code of a script."""
+    for _, block in PYTHON.findall(text):
+        try:
+            tree = ast.parse(INCLUDED.sub("", textwrap.dedent(block)))
+        except SyntaxError as error:
+            yield f"{path}: a block of Python is no Python, line {error.lineno} of it: {error.msg}."
+            continue
+        names = [node for node in ast.walk(tree) if isinstance(node, ast.Name | ast.Attribute | ast.keyword | ast.alias)]
+        for name in dict.fromkeys(name for node in names for name in names_in(node)):
+            if name not in known and not _in_python(name):
+                yield f"{path}: {name}, in a block of Python, is not in {release}, in no script and in no recorded run."
+
+
+def misspelled(path: str, text: str, known: frozenset[str], classes: tuple[str, ...]) -> Iterator[str]:
+    """Words outside code style that are nearly the name of a class, a sentence each."""
+    for word in dict.fromkeys(CLASS.findall(ADDRESS.sub("", CODE.sub("", ANY_FENCE.sub("", text))))):
+        if word not in known and (meant := _meant(word, classes)):
+            yield f"{path}: '{word}' is the name of nothing; is '{meant}' meant?"
+
+
+@lru_cache(maxsize=4096)
+def _meant(word: str, classes: tuple[str, ...]) -> str | None:
+    """The class whose name is nearly a word; not one that differs in capitals or numbers alone, as libraries' classes do."""
+
+    def plain(name: str) -> str:
+        return re.sub(r"\d", "", name).lower()
+
+    near = get_close_matches(word, [name for name in classes if abs(len(name) - len(word)) < 3], 1, LIKE)
+    return near[0] if near and plain(near[0]) != plain(word) else None
 
 
 def recorded_names(guide: Guide, notebooks: list[str]) -> set[str]:
-    """Words in the recorded runs of some notebooks: in what they say of a library, and in what it printed."""
+    """Words in the code of the recorded runs of some notebooks, and in what it printed."""
     runs = [run.notebook for name in notebooks for run in guide.proofs[name]]
-    texts = json.dumps([[cell.source, cell.get("outputs")] for run in runs for cell in run.cells])
+    texts = json.dumps([[cell.source, cell.outputs] for run in runs for cell in run.cells if cell.cell_type == "code"])
     return set(re.findall(r"[A-Za-z_]\w+", texts.replace("\\n", " ")))  # JSON's sign for the end of a line
 
 
@@ -203,4 +268,4 @@ def _in_python(code: str) -> bool:
     """Whether the standard library has a name such as ``sys.exit``."""
     name = code.partition("(")[0]
     top, dot, _ = name.partition(".")
-    return hasattr(builtins, name) or (top in sys.stdlib_module_names and (not dot or is_there(name)))
+    return hasattr(builtins, name) or iskeyword(name) or (top in sys.stdlib_module_names and (not dot or is_there(name)))

@@ -12,6 +12,8 @@ from guide.notebooks.script import Script
 
 # On a page, the line that stands for a section of a script.
 INCLUDE = re.compile(r'^(?P<indent>[ \t]*)--8<-- "(?P<path>[^":]+):(?P<section>[^"]+)"$', re.MULTILINE)
+# In a script, where such a section begins and ends.
+SECTION = re.compile(r"# --8<-- \[(start|end):([\w-]+)\]")
 # A line that only shortens the run of a notebook, which says so; a page leaves it out.
 CUT = re.compile(r"^.*# cut down for the proof$\n?", re.MULTILINE)
 IN_PLACE = {
@@ -81,7 +83,7 @@ def section_lines(text: str) -> Iterator[range]:
     """The numbers of the lines of each section that ends in a text."""
     begun: dict[str, int] = {}
     for number, line in enumerate(text.splitlines(), 1):
-        if mark := re.search(r"# --8<-- \[(start|end):([\w-]+)\]", line):
+        if mark := SECTION.search(line):
             if mark[1] == "start":
                 begun[mark[2]] = number
             elif mark[2] in begun:

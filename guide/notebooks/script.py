@@ -86,6 +86,8 @@ class GuideTable(Strict):
     only_faults: bool = Field(default=False, description="it shows known faults of a method that cannot run, and measures "
                               "and checks nothing")  # fmt: skip
     own_figures: bool = Field(default=False, description="it measures for its reader, in place of the table of measures")
+    held: dict[str, str] = Field(default={}, description="pins that are held back from the guide's own or the newest release, "
+                                 "and why")  # fmt: skip
     unwanted: list[str] = Field(default=[], description="packages that a dependency pulls in and that break the others")
     source_build: SourceBuild | None = Field(
         default=None, description="the dependency to install last, without build isolation"
