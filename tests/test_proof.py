@@ -308,16 +308,6 @@ def test_changed_code_of_a_notebook_that_needs_a_gpu_is_said_on_its_page(planted
     assert "Code changed since this proof" in proofs.box(planted.load(), name, LINK, with_measures=False)
 
 
-@pytest.mark.parametrize("name", GUIDE.methods)
-def test_what_is_said_of_nvidia_is_what_was_proven(name):
-    """A note that says "not proven here" of a GPU is mended once one ran the method, and none says it of no run."""
-    method = GUIDE.methods[name]
-    ran = any(stored.proof.machine.kind == "cuda" for notebook in method.notebooks for stored in GUIDE.proofs[notebook])
-    note = method.hardware.nvidia.note or ""
-    assert not (ran and "not proven here" in note)
-    assert not ("; proven here" in note and not ran)
-
-
 def test_a_kernel_that_was_not_the_hubs_is_named():
     """A node without network runs kernels from their source, and lacks the others."""
     name, stored = next((name, one) for name, found in GUIDE.proofs.items() for one in found if one.proof.kernels)

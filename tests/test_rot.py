@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 from planting import Planted
 
+from guide.facts import checks
 from guide.facts.guide import Guide
 from guide.guest.registry import Description
 from guide.library.check import check, installed
@@ -129,9 +130,81 @@ LIBRARY = {  # what the guide says beside what the pinned library has
     "a typed block that is no Python": Fault(
         "docs/methods/quanto.md", "\n## Save", "\n```python\nmodel = = model\n```\n\n## Save",
         ": a block of Python is no Python, line 1 of it: invalid syntax."),
+    "a source of another version": Fault(
+        "docs/methods/eetq.md", "Transformers 5.23.0, EetqHfQuantizer.is_compileable",
+        "Transformers 5.21.0, EetqHfQuantizer.is_compileable",
+        ": generate_compiles cites Transformers 5.21.0; the guide describes 5.23.0. Read it there."),
+    "a source with a name that is not there": Fault(
+        "docs/methods/higgs.md", "Transformers 5.23.0, HiggsHfQuantizer.is_trainable",
+        "Transformers 5.23.0, HiggsQuantizer.is_trainable", ": peft cites 'HiggsQuantizer', which is not in Transformers"),
+    "a flag in a note": Fault(
+        "docs/methods/eetq.md", "note: is_serializable is True", "note: is_serializable is False",
+        ": save_and_reload says that is_serializable is False, which it is not in Transformers"),
 }  # fmt: skip
 
-COUNTED = {"scripts": SCRIPTS, "library": LIBRARY}
+FACTS = {  # cells and variants beside what they rest on
+    "a refusal that became a yes": Fault(
+        "docs/methods/sinq.md", '  save_and_reload:\n    answer: "no"', '  save_and_reload:\n    answer: "yes"',
+        ": features.save_and_reload is 'yes', but its note says 'from_pretrained does not reload what was saved'."),
+    "a run on a CPU that is denied": Fault(
+        "docs/methods/bitsandbytes.md", '  cpu:\n    answer: "yes"', '  cpu:\n    answer: "no"',
+        ": hardware.cpu is 'no' by a run, but its note does not say what is raised or not done"),
+    "another run on a CPU that is denied": Fault(
+        "docs/methods/quark.md", '  cpu:\n    answer: "yes"', '  cpu:\n    answer: "no"',
+        ": hardware.cpu is 'no' by a run, but its note does not say what is raised or not done"),
+    "a run on a CPU that was none": Fault(
+        "docs/methods/mxfp4.md", "the only case that was run; not proven here", "the only case that was run",
+        ": hardware.cpu is 'yes' as if it had been run, but no proof that it rests on ran there."),
+    "a run on a CPU that is not verified": Fault(
+        "docs/methods/gguf.md", '  cpu:\n    answer: "yes"', "  cpu:\n    answer: not verified",
+        ": hardware.cpu is 'not verified', but names a proof as its source."),
+    "hardware that nobody tried": Fault(
+        "docs/methods/hqq.md", "  amd:\n    answer: not verified", '  amd:\n    answer: "yes"',
+        ": hardware.amd is 'yes', and its note says neither 'proven here on ...' nor 'not proven here'."),
+    "hardware that is denied": Fault(
+        "docs/methods/gptq.md", '  apple:\n    answer: "yes"', '  apple:\n    answer: "no"',
+        ": hardware.apple is 'no', but its note says 'not proven here', which goes with a yes."),
+    "a GPU that did not run it": Fault(
+        "docs/methods/sinq.md", "one GPU only; not proven here yet", "one GPU only; proven here on an H100",
+        ": hardware.nvidia is 'yes' as if it had been run, but no proof that it rests on ran there."),
+    "a GPU that ran it": Fault(
+        "docs/methods/quanto.md", "; proven here on an H100", "; not proven here",
+        ": hardware.nvidia has a proof on NVIDIA H100 80GB HBM3, but its note says 'not proven here'."),
+    "activations that no variant quantizes": Fault(
+        "docs/methods/gptq.md", '  activations:\n    answer: "no"', '  activations:\n    answer: "yes"',
+        ": features.activations is 'yes', but the product of every variant is '16-bit'"),
+    "activations that a variant quantizes": Fault(
+        "docs/methods/fp8.md", '  activations:\n    answer: "yes"', '  activations:\n    answer: "no"',
+        ": features.activations is 'no', but the product of the variant 'blocks' is not '16-bit'."),
+    "training that is denied": Fault(
+        "docs/methods/aqlm.md", '  peft:\n    answer: "yes"', '  peft:\n    answer: "no"',
+        ": features.peft is 'no' by a run, but its note does not say what is raised or not done"),
+    "an error that was not raised": Fault(
+        "docs/methods/autoround.md", "raises ValueError for its layers", "raises KeyError for its layers",
+        ": features.peft names KeyError, which no run that it rests on shows."),
+    "a notebook that is not there": Fault(
+        "docs/methods/torchao.md", "source: notebook qlora", "source: notebook qlorra",
+        ": features.peft rests on the notebook 'qlorra', which is not there."),
+    "a variant of another section": Fault(
+        "docs/methods/bitsandbytes.md", "    section: int8\n", "    section: nf4\n",
+        ": variants.int8 has 8 bits, but its section 'nf4' makes 4."),
+    "a variant of a section of the same width": Fault(
+        "docs/methods/bitsandbytes.md", "    section: nf4-double\n", "    section: nf4\n",
+        ": variants.nf4-double has the row 'nf4, double quantization', but its section 'nf4' makes 'nf4'."),
+    "a variant with another's row": Fault(
+        "docs/methods/quanto.md", "    measured: int2\n", "    measured: int8\n",
+        ": variants.int2 has 2 bits, but the row 'int8' that is its 'measured' has 8."),
+    "a variant that is edited into another": Fault(
+        "docs/methods/sinq.md", '"nbits=4": "nbits=8"', '"nbits=4": "nbits=3"',
+        ": variants.8-bit has 8 bits, but its 'edits' of the section 'load' do not say so."),
+    "a bound of a check that only a GPU runs": Fault(
+        "snippets/fp_quant.py", "<= 15", "<= 150", ": its checks are not those that ran (proofs/nvidia-h100-80gb-hbm3/"),
+    "an assertion that only a GPU runs": Fault(
+        "snippets/fp8.py", 'assert row["reload_equal"]', 'print(row["reload_equal"])',
+        ": its checks are not those that ran (proofs/nvidia-h100-80gb-hbm3/"),
+}  # fmt: skip
+
+COUNTED = {"scripts": SCRIPTS, "library": LIBRARY, "facts": FACTS}
 
 
 def refusal(look: Callable[[], list[str]]) -> list[str]:
@@ -164,13 +237,18 @@ def test_the_command_says_so(planted):
     is_named(fault, str(ended.value).splitlines())
 
 
-@pytest.fixture(scope="module")
-def rotten(tmp_path_factory) -> Guide:
-    """The guide with all faults against the library, each in a place of its own."""
+def with_all(tmp_path_factory, planted: Mapping[str, Fault]) -> Guide:
+    """The guide with several faults, each in a place of its own."""
     tree = Planted(tmp_path_factory.mktemp("rot") / "tree")
-    for fault in LIBRARY.values():
+    for fault in planted.values():
         tree.edit(fault.path, fault.old, fault.new)
     return tree.load()
+
+
+@pytest.fixture(scope="module")
+def rotten(tmp_path_factory) -> Guide:
+    """The guide with all faults against the library."""
+    return with_all(tmp_path_factory, LIBRARY)
 
 
 @pytest.fixture(scope="module")
@@ -190,8 +268,19 @@ def test_what_the_library_has_not_is_named(disagreements, what):
     is_named(LIBRARY[what], disagreements)
 
 
+@pytest.fixture(scope="module")
+def contradictions(tmp_path_factory) -> list[str]:
+    """What is said of facts that do not follow from what they rest on."""
+    return checks.faults(with_all(tmp_path_factory, FACTS))
+
+
+@pytest.mark.parametrize("what", FACTS)
+def test_a_fact_that_does_not_follow_is_named(contradictions, what):
+    is_named(FACTS[what], contradictions)
+
+
 def test_the_checkout_has_none_of_these_faults(guide, library):
-    assert [*guide.faults(), *check(guide, library)] == []
+    assert [*guide.faults(), *check(guide, library), *checks.faults(guide)] == []
 
 
 def test_faults_are_counted(record_property):

@@ -4,20 +4,23 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 import nbformat
+from nbformat import NotebookNode
 
-from guide.facts import coherent, served
+from guide.facts import coherent, evidence, served
 from guide.facts.guide import Guide
 from guide.facts.proof import State, Stored
+from guide.notebooks.build import CHECK_TAG, SHARED_TAG, tags
 
 
 def faults(guide: Guide) -> list[str]:
-    """Notebooks without a proof of their code as it is, and proofs that are not whole."""
+    """Notebooks without a proof of their code as it is, proofs that are not whole, and facts that no proof bears out."""
     stored = [one for found in guide.proofs.values() for one in found]
     unlike = [_sentence(*found) for found in (*coherent.unlike_others(stored), *coherent.unlike_predicted(guide))]
     return [
         *unproven(guide),
         *(sentence for one in stored for sentence in not_whole(guide, one)),
         *unlike,
+        *evidence.faults(guide),
         *served.faults(guide),
     ]
 
@@ -27,11 +30,30 @@ def unproven(guide: Guide) -> Iterator[str]:
     code may not have, the page says in what state they are."""
     for name, script in guide.scripts.items():
         states = [stored.state for stored in guide.proofs[name]]
-        if State.PROVEN in states or (State.FAILED not in states and script.head.guide.needs != "cpu"):
+        if State.PROVEN in states:
+            continue
+        if State.FAILED not in states and script.head.guide.needs != "cpu":
+            yield from unseen_checks(guide, name)
             continue
         said = f"its proof says: {states[0]}" if states else "it has none"
         command = f"nox -s prove -- {name} --keep"
         yield f"{script.path}: no committed proof is of this code ({said}). Run '{command}' and commit proofs/."
+
+
+def unseen_checks(guide: Guide, name: str) -> Iterator[str]:
+    """Checks that differ from those that ran: other code may wait for a GPU, but a check that nobody saw fail is none."""
+    ran = {stored.path: _checks_of(stored.notebook) for stored in guide.proofs[name]}
+    if ran and _checks_of(guide.notebooks[name]) not in ran.values():
+        command = f"nox -s prove -- {name} --keep"
+        yield (f"{guide.scripts[name].path}: its checks are not those that ran ({min(ran)}). Restore them, or run '{command}' "
+               "on such a machine and commit proofs/.")  # fmt: skip
+
+
+def _checks_of(notebook: NotebookNode) -> list[str]:
+    """The code of the checks, and the assertions of the other cells that are the notebook's own."""
+    code = [cell for cell in notebook.cells if cell.cell_type == "code" and SHARED_TAG not in tags(cell)]
+    asserted = [line for cell in code for line in cell.source.splitlines() if line.lstrip().startswith("assert ")]
+    return [cell.source for cell in code if CHECK_TAG in tags(cell)] + asserted
 
 
 def not_whole(guide: Guide, stored: Stored) -> Iterator[str]:

@@ -31,6 +31,10 @@ CLASS = re.compile(
     r"(?<![\w/.-])(?:[A-Z]+[a-z0-9]+(?:[A-Z]+[a-z0-9]*)+|[A-Z]{2,}[a-z]{2,})(?![\w/])"
 )  # GPTQConfig, not Config
 ADDRESS = re.compile(r"\]\([^)]*\)|https?://\S+|<[^>\n]+>")
+FLAG = re.compile(r"\b(is_serializable|is_trainable|is_compileable|requires_calibration) is (True|False)\b")
+SOURCE = re.compile(r"Transformers (?P<version>\d[\w.]*), (?P<names>.+)")
+# A file, or a name that is no word of prose; pages of the documentation are in no wheel.
+CITED = re.compile(r"[\w/]+\.py|\b(?!\w+\.md)[A-Za-z]\w*(?:[._]\w+|[a-z][A-Z]\w*)(?:\.\w+)*")
 LIKE = 0.88  # of two names, from which on the one is taken for the other misspelled
 
 
@@ -47,8 +51,10 @@ def check(guide: Guide, library: Description) -> list[str]:
     for name, method in guide.methods.items():
         own = [library.entries[key] for key in method.transformers.keys if key in library.entries]
         if own:
-            found = (*wrong_checks(method, own, library.release), *wrong_cells(method, own, library.release))
+            found = (*wrong_checks(method, own, library.release), *wrong_cells(method, own, library.release),
+                     *wrong_flags(method, own, library.release))  # fmt: skip
             faults += [f"docs/methods/{name}.md: {text}" for text in found]
+        faults += [f"docs/methods/{name}.md: {text}" for text in wrong_sources(method, guide.transformers, library)]
     found = (*wrong_arguments(guide, library), *unknown_imports(guide, library), *unknown_names(guide, library))
     return list(dict.fromkeys([*faults, *found]))
 
@@ -113,6 +119,38 @@ def wrong_cells(method: Method, entries: list[Entry], release: str) -> Iterator[
             f"hardware.nvidia.capability is {nvidia.capability or 'null'}, but {release} asks for {', '.join(named)}. "
             "Correct it, or say why under 'differs'."
         )
+
+
+def wrong_flags(method: Method, entries: list[Entry], release: str) -> Iterator[str]:
+    """Cells whose note or source says of a flag what the library does not."""
+    for name, cell in method.cells().items():
+        for flag, said in FLAG.findall(f"{cell.note} {cell.source}"):
+            sure = {entry.flags.get(flag, "yes" if entry.requires_calibration else "no") for entry in entries}
+            if sure <= {"yes", "no"} and {"True": "yes", "False": "no"}[said] not in sure:
+                yield f"{name} says that {flag} is {said}, which it is not in {release}."
+
+
+def wrong_sources(method: Method, described: str, library: Description) -> Iterator[str]:
+    """Sources in Transformers that cannot be looked up: of another version than the guide describes, or with a name that is
+    not there."""
+    cells = method.cells() | {f"variants.{one.id}.{name}": cell for one in method.variants
+                              for name, cell in (*one.hardware.items(), *one.features.items())}  # fmt: skip
+    sources = {name: cell.source for name, cell in cells.items()}
+    sources |= {f"variants.{one.id}.kernel_source": one.kernel_source for one in method.variants}
+    sources |= {f"variants.{one.id}.storage_source": one.storage_source for one in method.variants}
+    for name, source in sources.items():
+        for part in source.split("; "):
+            if found := SOURCE.fullmatch(part):
+                if found["version"] != described:
+                    yield f"{name} cites Transformers {found['version']}; the guide describes {described}. Read it there."
+                words = [word for dotted in CITED.findall(found["names"]) for word in _parts(dotted)]
+                for word in (word for word in words if word not in library.names):
+                    yield f"{name} cites '{word}', which is not in {library.release}."
+
+
+def _parts(dotted: str) -> list[str]:
+    """The names of a dotted one, or the name of a file."""
+    return [dotted.rpartition("/")[2]] if dotted.endswith(".py") else dotted.split(".")
 
 
 def _compared(field: str, cell: Cell, flag: str, source: str) -> Iterator[str]:
