@@ -172,7 +172,7 @@ assert row["kl"] > 0 and row["loss_difference"] < 0.33
 #
 # ### The configuration of HIGGS raises
 #
-# Since Transformers 5.0 a quantizer must say how to quantize a weight, in `get_quantize_ops`. The one for HIGGS does not.
+# Since Transformers 5 a quantizer must say how to quantize a weight, in `get_quantize_ops`. The one for HIGGS does not.
 # Without a GPU another refusal comes first, so the cell asks the quantizer itself, as the loader does on a GPU.
 
 # %% tags=["trap:higgs-config"]

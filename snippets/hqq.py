@@ -183,7 +183,7 @@ assert losses[-1] < losses[0]
 #
 # ### Transformers' own HQQ configuration raises
 #
-# `HqqConfig` is what guides recommend. Since Transformers 5.0 its quantizer does not say how to quantize a weight, and
+# `HqqConfig` is what guides recommend. Since Transformers 5 its quantizer does not say how to quantize a weight, and
 # loading raises. With `device_map="auto"` on a machine without a GPU another error comes first, about the device map.
 
 # %% tags=["trap:hqq-config"]

@@ -98,7 +98,7 @@ errors = {name: [error(values, rounded(values, scheme)) for values in (ordinary,
 # ## Outliers moved into the weights
 #
 # SmoothQuant divides a channel of the activations by a factor and multiplies the same column of the weights by it. The
-# product stays the same. The factor is the square root of the channel's largest value over the column's: a strength of 0.5.
+# product stays the same. The factor is the square root of the channel's largest value over the column's: a strength of 1/2.
 
 # %%
 weight = torch.randn(1024, 1024) / 32

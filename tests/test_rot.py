@@ -17,6 +17,7 @@ from guide.notebooks.__main__ import main
 from guide.notebooks.rules import faults
 from guide.notebooks.script import parse_script
 from guide.project import GuideError
+from guide.site import typed
 
 
 class Fault(NamedTuple):
@@ -204,7 +205,50 @@ FACTS = {  # cells and variants beside what they rest on
         ": its checks are not those that ran (proofs/nvidia-h100-80gb-hbm3/"),
 }  # fmt: skip
 
-COUNTED = {"scripts": SCRIPTS, "library": LIBRARY, "facts": FACTS}
+TYPED = {  # versions and figures that come from nowhere
+    "a version in a note": Fault(
+        "docs/methods/bitsandbytes.md", "PEFT 0.21.2 trains LoRA", "PEFT 0.99.0 trains LoRA",
+        ": features.peft.note: 'PEFT 0.99.0' is no pin, no fact and in no proof, which have 0.21.0, 0.21.2."),
+    "a lowest version in prose": Fault(
+        "docs/methods/torchao.md", "requires torchao 0.15.0 or newer", "requires torchao 0.14.0 or newer",
+        ": 'torchao 0.14.0' is no pin, no fact and in no proof, which have 0.15.0, "),
+    "a version without a name": Fault(
+        "docs/methods/hqq.md", "\n## Install\n", "\n## Install\n\nThe first that works is 0.9.14.\n",
+        ": the version 'is 0.9.14' is no pin, no fact and in no proof, and nothing cites it."),
+    "a version in a notebook's prose": Fault(
+        "snippets/nvfp4.py", "# # NVFP4: 4-bit floats on one Blackwell GPU\n",
+        "# # NVFP4: 4-bit floats on one Blackwell GPU\n#\n# With torch 2.99.0.\n",
+        ": 'torch 2.99.0' is no pin, no fact and in no proof, which have "),
+    "a figure in a con": Fault(
+        "docs/methods/hqq.md", "\ncons:\n", '\ncons:\n  - "It decodes at 17.83 % of the speed of bf16."\n',
+        ": cons.0: the figure 17.83 comes from nowhere"),
+    "a speed in prose": Fault(
+        "docs/methods/gptq.md", "\n## Install\n", "\n## Install\n\nIt decodes 4,312 tokens/s.\n",
+        ": the figure 4,312 comes from nowhere"),
+    "a sum that is not so": Fault(
+        "docs/guide.md", "= 2.21 times smaller", "= 3.21 times smaller", "= 3.21' is not so: it is 2.21"),
+    "a width that no sum gives": Fault(
+        "docs/guide.md", "(4.127 bits per weight)", "(3.127 bits per weight)", ": the figure 3.127 comes from nowhere"),
+    "a width in a table": Fault(
+        "docs/how.md", "32/(64 × 256) = 4.127", "32/(64 × 256) = 3.127", "= 3.127' is not so: it is 4.127"),
+    "a width in brackets": Fault(
+        "docs/methods/bitsandbytes.md", "in 0.127 instead", "in 0.217 instead", ": the figure 0.217 comes from nowhere"),
+    "a figure that a notebook printed": Fault(
+        "docs/activations.md", "| 1.1 % | 40.5 % |", "| 1.1 % | 14.55 % |", ": the figure 14.55 comes from nowhere"),
+    "a figure that was recorded": Fault(
+        "docs/activations.md", "| 10.9 ms |", "| 71.9 ms |", ": the figure 71.9 comes from nowhere"),
+    "a row in a measured table": Fault(
+        "docs/benchmarks.md", "<!-- guide: ladder 4 -->\n", "<!-- guide: ladder 4 -->\n| mine | 4 | 0.01 |\n",
+        ": the row '| mine | 4 | 0.01 |' is typed beside a mark, whose table comes from records."),
+    "a row in no table": Fault(
+        "docs/benchmarks.md", "<!-- guide: speeds SmolLM2-135M -->\n",
+        "<!-- guide: speeds SmolLM2-135M -->\n\n| mine | 4 | 0.01 |\n", ": the row '| mine | 4 | 0.01 |' stands in no table."),
+    "a typed install line": Fault(
+        "docs/methods/metal.md", "accelerate==1.15.0 kernels==0.17.2", "accelerate==1.15.0 kernels==0.18.2",
+        "kernels==0.18.2' is typed, and no notebook pins these together."),
+}  # fmt: skip
+
+COUNTED = {"scripts": SCRIPTS, "library": LIBRARY, "facts": FACTS, "typed": TYPED}
 
 
 def refusal(look: Callable[[], list[str]]) -> list[str]:
@@ -279,8 +323,19 @@ def test_a_fact_that_does_not_follow_is_named(contradictions, what):
     is_named(FACTS[what], contradictions)
 
 
+@pytest.fixture(scope="module")
+def from_nowhere(tmp_path_factory) -> list[str]:
+    """What is said of versions and figures that nothing bears out."""
+    return list(typed.faults(with_all(tmp_path_factory, TYPED)))
+
+
+@pytest.mark.parametrize("what", TYPED)
+def test_what_is_typed_and_comes_from_nowhere_is_named(from_nowhere, what):
+    is_named(TYPED[what], from_nowhere)
+
+
 def test_the_checkout_has_none_of_these_faults(guide, library):
-    assert [*guide.faults(), *check(guide, library), *checks.faults(guide)] == []
+    assert [*guide.faults(), *check(guide, library), *checks.faults(guide), *typed.faults(guide)] == []
 
 
 def test_faults_are_counted(record_property):

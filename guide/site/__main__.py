@@ -1,9 +1,11 @@
-"""``python -m guide.site``: stage the site into build/site/, as MkDocs' hook does before each build."""
+"""``python -m guide.site``: stage the site into build/site/, as MkDocs' hook does before each build, and name what was typed
+there that comes from nowhere."""
 
 import sys
 
 from guide.facts.load import load
 from guide.project import GuideError, Project
+from guide.site import typed
 from guide.site.stage import files, write
 
 
@@ -11,11 +13,14 @@ def main(project: Project | None = None) -> None:
     """Stage the site and say how much of it there is."""
     project = project or Project.here()
     try:
-        made = files(load(project))
+        guide = load(project)
+        made = files(guide)
     except GuideError as error:
         sys.exit(str(error))
     write(project.build / "site", made)
     print(f"{len(made)} files in {project.relative(project.build / 'site')}.")
+    if faults := list(typed.faults(guide)):
+        sys.exit("\n".join(faults))
 
 
 if __name__ == "__main__":
