@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import markdown
 import pytest
-from planting import Planted
+import yaml
+from bs4 import BeautifulSoup
+from planting import ROOT, Planted
+from pydantic import BaseModel, ValidationError
 
 from guide.facts import checks
+from guide.facts.engine import Engine
 from guide.facts.guide import Guide
+from guide.facts.method import Method, front_matter
+from guide.facts.symptoms import Symptoms
 from guide.guest.registry import Description
 from guide.library.check import check, installed
 from guide.notebooks.__main__ import main
 from guide.notebooks.rules import faults
 from guide.notebooks.script import parse_script
-from guide.project import GuideError
-from guide.site import typed
+from guide.project import GuideError, Project
+from guide.site import built, links, stage, typed
 
 
 class Fault(NamedTuple):
@@ -90,6 +98,13 @@ SCRIPTS = {  # of notebooks that need a GPU, before all of those that no proof c
     "a pin that is held back no more": Fault(
         "snippets/fp8.py", "transformers==5.22.0", "transformers==5.23.0",
         "'held' says why transformers is held back, but its pin is the guide's 5.23.0. Take it out."),
+    "a note that only pages have": Fault(
+        "snippets/nvfp4.py", "# # NVFP4: 4-bit floats on one Blackwell GPU\n",
+        "# # NVFP4: 4-bit floats on one Blackwell GPU\n#\n# !!! note\n#     It rounds.\n",
+        ": '!!! note' in its Markdown is shown as it is written, in a notebook and in Colab."),
+    "a second title": Fault(
+        "snippets/nvfp4.py", "# ## NVFP4 while loading", "# # NVFP4 while loading",
+        ": it has 2 titles ('# ...'); give it one."),
     "a code cell that is no Python": Fault(
         "snippets/nvfp4.py", "layers = [model.get_submodule(name) for name in linears]", "layers = [model.get_submodule(name",
         ":78: is no Python: '(' was never closed."),
@@ -198,6 +213,12 @@ FACTS = {  # cells and variants beside what they rest on
     "a variant that is edited into another": Fault(
         "docs/methods/sinq.md", '"nbits=4": "nbits=8"', '"nbits=4": "nbits=3"',
         ": variants.8-bit has 8 bits, but its 'edits' of the section 'load' do not say so."),
+    "a variant of another method's notebook": Fault(
+        "docs/methods/awq.md", "    notebook: awq\n    section: make\n", "    notebook: gptq\n    section: quantize\n",
+        ": variants.4-bit opens the notebook 'gptq', which the page does not list."),
+    "a page of another method's notebook": Fault(
+        "docs/methods/eetq.md", "notebooks: [eetq]", "notebooks: [eetq, hqq]",
+        ": notebooks has 'hqq', whose head says that it proves 'hqq'."),
     "a bound of a check that only a GPU runs": Fault(
         "snippets/fp_quant.py", "<= 15", "<= 150", ": its checks are not those that ran (proofs/nvidia-h100-80gb-hbm3/"),
     "an assertion that only a GPU runs": Fault(
@@ -248,7 +269,28 @@ TYPED = {  # versions and figures that come from nowhere
         "kernels==0.18.2' is typed, and no notebook pins these together."),
 }  # fmt: skip
 
-COUNTED = {"scripts": SCRIPTS, "library": LIBRARY, "facts": FACTS, "typed": TYPED}
+OWN = "https://github.com/owner/name/blob/main"
+COLAB = "https://colab.research.google.com/github"
+PAGES = {  # what stands on a built page, and what is said of it
+    f"<a href='{COLAB}/owner/name/blob/main/notebooks/torcha.ipynb'>": "notebooks/torcha.ipynb' leads to no file",
+    f"<a href='{COLAB}/another/name/blob/main/notebooks/torchao.ipynb'>": "torchao.ipynb' leads to another repository",
+    f"<a href='{OWN}/snippets/torcha.py'>": "snippets/torcha.py' leads to no file of the repository",
+    "<a href='https://github.com/another/name/blob/main/snippets/torchao.py'>": "torchao.py' leads to another repository",
+    "<a href='javascript:alert(1)'>": "'javascript:alert(1)' is no address of a page",
+    "<a href='../methods/torcha/'>": "'../methods/torcha/' leads to no page",
+    "<h1>Another</h1>": "2 headings of the first order",
+    "<p>!!! note</p>": "Markdown that was not rendered: '!!! '",
+}
+HOSTILE = "<img src=x onerror=alert(1)>"
+DISGUISED = "``<img src=x onerror=alert(1)>`"  # to Markdown no code, since its backticks do not agree
+DATA = {  # fields whose texts are names of other things
+    "id", "notebook", "section", "ready", "unpacked", "edits", "measured", "names", "notebooks", "keys", "packages", "pages",
+    "only_models", "storage", "code", "engines"}  # fmt: skip
+FRONT: dict[str, type[BaseModel]] = {
+    "docs/methods/sinq.md": Method, "docs/methods/bitsandbytes.md": Method, "docs/engines/vllm.md": Engine,
+    "docs/engines/llama-cpp.md": Engine, "docs/symptoms.md": Symptoms}  # fmt: skip
+
+COUNTED = {"scripts": SCRIPTS, "library": LIBRARY, "facts": FACTS, "typed": TYPED, "pages": PAGES}
 
 
 def refusal(look: Callable[[], list[str]]) -> list[str]:
@@ -334,8 +376,105 @@ def test_what_is_typed_and_comes_from_nowhere_is_named(from_nowhere, what):
     is_named(TYPED[what], from_nowhere)
 
 
-def test_the_checkout_has_none_of_these_faults(guide, library):
-    assert [*guide.faults(), *check(guide, library), *checks.faults(guide), *typed.faults(guide)] == []
+@pytest.mark.parametrize("text", PAGES, ids=lambda text: text[:60])
+def test_what_is_wrong_on_a_built_page_is_named(tmp_path, text):
+    page = "<!doctype html><title>Page</title><meta name=description content=Words><article><h1>One</h1>{}</article>"
+    (tmp_path / "search").mkdir()
+    (tmp_path / "search/search_index.json").write_text("{}")
+    said = {}
+    for what in ("", text):
+        (tmp_path / "index.html").write_text(page.format(what))
+        said[what] = [*built.faults(tmp_path), *links.lost_sources(tmp_path, Project(ROOT, "owner/name"))]
+    assert said[""] == [] and any(PAGES[text] in one for one in said[text]), said
+
+
+# Hostile text
+
+
+def texts_of(value: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:
+    """The place of each text of the front matter that is no name of another thing."""
+    if isinstance(value, dict):
+        for key in value.keys() - DATA:
+            yield from texts_of(value[key], (*path, key))
+    elif isinstance(value, list):
+        for number, inner in enumerate(value):
+            yield from texts_of(inner, (*path, number))
+    elif isinstance(value, str):
+        yield path
+
+
+def poisoned(data: dict[str, Any], model: type[BaseModel], hostile: str) -> int:
+    """Add markup to every text that the model lets have it; how many these are."""
+    taken = 0
+    for *way, last in texts_of(data):
+        place: Any = data
+        for key in way:
+            place = place[key]
+        before, place[last] = place[last], f"{place[last]} {hostile}"
+        try:
+            model.model_validate(data)
+            taken += 1
+        except ValidationError:
+            place[last] = before
+    return taken
+
+
+def test_markup_in_the_front_matter_is_nowhere_a_tag(planted):
+    for path, model in FRONT.items():
+        text = (planted.project.root / path).read_text(encoding="utf-8")
+        data, body = front_matter(path, text), text.split("\n---\n", 1)[1]
+        assert poisoned(data, model, f"{HOSTILE} {DISGUISED}") > 60, path
+        planted.write(path, f"---\n{yaml.safe_dump(data, allow_unicode=True)}\n---\n{body}")
+    made = {name: content.decode() for name, content in stage.files(planted.load()).items() if name.endswith(".md")}
+    hostile = {name: text.split("\n---\n", 1)[1] for name, text in made.items() if "onerror" in text}
+    assert len(hostile) > 10
+    for name, text in hostile.items():
+        html = markdown.markdown(text, extensions=["attr_list", "md_in_html", "tables", "pymdownx.superfences"])
+        assert not BeautifulSoup(html, "html.parser").select("img[onerror]"), name
+
+
+BAD = ['{"toString": 1}', "[]", "5", '"constructor"', f'"{HOSTILE}"', '{"__proto__": {"bad": 1}}']
+CONFIGS = [  # what somebody may paste
+    *(f'{{"model_type": "llama", "quantization_config": {{"quant_method": "{method}", "bits": 4, "{key}": {bad}}}}}'
+      for method in ("gptq", "fp8", "compressed-tensors", "constructor") for bad in BAD
+      for key in ("bits", "weight_block_size", "config_groups", "checkpoint_format")),
+    *(f'{{"{key}": {bad}}}' for bad in BAD for key in ("model_type", "quant_method", "quantization_config", "text_config")),
+    f'{{"__proto__": {{"bad": 1}}, "model_type": "{HOSTILE}"}}',
+]  # fmt: skip
+QUERIES = ["?__proto__[bad]=1&constructor=1&item=1", f"?model={HOSTILE}&hardware={HOSTILE}&memory={HOSTILE}", "?on=__proto__"]
+LEFT = "[...document.querySelectorAll('img[onerror]')].length + Number(({}).bad ?? 0)"
+
+
+def test_what_is_pasted_is_shown_and_harms_nothing(site, tab):
+    tab.goto(f"{site[1]}checkpoints/")
+    tab.wait_for_selector("#checkpoint-text")
+    for text in CONFIGS:
+        tab.fill("#checkpoint-text", text)
+    assert tab.evaluate(LEFT) == 0 and tab.errors == []
+    tab.goto(f"{site[1]}memory/?model=config")
+    tab.wait_for_selector("#memory-calculator:not([hidden]) [name=config]")
+    for text in CONFIGS:
+        tab.fill("#memory-calculator [name=config]", text)
+    assert tab.evaluate(LEFT) == 0 and tab.errors == []
+
+
+@pytest.mark.parametrize("page", ["", "memory/", "engines/", "works-where/"])
+def test_an_address_with_markup_is_no_markup(site, tab, page):
+    for query in QUERIES:
+        tab.goto(f"{site[1]}{page}{query}")
+        tab.wait_for_load_state("networkidle")
+        assert tab.evaluate(LEFT) == 0 and tab.errors == [], query
+
+
+def test_no_script_of_the_site_makes_markup_of_text():
+    for path in sorted((ROOT / "docs" / "assets").glob("*.js")):
+        made = re.search(r"\.(inner|outer)HTML|insertAdjacentHTML|document\.write|\beval\(|new Function", path.read_text())
+        assert not made, f"{path.name}: {made[0]}"
+
+
+def test_nothing_of_this_checkout_comes_from_nowhere(guide):
+    """That it has none of the other faults is tested where their checks are."""
+    assert list(typed.faults(guide)) == []
 
 
 def test_faults_are_counted(record_property):

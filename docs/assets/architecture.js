@@ -105,7 +105,7 @@ function parsed(text) {
  * in guide/calculator/shapes.py.
  */
 function languagePart(raw, inner) {
-  const kind = has(inner, raw.model_type) ? inner[raw.model_type] : null;
+  const kind = typeof raw.model_type === "string" && has(inner, raw.model_type) ? inner[raw.model_type] : null;
   let part = raw.text_config;
   if (!isObject(part)) {
     if (!kind?.flat) return raw;

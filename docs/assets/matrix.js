@@ -6,7 +6,7 @@ const QUERY = "on"; // the choice, kept in the address
 
 export const mount = (region) => {
   const names = JSON.parse(region.querySelector("table").dataset.generations);
-  const cells = [...region.querySelectorAll("td[data-on]")].map((cell) => [cell, cell.innerHTML, cell.dataset.answer]);
+  const cells = [...region.querySelectorAll("td[data-on]")].map((cell) => [cell, [...cell.childNodes], cell.dataset.answer]);
   const select = element(
     "select",
     { id: "matrix-hardware" },
@@ -16,11 +16,11 @@ export const mount = (region) => {
   const status = element("p", { role: "status" });
   const apply = () => {
     const at = names.findIndex(({ id }) => id === select.value);
-    for (const [cell, html, answer] of cells) {
+    for (const [cell, shown, answer] of cells) {
       const [word, says] = at < 0 ? [answer, null] : ANSWERS[cell.dataset.on[at]];
       const text = says && cell.dataset.ran === names[at].id ? `${says}; run here` : says;
       cell.dataset.answer = word;
-      if (text === null) cell.innerHTML = html;
+      if (text === null) cell.replaceChildren(...shown);
       else cell.textContent = text;
     }
     const yes = cells.filter(([cell]) => cell.dataset.answer === "yes").length;

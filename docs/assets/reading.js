@@ -4,10 +4,11 @@
 const lower = (text) => String(text ?? "").toLowerCase();
 const isObject = (value) => typeof value === "object" && value !== null && !Array.isArray(value);
 const problem = (text) => ({ problem: text });
+const pick = (table, name) => (Object.hasOwn(table, String(name)) ? table[name] : undefined); // not "constructor" of all objects
 const reading = (method, format, bits, group, activations = "16-bit", notes = []) => ({
   method,
   format,
-  bits,
+  bits: Number.isFinite(bits) ? bits : null,
   group,
   activations,
   notes: notes.filter(Boolean),
@@ -71,7 +72,7 @@ const bitsandbytes = (block) => {
 /** Weights of compressed-tensors that share a scale. */
 function shared({ strategy, block_structure: size, group_size: count } = {}) {
   if (strategy === "block") return (size ?? [128, 128]).join(" x ");
-  return { channel: "row", tensor: "tensor" }[strategy] ?? grouped(count);
+  return pick({ channel: "row", tensor: "tensor" }, strategy) ?? grouped(count);
 }
 
 /** The scheme of one group of compressed-tensors: [format, bits, group, activations]. */
@@ -240,6 +241,14 @@ function methodOf(block) {
 
 /** Read what was pasted; {problem} is one sentence where it is no configuration. */
 export function read(text) {
+  try {
+    return readAs(text);
+  } catch {
+    return problem("The quantization block has values of another kind than such blocks have: paste it as it is published.");
+  }
+}
+
+function readAs(text) {
   if (!text.trim()) return problem("Paste a config.json, from { to }, or the name of a repository or file.");
   let config;
   try {
@@ -258,9 +267,9 @@ export function read(text) {
   }
   const name = methodOf(block);
   if (!name) return problem("The quantization block names no quant_method, and its keys are those of no method known here.");
-  const known = METHODS[name];
+  const known = pick(METHODS, name);
   if (known) return known(block);
-  return reading(block.quant_method, null, block.bits ?? null, null, "16-bit", [
+  return reading(String(block.quant_method), null, block.bits ?? null, null, "16-bit", [
     "a quant_method that no engine of the matrix names: look for the code that its repository brings",
   ]);
 }

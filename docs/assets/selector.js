@@ -66,7 +66,10 @@ class Selector {
   /** Take the answers that the page's address has, and answer as the form changes. */
   start() {
     const given = new URLSearchParams(location.search);
-    for (const [name, value] of given) if (this.fields[name]?.name === name) this.fields[name].value = value;
+    for (const [name, value] of given) {
+      const field = this.fields.namedItem(name); // "item" is no field, though the list of fields has one
+      if (field?.name === name) field.value = value;
+    }
     for (const field of this.form.querySelectorAll("select")) {
       if (field.selectedIndex < 0) field.value = ""; // a link with an unknown answer
     }

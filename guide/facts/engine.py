@@ -12,7 +12,7 @@ from typing import Annotated, Literal, Self, TypeVar
 
 from pydantic import Field, ValidationError, model_validator
 
-from guide.facts.method import Answer, Capability, Cell, Method, NvidiaCell, front_matter, in_order
+from guide.facts.method import Answer, Capability, Cell, Method, NvidiaCell, Package, Version, front_matter, in_order
 from guide.project import GuideError, Strict, first_fault
 
 Model = TypeVar("Model", bound=Strict)
@@ -170,15 +170,17 @@ class Engine(Strict):
 
     title: str
     description: Annotated[str, Field(max_length=160, description="one sentence for search engines")]
-    package: str | None = Field(description="on PyPI; null if it is no Python package")
-    version: str
+    package: Package | None = Field(description="on PyPI; null if it is no Python package")
+    version: Version
     released: date | None
     read: date = Field(description="the day its source was read")
-    repository: str = Field(description="owner/name on GitHub")
-    tag: str | None
+    repository: Annotated[str, Field(pattern=r"^[\w.-]+/[\w.-]+$", description="owner/name on GitHub")]
+    tag: Annotated[str, Field(pattern=r"^[\w./+-]+$")] | None
     licence: str
     kept: str = Field(default="", description="what its own repository says of its end, if it does")
-    transformers: str | None = Field(default=None, description="the versions of Transformers that it asks for")
+    transformers: Annotated[str, Field(pattern=r"^[<>=!~\d.,*]+$")] | None = Field(
+        default=None, description="the versions of Transformers that it asks for"
+    )
     install: str
     serve: str | None = Field(description="starts a server that speaks OpenAI's protocol; null if there is none")
     flags: dict[Literal["context", "gpus"], str] = Field(

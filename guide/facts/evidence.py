@@ -26,8 +26,14 @@ def faults(guide: Guide) -> Iterator[str]:
     for name, method in guide.methods.items():
         for field, cell in _cells(method):
             yield from (f"docs/methods/{name}.md: {field} {sentence}" for sentence in _of_cell(guide, method, field, cell))
+        for notebook in method.notebooks:
+            if (page := guide.scripts[notebook].head.guide.method) not in (None, name):
+                yield f"docs/methods/{name}.md: notebooks has '{notebook}', whose head says that it proves '{page}'."
         for variant in method.variants:
             field = f"variants.{variant.id}"
+            named = {one.partition(":")[0] for one in (variant.notebook, variant.ready, variant.unpacked) if one}
+            for notebook in sorted(named - set(method.notebooks)):
+                yield f"docs/methods/{name}.md: {field} opens the notebook '{notebook}', which the page does not list."
             yield from (f"docs/methods/{name}.md: {field} {sentence}" for sentence in _of_variant(guide, variant))
 
 

@@ -62,6 +62,8 @@ class Cell(Strict):
         return self
 
 
+Version = Annotated[str, Field(pattern=r"^\d[\w.+-]*$")]  # of a release, as its package index has it
+Package = Annotated[str, Field(pattern=r"^[A-Za-z0-9][\w.-]*$")]
 Capability = Annotated[str, Field(pattern=r"^\d+\.\d$")]
 
 
@@ -173,8 +175,8 @@ class InTransformers(Strict):
 class Library(Strict):
     """The method's own library and its newest release."""
 
-    package: str = Field(description="its name on PyPI")
-    version: str = Field(description="its newest release on the day it was looked up")
+    package: Package = Field(description="its name on PyPI")
+    version: Version = Field(description="its newest release on the day it was looked up")
     released: date = Field(description="the day of that release")
     read: date = Field(description="the day it was looked up")
 

@@ -48,7 +48,13 @@ class Symptom(Strict):
     cause: str
     cure: str
     code: str = Field(default="", description="of the cure")
-    source: str = Field(description="the public report: its address, or a page of the guide that has it")
+    source: Annotated[
+        str,
+        Field(
+            pattern=r"^(https://[^\s<>()]+|[\w/-]+\.md)$",
+            description="the public report: its address, or a page of the guide that has it",
+        ),
+    ]
     said: str = Field(description="what the report says, in a line, with its date")
     pages: list[str] = Field(default=[], description="pages of docs/ that explain more")
 
@@ -63,6 +69,8 @@ class Symptom(Strict):
 
     @model_validator(mode="after")
     def _shows_something(self) -> Self:
+        if "```" in self.message + self.code:
+            raise ValueError(f"'{self.id}' has '```' in its message or its code, which ends the block they stand in")
         if not self.message and not self.see:
             raise ValueError(f"'{self.id}' says neither what is printed nor what is seen")
         return self

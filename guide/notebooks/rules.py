@@ -5,6 +5,7 @@ what its bits allow; a section holds code; a pin of Transformers is the guide's,
 """
 
 import ast
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -15,6 +16,7 @@ from guide.project import GuideError
 
 WIDTH = 16  # bits of a weight of the model that others are compared with
 LEAST = 0.4  # share of 16 / bits that a lower bound must reach: scales, zero points and padding take no more
+PAGES_ALONE = re.compile(r"^[ ]*(?:!!!|\?\?\?\+?|===) .*|^--8<--.*|<!-- guide: .*|\{ *[#.:][\w-]+.*\}", re.MULTILINE)
 RATIOS = ("ratio", "linear_ratio")
 SIGNS: dict[type[ast.cmpop], str] = {ast.Gt: ">", ast.GtE: ">=", ast.Lt: "<", ast.LtE: "<=", ast.Eq: "==", ast.NotEq: "!="}
 FLIPPED = SIGNS | {ast.Gt: "<", ast.GtE: "<=", ast.Lt: ">", ast.LtE: ">="}
@@ -25,7 +27,8 @@ def faults(script: Script, transformers: str) -> list[str]:
     try:
         code = [_Code(script, cell.source, CHECK_TAG in tags(cell), tags(cell)) for cell in script.cells()
                 if cell.cell_type == "code"]  # fmt: skip
-        found = [*_pins(script, transformers), *_sections(script), *_checks(script, code), *_weighed(code), *_bounds(code)]
+        found = [*_pins(script, transformers), *_prose(script), *_sections(script), *_checks(script, code), *_weighed(code),
+                 *_bounds(code)]  # fmt: skip
     except GuideError as error:
         return [str(error)]
     return [f"{script.path}{sentence}" for sentence in found]
@@ -61,6 +64,16 @@ def _pins(script: Script, transformers: str) -> Iterator[str]:
         yield f": 'held' says why transformers is held back, but its pin is the guide's {transformers}. Take it out."
     for package in sorted(set(script.head.guide.held) - set(script.pins)):
         yield f": 'held' names '{package}', which is not pinned."
+
+
+def _prose(script: Script) -> Iterator[str]:
+    """Markdown that only the site's pages have, and titles other than the first."""
+    prose = [cell.source for cell in script.cells() if cell.cell_type == "markdown"]
+    for sign in (found for text in prose for found in PAGES_ALONE.findall(text)):
+        yield f": '{sign.strip()}' in its Markdown is shown as it is written, in a notebook and in Colab."
+    titles = [title for text in prose for title in re.findall(r"^# .*", text, re.MULTILINE)]
+    if len(titles) != 1:
+        yield f": it has {len(titles)} titles ('# ...'); give it one."
 
 
 def _sections(script: Script) -> Iterator[str]:

@@ -125,7 +125,8 @@ def on_post_build(config: MkDocsConfig) -> None:
     machines.write(
         Path(config.docs_dir), Path(config.site_dir), config.site_name, config.site_description or "", config.nav or []
     )
-    for sentence in links.dead_links(Path(config.site_dir)):
+    site = Path(config.site_dir)
+    for sentence in (*links.dead_links(site), *links.lost_sources(site, Project.here())):
         log.warning(sentence)
     index = Path(config.site_dir, "search/search_index.json")
     thin = searching.thinned(json.loads(index.read_text(encoding="utf-8")))

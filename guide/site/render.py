@@ -9,7 +9,9 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 TEMPLATES = Path(__file__).resolve().parent / "templates"
-CODE_OR_BRACKET = re.compile(r"(`+[^`]*`+)|<")
+# Code between as many backticks before it as after it, or a sign that could begin a tag, or code that ends in another text.
+CODE_OR_SIGN = re.compile(r"(?<![`\\])(`+)(?!`)(?P<code>.+?)(?<!`)\1(?!`)|[<`]", re.DOTALL)
+ESCAPED = {"<": "&lt;", "`": "&#96;"}
 
 
 def long_date(text: str) -> str:
@@ -20,7 +22,7 @@ def long_date(text: str) -> str:
 
 def prose(text: str) -> str:
     """Markdown of the front matter: code and links work, a tag is shown as it is written."""
-    return CODE_OR_BRACKET.sub(lambda found: found[1] or "&lt;", text)
+    return CODE_OR_SIGN.sub(lambda found: found[0] if found["code"] else ESCAPED[found[0]], text)
 
 
 @cache
