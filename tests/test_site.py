@@ -26,6 +26,11 @@ PAGES = NOTEBOOK_PAGES + [url_of(path.relative_to(PROJECT.docs).as_posix()) for 
 HEAVIEST_NOTEBOOK_PAGE = 60_000  # bytes of HTML
 LONGEST_LINE = 127  # of a script, as in pyproject.toml; the formatter leaves long texts as they are
 FOCUSED = 40  # controls of an article whose focus is looked at
+OPENED = {  # pages with parts that open, and what is there once they can be
+    "?card=geforce-rtx-4090&model=qwen3-8b#answer": ".answer .ranked",
+    "memory/?model=qwen3-8b": "#memory-calculator:not([hidden])",
+    "methods/torchao/": ".tabbed-labels > label",
+}
 ALIKE = 3  # texts of one look whose contrast is measured
 
 # Mark all but the first few texts of the same colour, size and ground in the same place, and have axe pass over them: it takes
@@ -171,6 +176,24 @@ def test_a_wide_table_shows_its_first_figures_and_all_on_demand(site, tab):
     figures = table.locator("tbody td:nth-child(2)")
     assert {one.evaluate("(cell) => getComputedStyle(cell).textAlign") for one in figures.all()} == {"right"}
     assert not scrolls_sideways(tab)
+
+
+@pytest.mark.parametrize("page", OPENED)
+def test_what_opens_after_a_click_is_readable_and_asks_nobody_else(site, tab, page):
+    _, url = site
+    tab.goto(url + page)
+    tab.wait_for_selector(OPENED[page])
+    tab.add_style_tag(content="*, ::before, ::after { transition: none !important; }")
+    for control in tab.locator("article :is(button, .tabbed-labels > label):visible").all()[:FOCUSED]:
+        if control.is_visible():  # some go away with what they open
+            control.click()
+    tab.evaluate("document.querySelectorAll('article details').forEach((one) => { one.open = true; })")
+    tab.wait_for_load_state("networkidle")
+    for change in (lambda _: None, turn_dark):
+        change(tab)
+        assert violations(tab, {"type": "rule", "values": ["color-contrast"]}) == []
+    assert foreign(tab, url) == []
+    assert tab.errors == []
 
 
 @pytest.mark.parametrize("page", [NOTEBOOK_PAGES[0], ""])
