@@ -136,3 +136,80 @@ def test_the_table_shows_each_case(guide):
     assert len(table.rows) == len(record.cases)
     assert {len(row) for row in table.rows} == {len(table.head)}
     assert re.search(r"worst error [\d.]+ %", table.caption)
+
+
+# Tables that a page types, beside what is computed
+
+
+def rows_of(guide, page: str, head: str) -> list[list[str]]:
+    """The rows of the typed table of a page whose first line is that."""
+    table = guide.pages[page].partition(f"\n{head}\n")[2].partition("\n\n")[0]
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()[1:]]
+    assert rows, head
+    return rows
+
+
+def counted(guide, name: str):
+    """What the calculator reads of one of its own models, by the name that a page calls it."""
+    preset = next(one for one in guide.architectures["presets"] if one["name"] in (name, f"{name}-v0.1"))
+    return shapes.read_config(json.dumps(preset["config"]), guide.architectures["families"])
+
+
+def facts(guide, method: str, variant: str) -> memory.Facts:
+    return memory.facts_of(next(one for one in guide.methods[method].variants if one.id == variant))
+
+
+def in_use(guide, name: str, context: int) -> int:
+    """Bytes of a 16-bit cache after so many tokens of one sequence."""
+    read = counted(guide, name)
+    held = shapes.cache(read["family"], read["config"], context, 1)
+    return 2 * held["elements"] + held["constant_bytes"]
+
+
+def test_the_cache_by_context_is_what_is_counted(guide):
+    heads = "| context | 1 sequence | 16 sequences | 64 sequences |"
+    for context, *sizes in rows_of(guide, "cache.md", heads):
+        one = in_use(guide, "Llama-3.1-8B", number(context))
+        assert sizes == [rounded(one * sequences / 1e9) for sequences in (1, 16, 64)], context
+
+
+def number(text: str) -> int:
+    return int(text.replace(",", ""))
+
+
+def rounded(value: float) -> str:
+    """Three digits that count."""
+    return f"{float(f'{value:.3g}'):,.{2 if value < 10 else 1 if value < 100 else 0}f}"
+
+
+def test_the_tokens_that_a_gpu_holds_are_what_is_counted(guide):
+    read = counted(guide, "Llama-3.1-8B")
+    layers = shapes.tensors(read["family"], read["config"])
+    variants = {"bf16": None, "int8": facts(guide, "bitsandbytes", "int8"), "nf4": facts(guide, "bitsandbytes", "nf4")}
+    a_token = in_use(guide, "Llama-3.1-8B", 1)
+    for row, exact, half in rows_of(guide, "cache.md", "| Llama-3.1-8B on 24 GiB | 16-bit cache | 8-bit cache |"):
+        name, _, size = row.partition(", ")
+        held = memory.weights(layers, variants[name])["total"]
+        assert size == f"{held / 1e9:.2f} GB", row
+        tokens = int((24 * 2**30 - held - 0.5e9) / a_token)
+        assert number(exact.split()[0]) == tokens and number(half) in (2 * tokens, 2 * tokens + 1), row
+
+
+def test_the_caches_of_models_are_what_is_counted(guide):
+    for names, size, _ in rows_of(guide, "cache.md", "| model | cache, GB | why |"):
+        for name in names.partition(", 671")[0].split(", "):
+            assert size == f"{in_use(guide, name, 32_768) / 1e9:.2f}", name
+
+
+def test_the_sizes_of_mixtures_are_what_is_counted(guide):
+    heads = "| Model | Weights, billion | In experts | bf16, GB | nf4 with experts in bf16, GB |"
+    for name, billions, share, plain, packed in rows_of(guide, "experts.md", heads):
+        read = counted(guide, name)
+        layers = shapes.tensors(read["family"], read["config"])
+        every, nf4 = shapes.parameter_count(layers), facts(guide, "bitsandbytes", "nf4")
+        inside = shapes.parameter_count([one for one in layers if one["part"] == "experts"])
+        linears = shapes.parameter_count([one for one in layers if one["part"] == "linear"])
+        assert nf4["quantizes"] == ["linear"]
+        said = [f"{every / 1e9:.1f}", f"{100 * inside / every:.1f} %", f"{2 * every / 1e9:,.1f}"]
+        assert [billions, share, plain] == said, name
+        assert packed == f"{(2 * (every - linears) + linears * 4.5 / 8) / 1e9:,.1f}", name
