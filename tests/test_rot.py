@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,13 +15,13 @@ from bs4 import BeautifulSoup
 from planting import ROOT, Planted
 from pydantic import BaseModel, ValidationError
 
-from guide.facts import checks
+from guide.facts import checks, evidence
 from guide.facts.engine import Engine
 from guide.facts.guide import Guide
-from guide.facts.method import Method, front_matter
+from guide.facts.method import Answer, Method, front_matter
 from guide.facts.symptoms import Symptoms
 from guide.guest.registry import Description
-from guide.library.check import check, installed
+from guide.library.check import check, installed, wrong_cells
 from guide.notebooks.__main__ import main
 from guide.notebooks.rules import faults
 from guide.notebooks.script import parse_script
@@ -219,6 +220,15 @@ FACTS = {  # cells and variants beside what they rest on
     "a page of another method's notebook": Fault(
         "docs/methods/eetq.md", "notebooks: [eetq]", "notebooks: [eetq, hqq]",
         ": notebooks has 'hqq', whose head says that it proves 'hqq'."),
+    "a yes without a run": Fault(
+        "docs/methods/metal.md", "  save_and_reload:\n    answer: not verified", '  save_and_reload:\n    answer: "yes"',
+        ": features.save_and_reload is 'yes', but rests on no run"),
+    "a doubt that became a no": Fault(
+        "docs/methods/gemma.md", "  amd:\n    answer: not verified", '  amd:\n    answer: "no"',
+        ": hardware.amd is 'no', but its note says 'neither named nor refused', which goes with 'not verified'."),
+    "a run that became a doubt": Fault(
+        "docs/methods/compressed-tensors.md", '  activations:\n    answer: "yes"', "  activations:\n    answer: not verified",
+        ": features.activations is 'not verified', but rests on a run first"),
     "a bound of a check that only a GPU runs": Fault(
         "snippets/fp_quant.py", "<= 15", "<= 150", ": its checks are not those that ran (proofs/nvidia-h100-80gb-hbm3/"),
     "an assertion that only a GPU runs": Fault(
@@ -363,6 +373,30 @@ def contradictions(tmp_path_factory) -> list[str]:
 @pytest.mark.parametrize("what", FACTS)
 def test_a_fact_that_does_not_follow_is_named(contradictions, what):
     is_named(FACTS[what], contradictions)
+
+
+def test_an_answer_that_is_turned_round_is_named(guide, library, record_property):
+    """Each answer of each page, changed alone into each other; which of them a flag of the library or a note bears out."""
+    named, missed = 0, []
+    for name, method in guide.methods.items():
+        entries = [library.entries[key] for key in method.transformers.keys]
+        for group in ("hardware", "features"):
+            facts = getattr(method, group)
+            for field, cell in facts:
+                for answer in set(Answer) - {cell.answer} if field != evidence.COMPILED else ():
+                    turned = facts.model_copy(update={field: cell.model_copy(update={"answer": answer})})
+                    changed = method.model_copy(update={group: turned})
+                    said = evidence.faults(replace(guide, methods={name: changed}))
+                    if any(said) or any(wrong_cells(changed, entries, library.release)):
+                        named += 1
+                    else:
+                        missed.append((name, field, cell.answer, answer))
+    count = named + len(missed)
+    record_property(
+        "figure", f"answers of cells: {count} changed one at a time, {named} named, no yes for a no among the rest"
+    )
+    assert [one for one in missed if Answer.UNVERIFIED not in one] == []
+    assert named > 0.95 * count, missed
 
 
 @pytest.fixture(scope="module")

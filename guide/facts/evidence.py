@@ -16,6 +16,9 @@ from guide.notebooks.complete import statements
 COMPILED = "torch_compile"  # whose answers are read from runs, and written nowhere
 PROVEN, UNPROVEN = "proven here", "not proven here"
 REFUSES = re.compile(r"\braises?\b|\bnot through\b|\bdoes not\b|\bno model loads\b")  # how a note says what goes wrong
+UNSURE = re.compile(r"\bneither \w+ nor refused?\b|\bno restriction\b|\brefuses no\b|\bdoes not refuse\b")
+UNTRIED = re.compile(r"\bnot (?:tried|run)\b")  # at the head of a note; further on it may be of a part
+RUN = ("quantize_on_load", "save_and_reload", "peft")  # features that only a run shows
 ERROR = re.compile(r"\b\w+Error\b")
 WIDTH = 16  # bits of a weight of bf16
 EXACT = "16-bit"  # a product of activations that stay as they are
@@ -72,8 +75,18 @@ def _of_cell(guide: Guide, method: Method, field: str, cell: Cell) -> Iterator[s
             yield f"is 'no' by a run, but its note does not say what is raised or not done: '{first}'."
         elif unseen := [error for error in ERROR.findall(first) if error not in shown]:
             yield f"names {unseen[0]}, which no run that it rests on shows."
+    if cell.answer is Answer.UNVERIFIED and _notebooks(method, parts[0]) and not REFUSES.search(first):
+        yield f"is 'not verified', but rests on a run first: '{first}'."
+    if cell.answer is Answer.UNVERIFIED and kind == "hardware" and "raises" in first:
+        yield f"is 'not verified', but its note says '{first}'. Mend the one or the other."
+    if cell.answer is not Answer.UNVERIFIED and (doubt := UNSURE.search(cell.note) or UNTRIED.search(first)):
+        yield f"is '{cell.answer}', but its note says '{doubt[0]}', which goes with 'not verified'."
+    if cell.answer is Answer.YES and kind == "features" and label in RUN and not names:
+        yield "is 'yes', but rests on no run: name the proof or the notebook that showed it."
     if cell.answer is Answer.YES and names:
         yield from _of_feature(guide, label, names, passed)
+    if label == "activations" and cell.note == "weight-only" and cell.answer is not Answer.NO:
+        yield f"is '{cell.answer}', but its note says 'weight-only'."
     if label == "activations":
         yield from _of_activations(method, cell, passed)
 

@@ -106,6 +106,8 @@ def wrong_cells(method: Method, entries: list[Entry], release: str) -> Iterator[
     flag = "yes" if all(entry.quantizes_on_load for entry in entries) else "no"
     source = f"get_quantize_ops and requires_calibration of {quantizer}, {release}"
     yield from _compared("features.quantize_on_load", features["quantize_on_load"], flag, source)
+    if features["generate_compiles"].answer is Answer.UNVERIFIED:
+        yield f"features.generate_compiles.answer is '{Answer.UNVERIFIED}', but the flag of {quantizer}, {release}, says it."
     if method.calibration == "none" and all(entry.requires_calibration for entry in entries):
         yield f"calibration is 'none', but requires_calibration of {quantizer} is True in {release}."
     needed = method.transformers.raises_without
@@ -155,7 +157,7 @@ def _parts(dotted: str) -> list[str]:
 
 def _compared(field: str, cell: Cell, flag: str, source: str) -> Iterator[str]:
     """A cell beside a flag: one that depends asks for a note, a difference for a reason, no difference for none."""
-    opposite = {Answer.YES: "no", Answer.NO: "yes", Answer.UNVERIFIED: None}[cell.answer]
+    opposite = {Answer.YES: "no", Answer.NO: "yes", Answer.UNVERIFIED: "no"}[cell.answer]
     if flag not in ("yes", "no"):
         if not cell.note:
             yield f"{field} needs a note: {source}, depends on {flag}."
