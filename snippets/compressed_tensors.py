@@ -2,7 +2,7 @@
 # requires-python = ">=3.11"
 # dependencies = [
 #   "torch==2.13.0",
-#   "transformers==5.17.0",
+#   "transformers==5.17.0",  # the newest that llmcompressor 0.14.0.1 takes
 #   "accelerate==1.15.0",
 #   "llmcompressor==0.14.0.1",
 #   "compressed-tensors==0.19.0",
@@ -12,7 +12,6 @@
 # method = "compressed-tensors"
 # needs = "cpu"
 # minutes = 30
-# held = {transformers = "llmcompressor 0.14.0.1 takes Transformers up to 5.17.0"}
 # models = ["Qwen/Qwen3-0.6B"]
 # texts = ["ggml-org/ci"]
 # colab_gpu = "T4"

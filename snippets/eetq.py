@@ -11,10 +11,13 @@
 # method = "eetq"
 # needs = "cuda"
 # minutes = 20
-# held = {transformers = "5.22.0 is the last that takes kernels 0.17.2; 5.23.0 needs 0.18.2, which could not be installed"}
 # models = ["Qwen/Qwen3-0.6B"]
 # texts = ["ggml-org/ci"]
 # colab_gpu = "T4"
+#
+# [tool.guide.held]
+# transformers = "5.23.0 and newer ask for kernels from 0.18.2 on, which is not released"
+# kernels = "Transformers 5.22.0 takes none from 0.18 on"
 # ///
 
 # %% [markdown]

