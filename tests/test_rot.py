@@ -41,7 +41,7 @@ class Fault(NamedTuple):
 SCRIPTS = {  # of notebooks that need a GPU, before all of those that no proof covers
     "a quantization that is not passed": Fault(
         "snippets/eetq.py", '        quantization_config=EetqConfig("int8"),\n', "",
-        ":66: 'model' is weighed as quantized, but Qwen/Qwen3-0.6B is loaded without a quantization_config."),
+        "'model' is weighed as quantized, but Qwen/Qwen3-0.6B is loaded without a quantization_config."),
     "a quantization that is misspelled": Fault(
         "snippets/nvfp4.py", "quantization_config=NVFP4Config(), dtype", "quantisation_config=NVFP4Config(), dtype",
         "'model' is weighed as quantized, but Qwen/Qwen3-0.6B is loaded without a quantization_config."),
@@ -108,19 +108,21 @@ SCRIPTS = {  # of notebooks that need a GPU, before all of those that no proof c
         ": it has 2 titles ('# ...'); give it one."),
     "a code cell that is no Python": Fault(
         "snippets/nvfp4.py", "layers = [model.get_submodule(name) for name in linears]", "layers = [model.get_submodule(name",
-        ":78: is no Python: '(' was never closed."),
+        ": is no Python: '(' was never closed."),
 }  # fmt: skip
 
 LIBRARY = {  # what the guide says beside what the pinned library has
     "an argument through a module": Fault(
         "snippets/eetq.py", 'EetqConfig("int8")', 'transformers.EetqConfig(weights="int8", group_size=128)',
-        ":68: EetqConfig has no argument 'group_size' in Transformers"),
+        ": EetqConfig has no argument 'group_size' in Transformers"),
     "an argument through a renamed module": Fault(
         "snippets/fp8.py", "from transformers import FineGrainedFP8Config",
         "import transformers as tf\nfrom transformers import FineGrainedFP8Config\ntf.FineGrainedFP8Config(bits=8)",
         "FineGrainedFP8Config has no argument 'bits' in Transformers"),
     "a class that is not there": Fault(
         "snippets/fp8.py", "import FP8Linear", "import FP8Liner", "FP8Liner is not in Transformers"),
+    "a class that a maker of checkpoints imports": Fault(
+        "models/checkpoints/fp8.py", "import Fp8Quantize", "import FP8Quantize", "FP8Quantize is not in Transformers"),
     "a class in a notebook's prose": Fault(
         "snippets/nvfp4.py", "# Loads one model with", "# BitsAndBytesConfg loads one model with",
         ": 'BitsAndBytesConfg' is the name of nothing; is 'BitsAndBytesConfig' meant?"),
@@ -325,12 +327,14 @@ def test_a_script_that_is_not_run_is_read(guide, what):
     is_named(fault, refusal(lambda: faults(parse_script(name, before.replace(fault.old, fault.new)), guide.transformers)))
 
 
-def test_the_command_says_so(planted):
-    fault = next(iter(SCRIPTS.values()))
+def test_the_command_says_so_with_the_line(planted):
+    fault = SCRIPTS["a quantization that is not passed"]
     planted.edit(fault.path, fault.old, fault.new)
     with pytest.raises(SystemExit) as ended:
         main(["--check"], planted.project)
-    is_named(fault, str(ended.value).splitlines())
+    is_named(fault, said := str(ended.value).splitlines())
+    line = int(re.match(rf"{fault.path}:(\d+): ", said[0])[1])
+    assert "model = AutoModelForCausalLM.from_pretrained(" in planted.load().scripts["eetq"].text.splitlines()[line - 1]
 
 
 def with_all(tmp_path_factory, planted: Mapping[str, Fault]) -> Guide:

@@ -8,6 +8,7 @@ import ast
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TypeGuard
 
 from guide.notebooks.build import CHECK_TAG, tags
 from guide.notebooks.complete import SECTION, flat, statements, unbound
@@ -26,8 +27,7 @@ FLIPPED = SIGNS | {ast.Gt: "<", ast.GtE: "<=", ast.Lt: ">", ast.LtE: ">="}
 def faults(script: Script, transformers: str) -> list[str]:
     """What is wrong with a script, a sentence each; ``transformers`` is the release that the guide describes."""
     try:
-        code = [_Code(script, cell.source, CHECK_TAG in tags(cell), tags(cell)) for cell in script.cells()
-                if cell.cell_type == "code"]  # fmt: skip
+        code = [_Code(script, cell.source, tags(cell)) for cell in script.cells() if cell.cell_type == "code"]
         found = [*_pins(script, transformers), *_prose(script), *_sections(script), *_checks(script, code), *_weighed(code),
                  *_bounds(code)]  # fmt: skip
     except GuideError as error:
@@ -38,8 +38,8 @@ def faults(script: Script, transformers: str) -> list[str]:
 class _Code:
     """A code cell, parsed; raises GuideError where it is no Python."""
 
-    def __init__(self, script: Script, source: str, check: bool, tags: list[str]):
-        self.script, self.source, self.check, self.tags = script, source, check, tags
+    def __init__(self, script: Script, source: str, tags: list[str]):
+        self.script, self.source, self.tags, self.check = script, source, tags, CHECK_TAG in tags
         plain = "\n".join("" if line.lstrip().startswith(("%", "!")) else line for line in source.splitlines())
         try:
             self.tree = ast.parse(plain)
@@ -60,8 +60,8 @@ def _pins(script: Script, transformers: str) -> Iterator[str]:
     """A pin of another Transformers than the pages describe, of which the head does not say why."""
     pin, why = script.pins.get("transformers"), script.head.guide.held.get("transformers")
     if pin not in (None, transformers) and not why and not EXPLAINED.search(script.text):
-        yield (f": it pins transformers {pin}, but the guide describes {transformers}. Pin that, or say why, in a comment behind "
-               "it or under 'held'.")  # fmt: skip
+        yield (f": it pins transformers {pin}, but the guide describes {transformers}. Pin that, or say why, in a comment "
+               "behind it or under 'held'.")  # fmt: skip
     if pin == transformers and why:
         yield f": 'held' says why transformers is held back, but its pin is the guide's {transformers}. Take it out."
 
@@ -112,7 +112,7 @@ def _checks(script: Script, code: list[_Code]) -> Iterator[str]:
             yield f"{cell.at(1)}: the check bounds a size, but asserts nothing of the layers: of their class, or of a dtype."
 
 
-def _is_weigh(node: ast.AST) -> bool:
+def _is_weigh(node: ast.AST) -> TypeGuard[ast.Call]:
     """Whether a node is ``weigh(label, bits, model, baseline, ...)`` of snippets/shared/measure.py."""
     return isinstance(node, ast.Call) and ast.unparse(node.func) == "weigh" and len(node.args) > 2
 
@@ -124,7 +124,6 @@ def _weighed(code: list[_Code]) -> Iterator[str]:
     values = {ast.unparse(node.targets[0]): node.value for _, node in table if isinstance(node, ast.Assign)}
     for place, (_, node) in enumerate(table):
         for call in (one for one in ast.walk(node) if _is_weigh(one)):
-            assert isinstance(call, ast.Call)
             name = ast.unparse(call.args[2])
             made = next((n for n in reversed(range(place)) if _assigns(table[n][1], name)), None)
             if made is None:
@@ -182,7 +181,6 @@ def _bounds(code: list[_Code]) -> Iterator[str]:
                 rows = [ast.unparse(target) for target in node.targets]
                 own = list(_of_rows(cell, rows, where))
                 found = own or [bound for other in code if other.check for bound in _of_rows(other, rows, where)]
-                assert isinstance(node.value, ast.Call)
                 for bits in _numbers(node.value.args[1], where):
                     yield from _judged(bits, rows[-1], found)
                 if not found and not any(tag.startswith("needs:") for tag in cell.tags):
