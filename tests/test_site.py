@@ -50,7 +50,7 @@ MARK_ALIKE = """(most) => {
     element.removeAttribute("data-alike");
     if (!element.checkVisibility() || ![...element.childNodes].some(isText)) continue;
     const { color, fontSize, fontWeight, textShadow } = getComputedStyle(element);
-    const place = element.closest("[data-md-component], header, nav, footer, article").className;
+    const place = element.closest("[data-md-component], header, nav, footer, article")?.className;
     const look = [color, fontSize, fontWeight, textShadow, ground(element), place].join();
     times.set(look, (times.get(look) ?? 0) + 1);
     element.toggleAttribute("data-alike", times.get(look) > most);
