@@ -4,7 +4,8 @@
 const lower = (text) => String(text ?? "").toLowerCase();
 const isObject = (value) => typeof value === "object" && value !== null && !Array.isArray(value);
 const problem = (text) => ({ problem: text });
-const pick = (table, name) => (Object.hasOwn(table, String(name)) ? table[name] : undefined); // not "constructor" of all objects
+/** What a table has under a name, and not what every object has, such as "constructor". */
+const pick = (table, name) => (Object.hasOwn(table, String(name)) ? table[name] : undefined);
 const reading = (method, format, bits, group, activations = "16-bit", notes = []) => ({
   method,
   format,

@@ -65,9 +65,8 @@ def _of_cell(guide: Guide, method: Method, field: str, cell: Cell) -> Iterator[s
     kind, label = field.split(".")[-2:]
     if kind == "hardware":
         yield from _of_hardware(guide, method, label, cell, passed)
+    yield from _of_note(kind, label, cell)
     first = cell.note.partition(";")[0]
-    if cell.answer is Answer.YES and label != "nvidia" and REFUSES.search(first):
-        yield f"is 'yes', but its note says '{first}'. Mend the one or the other."
     if cell.answer is Answer.NO and passed:
         ran = [one for stored in passed for one in stored.notebook.cells if one.cell_type == "code"]
         shown = json.dumps([[one.source, one.outputs] for one in ran])
@@ -77,18 +76,26 @@ def _of_cell(guide: Guide, method: Method, field: str, cell: Cell) -> Iterator[s
             yield f"names {unseen[0]}, which no run that it rests on shows."
     if cell.answer is Answer.UNVERIFIED and _notebooks(method, parts[0]) and not REFUSES.search(first):
         yield f"is 'not verified', but rests on a run first: '{first}'."
-    if cell.answer is Answer.UNVERIFIED and kind == "hardware" and "raises" in first:
-        yield f"is 'not verified', but its note says '{first}'. Mend the one or the other."
-    if cell.answer is not Answer.UNVERIFIED and (doubt := UNSURE.search(cell.note) or UNTRIED.search(first)):
-        yield f"is '{cell.answer}', but its note says '{doubt[0]}', which goes with 'not verified'."
     if cell.answer is Answer.YES and kind == "features" and label in RUN and not names:
         yield "is 'yes', but rests on no run: name the proof or the notebook that showed it."
     if cell.answer is Answer.YES and names:
         yield from _of_feature(guide, label, names, passed)
-    if label == "activations" and cell.note == "weight-only" and cell.answer is not Answer.NO:
-        yield f"is '{cell.answer}', but its note says 'weight-only'."
     if label == "activations":
         yield from _of_activations(method, cell, passed)
+
+
+def _of_note(kind: str, label: str, cell: Cell) -> Iterator[str]:
+    """An answer that its own note contradicts."""
+    first = cell.note.partition(";")[0]
+    refused = REFUSES.search(first) if label != "nvidia" else None  # whose note may be of some generations
+    if (cell.answer is Answer.YES and refused) or (
+        cell.answer is Answer.UNVERIFIED and kind == "hardware" and "raises" in first
+    ):
+        yield f"is '{cell.answer}', but its note says '{first}'. Mend the one or the other."
+    if cell.answer is not Answer.NO and cell.note == "weight-only":
+        yield f"is '{cell.answer}', but its note says 'weight-only'."
+    if cell.answer is not Answer.UNVERIFIED and (doubt := UNSURE.search(cell.note) or UNTRIED.search(first)):
+        yield f"is '{cell.answer}', but its note says '{doubt[0]}', which goes with 'not verified'."
 
 
 def _notebooks(method: Method, part: str) -> list[str]:
