@@ -30,7 +30,7 @@ from guide.notebooks.build import build
 from guide.notebooks.script import parse_script
 from guide.project import GuideError, Project
 from guide.prove import environments, hub_cache, kernel
-from guide.prove.__main__ import Reporter, chosen, main
+from guide.prove.__main__ import chosen, main
 from guide.prove.cleaning import cleaned, without_noise
 from guide.prove.controls import check_weakness, plain_copy, swapped_copy
 from guide.prove.failures import ADVICE, Failed, from_notebook, paragraph
@@ -38,6 +38,7 @@ from guide.prove.kernel import execute
 from guide.prove.local import alone
 from guide.prove.paste import Paster, blocks, paste
 from guide.prove.repeated import differences
+from guide.prove.reporting import Reporter
 from guide.prove.run import Run
 
 HERE = Path(sys.executable)
