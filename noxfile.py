@@ -176,6 +176,13 @@ def paste(session: nox.Session) -> None:
 
 
 @nox.session
+def colab(session: nox.Session) -> None:
+    """Run each notebook's install cell and the notebook on the packages of Colab's image; see nox -s colab -- --help."""
+    install(session, "wheels")
+    session.run("python", "-m", "guide.prove.colab", *session.posargs)
+
+
+@nox.session
 def wheels(session: nox.Session) -> None:
     """Gather the wheels that a machine without network lacks to prove notebooks; see nox -s wheels -- --help."""
     install(session, "wheels")

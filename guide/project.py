@@ -13,6 +13,8 @@ from typing import Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+UNKNOWN = "OWNER/REPOSITORY"  # a readable blank
+
 
 class GuideError(Exception):
     """Something a person can mend. Its text is one clear sentence: what is wrong, where, what to do."""
@@ -91,7 +93,7 @@ class Project:
     """A checkout, or a copy in which a test plants a fault. It only says where things are; ``guide.facts.load`` reads them."""
 
     root: Path
-    repository: str = "OWNER/REPOSITORY"  # owner/name on GitHub, where links to sources and notebooks lead
+    repository: str = UNKNOWN  # owner/name on GitHub, where links to sources and notebooks lead
 
     docs = Below("docs")
     methods = Below("docs/methods")
@@ -111,6 +113,8 @@ class Project:
     guests = Below("guide/guest")
     real = Below("models/real.toml")  # where the real model comes from
     unpack = Below("models/unpack.py")  # what makes a bf16 checkpoint of it
+    colab = Below("models/colab")  # the packages of Colab's image, and what else is known of it
+    tried = Below("proofs/colab.json")  # what came of the notebooks on these
     compiled = Below("proofs/compiled")  # whether torch.compile works on what methods make, in a file a machine
     storage = Below("proofs/storage")  # what quantized models were found to store, in a file a machine
     four_bit = Below("models/four_bit.py")  # what makes the 4-bit layers above which adapters are trained
@@ -125,6 +129,11 @@ class Project:
         """The checkout that this module belongs to."""
         root = Path(__file__).resolve().parent.parent
         return cls(root, repository_of(root))
+
+    @property
+    def published(self) -> str | None:
+        """``owner/name`` on GitHub; None where that is not known."""
+        return None if self.repository == UNKNOWN else self.repository
 
     def relative(self, path: Path) -> str:
         """A path as a reader of the repository knows it."""
@@ -142,4 +151,4 @@ def repository_of(root: Path) -> str:
     except FileNotFoundError:
         url = ""
     found = re.search(r"github\.com[:/]([\w.-]+/[\w.-]+?)(?:\.git)?$", url)
-    return found[1] if found else "OWNER/REPOSITORY"
+    return found[1] if found else UNKNOWN

@@ -18,6 +18,7 @@
 # texts = ["ggml-org/ci"]
 # cuda_dependencies = ["ninja==1.13.2"]
 # colab_gpu = "T4"
+# colab_unwanted = {torchao = "PEFT raises ImportError beside the torchao 0.10 that is there, though nothing uses it."}
 # not_compared = """
 # Its weights were quantized by a simple encoder of this guide, not by the method's own tool. The run shows that the format
 # loads and runs; the method's quality is better and not shown."""

@@ -17,6 +17,7 @@
 # models = ["Qwen/Qwen3-0.6B"]
 # texts = ["ggml-org/ci"]
 # colab_gpu = "T4"
+# colab_restart = ["numpy"]
 # checkpoints = {"Qwen/Qwen3-4B-AWQ" = "awq"}
 # control = """
 # import auto_round

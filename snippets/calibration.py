@@ -15,6 +15,7 @@
 # models = ["HuggingFaceTB/SmolLM2-135M-Instruct"]
 # texts = ["ggml-org/ci"]
 # colab_gpu = "T4"
+# colab_restart = ["numpy"]
 # own_figures = true
 # control = """
 # import gptqmodel

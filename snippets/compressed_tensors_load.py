@@ -15,6 +15,7 @@
 # models = ["Qwen/Qwen3-0.6B"]
 # texts = ["ggml-org/ci"]
 # colab_gpu = "T4"
+# colab_unwanted = {torchao = "PEFT raises ImportError beside the torchao 0.10 that is there, though nothing uses it."}
 # not_compared = "The stand-ins of its checkpoints hold the same weights as two rows of the notebook compressed_tensors."
 # control = """
 # _auto = transformers.AutoModelForCausalLM.from_pretrained.__func__

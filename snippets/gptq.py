@@ -16,6 +16,7 @@
 # models = ["Qwen/Qwen3-0.6B"]
 # texts = ["ggml-org/ci"]
 # colab_gpu = "T4"
+# colab_restart = ["numpy"]
 #
 # [tool.guide.checkpoints]
 # "Qwen/Qwen3-0.6B-GPTQ-Int8" = "gptq"

@@ -11,6 +11,7 @@
 # method = "mxfp4"
 # needs = "cuda>=7.5"
 # minutes = 60
+# colab_gpu = "H100"
 # models = []
 # texts = ["ggml-org/ci"]
 # checkpoints = {"openai/gpt-oss-20b" = "mxfp4_gpt_oss"}

@@ -11,6 +11,7 @@
 # method = "nvfp4"
 # needs = "cuda>=10.0"
 # minutes = 20
+# colab_gpu = "G4"
 # models = ["Qwen/Qwen3-0.6B"]
 # texts = ["ggml-org/ci"]
 #

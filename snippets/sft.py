@@ -16,6 +16,7 @@
 # models = ["Qwen/Qwen3-0.6B"]
 # own_figures = true
 # colab_gpu = "T4"
+# colab_unwanted = {torchao = "PEFT raises ImportError beside the torchao 0.10 that is there, though nothing uses it."}
 #
 # [tool.guide.swap]
 # "load_in_4bit=True" = "load_in_8bit=True"

@@ -169,8 +169,10 @@ function proofLine(v) {
     n.state === "proven"
       ? `${what} on ${n.kind === "cpu" ? "a CPU" : n.machine}, ${n.date}${n.stand_in ? ", on the small reference model" : ""}`
       : n.state;
-  const colab = element("a", { href: n.colab, textContent: `Open ${n.name} in Colab` });
-  return element("p", {}, `Proof: ${where}. `, link(n.page, `Notebook ${n.name}`), " · ", colab);
+  const colab = n.colab
+    ? [element("a", { href: n.colab, textContent: `Open ${n.name} in Colab` }), ` (${n.in_colab})`]
+    : [`Colab: it ${n.in_colab}`];
+  return element("p", {}, `Proof: ${where}. `, link(n.page, `Notebook ${n.name}`), " · ", ...colab);
 }
 
 /** What nobody vouches for on this hardware is said before all else. */

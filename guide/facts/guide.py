@@ -1,5 +1,6 @@
 """The guide as a whole: everything that ``load`` read of a project, frozen, with the questions that all rooms ask of it."""
 
+import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -7,6 +8,7 @@ from typing import Any, Literal
 from nbformat import NotebookNode
 
 from guide.facts import compiled, number
+from guide.facts.colab import Image, InColab, Outcome, Tried, in_colab
 from guide.facts.engine import Common, Engine, Listed
 from guide.facts.method import Cell, Method, Variant
 from guide.facts.number import Number, NumbersScript, Part, RealModel
@@ -29,6 +31,7 @@ class Scripts:
     notebooks: Mapping[str, NotebookNode]  # as the scripts build them; copy one before you change it
     committed: Mapping[str, str]  # the text of notebooks/<name>.ipynb
     transformers: str  # the release that the guide describes and ``nox -s drift`` checks
+    tried: Tried  # what came of the notebooks on the packages of Colab's image
 
     def names(self, given: Iterable[str]) -> list[str]:
         """The given notebook names, or all of them if none is given; an unknown one raises with the known ones."""
@@ -53,6 +56,7 @@ class Guide(Scripts):
 
     methods: Mapping[str, Method]  # by page name, sorted
     engines: Mapping[str, Engine]  # by page name, in the order of the matrix
+    image: Image  # what Colab runs a notebook in
     registries: Mapping[str, Listed]  # what an engine's own registry was found to list, by page name
     common: Common  # the formats and the generations of hardware that engines are asked about
     pages: Mapping[str, str]  # the text of every Markdown page, by its path below docs/
@@ -86,6 +90,21 @@ class Guide(Scripts):
         notebooks = {script.table.notebook, script.table.loads_in or script.table.notebook}
         pins = [pin for name in sorted(notebooks) for pin in self.scripts[name].head.pins(cuda=False)]
         return number.digest(sources, pins, variant, part, self.real.sha256)
+
+    def colab_digest(self, name: str) -> str:
+        """The digest of everything on which the outcome of a notebook on Colab's packages depends."""
+        lines = notebooks.colab_lines(self.scripts[name])
+        return hashlib.sha256("\n".join([self.digest(name, stand_in=True), *lines, self.image.digest]).encode()).hexdigest()
+
+    def outcome(self, name: str) -> Outcome | None:
+        """What came of a notebook's code as it is on Colab's packages, if that was tried."""
+        found = self.tried.notebooks.get(name)
+        return found if found and found.digest == self.colab_digest(name) else None
+
+    def in_colab(self, name: str) -> InColab:
+        """With which of Colab's GPUs a notebook runs."""
+        script = self.scripts[name]
+        return in_colab(self.image, name, script.head.guide, self.method_of(script), self.outcome(name))
 
     def best(self, name: str) -> Stored | None:
         """The proof to show of a notebook, if there is any."""

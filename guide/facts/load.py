@@ -15,12 +15,13 @@ from typing import Any
 from packaging.dependency_groups import resolve_dependency_groups
 from pydantic import ValidationError
 
+from guide.facts.colab import Image, Tried, parse_image, parse_tried
 from guide.facts.compiled import parse_compiled, with_runs
-from guide.facts.engine import parse_common, parse_engine, parse_listed, with_methods
+from guide.facts.engine import Common, parse_common, parse_engine, parse_listed, with_methods
 from guide.facts.guide import Guide, Scripts
 from guide.facts.method import Method, parse_method
 from guide.facts.number import Number, RealModel, parse_number, parse_numbers_script
-from guide.facts.proof import Stored, parse_proof, state_of
+from guide.facts.proof import Stored, parse_proof, reaches, state_of
 from guide.facts.storage import parse_record
 from guide.notebooks.build import build, digest, shared_modules
 from guide.notebooks.script import Script, parse_script
@@ -39,7 +40,10 @@ def load_scripts(project: Project) -> Scripts:
     shared = shared_modules(tuple(_texts(project.shared, "*.py").items()))
     scripts = {name: parse_script(name, text) for name, text in texts.items()}
     notebooks = {name: build(script, shared) for name, script in scripts.items()}
-    return Scripts(project, scripts, shared, notebooks, _texts(project.notebooks, "*.ipynb"), _described_transformers(project))
+    tried = parse_tried(project.relative(project.tried), _text(project.tried)) if project.tried.exists() else Tried()
+    return Scripts(
+        project, scripts, shared, notebooks, _texts(project.notebooks, "*.ipynb"), _described_transformers(project), tried
+    )
 
 
 def load(project: Project, damaged_proofs: bool = False) -> Guide:
@@ -64,7 +68,8 @@ def load(project: Project, damaged_proofs: bool = False) -> Guide:
             f"docs/engines/{strays[0]}.md and the list 'engines' of docs/engines/index.md do not agree: write both."
         )
     makers = _texts(project.makers, "*.py")
-    _check_names(known, methods, makers, order)
+    image = _colab(project, parse_common(common))
+    _check_names(known, methods, makers, order, image)
     stand_in = _stand_in(project)
     assets = [path for path in sorted(project.docs.rglob("*")) if path.is_file() and path.suffix != ".md"]
     return Guide(
@@ -77,6 +82,7 @@ def load(project: Project, damaged_proofs: bool = False) -> Guide:
             path.stem: parse_listed(project.relative(path), _text(path)) for path in _files(project.registries, "*.json")
         },
         common=parse_common(common),
+        image=image,
         pages=pages,
         assets={_below(project.docs, path): path.read_bytes() for path in assets},
         proofs={
@@ -135,8 +141,17 @@ def _real_model(project: Project) -> RealModel:
         raise GuideError(f"In {project.relative(project.real)}, {first_fault(error)}.") from error
 
 
-def _check_names(known: Scripts, methods: Mapping[str, Method], makers: Mapping[str, str], engines: Sequence[str]) -> None:
-    """Raise where a page names a notebook, or a script a page or a maker, that is not there."""
+def _colab(project: Project, common: Common) -> Image:
+    """Colab's image, whose GPUs are cards of the selector."""
+    cards = json.loads(_text(project.assets / "cards.json"))
+    path = project.colab / "image.toml"
+    return parse_image(project.relative(path), _text(path), _text(project.colab / "freeze.txt"), cards, common)
+
+
+def _check_names(
+    known: Scripts, methods: Mapping[str, Method], makers: Mapping[str, str], engines: Sequence[str], image: Image
+) -> None:
+    """Raise where a page names a notebook, or a script a page, a maker or a GPU of Colab, that is not there or will not do."""
     for name, method in methods.items():
         for notebook in method.notebooks:
             if notebook not in known.scripts:
@@ -150,6 +165,11 @@ def _check_names(known: Scripts, methods: Mapping[str, Method], makers: Mapping[
         if table.engine and table.engine not in engines:
             raise GuideError(f"The head of {script.path} names the engine '{table.engine}': there is no page "
                              f"docs/engines/{table.engine}.md.")  # fmt: skip
+        gpu = image.gpus.get(table.colab_gpu or "")
+        if table.colab_gpu and not (gpu and reaches(gpu.capability, table.needs)):
+            able = ", ".join(one.name for one in image.gpus.values() if reaches(one.capability, table.needs))
+            raise GuideError(f"The head of {script.path} names Colab's GPU '{table.colab_gpu}' for what needs {table.needs}: "
+                             f"choose {able or 'none'}.")  # fmt: skip
         for other in table.made_with.values():
             if other not in known.scripts:
                 raise GuideError(f"The head of {script.path} makes a checkpoint with '{other}', which is no notebook.")

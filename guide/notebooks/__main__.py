@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 
 from guide.facts.load import load_scripts
-from guide.notebooks.build import to_text
+from guide.notebooks.build import linked_repository, to_text
 from guide.project import Project, told, write_whole
 
 
@@ -24,7 +24,9 @@ def main(arguments: Sequence[str] | None = None, project: Project | None = None)
             return
         known.project.notebooks.mkdir(exist_ok=True)
         for name in known.names(given.names):
-            text = to_text(known.notebooks[name])
+            linked = linked_repository(name, known.committed.get(name))
+            repository = None if known.tried.failed(name) else linked or known.project.published
+            text = to_text(known.notebooks[name], name, repository)
             if known.committed.get(name) != text:
                 path = known.project.notebooks / f"{name}.ipynb"
                 write_whole(path, text)

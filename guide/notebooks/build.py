@@ -19,6 +19,7 @@ from guide.project import GuideError
 
 SHARED_IMPORT = re.compile(r"^from snippets\.shared\.(\w+) import [\w, *]+(?:  # noqa.*)?$", re.MULTILINE)
 INSTALL_TAG = "skip-execution"  # nbclient's: a proof runs in an environment that is already made
+LINK_ID = "view-in-github"  # of the cell that leads to Colab: the name that Colab itself gives it
 SHARED_TAG = "shared"
 CHECK_TAG = "check"
 
@@ -65,10 +66,27 @@ def install_lines(script: Script, cuda: bool, shell: str = "") -> list[str]:
     return lines
 
 
+def cell_lines(script: Script) -> list[str]:
+    """What the install cell says wherever the notebook is opened."""
+    return install_lines(script, cuda=script.head.guide.colab_gpu is not None, shell="%")
+
+
+def colab_lines(script: Script) -> list[str]:
+    """What the install cell says for Colab alone, whose image has packages and whose kernel has imported some of them."""
+    table = script.head.guide
+    lines = [f"# In Colab: {how}" for how in table.colab_unwanted.values()]
+    if table.colab_unwanted:
+        lines += ["# Elsewhere leave the next line out.", " ".join(["%pip uninstall -q -y", *table.colab_unwanted])]
+    if table.colab_restart:
+        replaced = ", ".join(table.colab_restart)
+        lines.append("# In Colab: choose Runtime > Restart session after this cell, then run on with the next one.")
+        lines.append(f"# It replaces {replaced}, which Colab has imported already.")
+    return lines
+
+
 def install_cell(script: Script) -> NotebookNode:
     """The ``%pip install`` cell, from the pins of the head."""
-    lines = install_lines(script, cuda=script.head.guide.colab_gpu is not None, shell="%")
-    cell = nbformat.v4.new_code_cell("\n".join(lines))
+    cell = nbformat.v4.new_code_cell("\n".join(cell_lines(script) + colab_lines(script)))
     cell.metadata.tags = [INSTALL_TAG]
     return cell
 
@@ -140,7 +158,7 @@ def build(script: Script, shared: Shared) -> NotebookNode:
 
 def content_digest(notebook: NotebookNode) -> str:
     """SHA-256 over the cells, to tell an edit of the notebook from an edit of its script."""
-    cells = [[cell.cell_type, cell.source, cell.get("outputs", [])] for cell in notebook.cells]
+    cells = [[cell.cell_type, cell.source, cell.get("outputs", [])] for cell in notebook.cells if cell.id != LINK_ID]
     return hashlib.sha256(json.dumps(cells, sort_keys=True).encode()).hexdigest()
 
 
@@ -148,9 +166,11 @@ def digest(script: Script, notebook: NotebookNode, makers: Mapping[str, str], st
     """SHA-256 of what a proof proves: code cells, pins, hardware asked for, controls, and the stand-in if one is used.
 
     ``makers`` are the texts of ``models/checkpoints/``, ``stand_in`` is the digest of the reference model, None for a run on
-    real models. Prose does not count, so that mending a sentence costs no run.
+    real models. Prose does not count, so that mending a sentence costs no run; nor what the install cell says for Colab alone,
+    since no proof runs that cell: ``nox -s colab`` does.
     """
-    code = [cell.source for cell in notebook.cells if cell.cell_type == "code"]
+    code = ["\n".join(cell_lines(script)) if INSTALL_TAG in tags(cell) else cell.source
+            for cell in notebook.cells if cell.cell_type == "code"]  # fmt: skip
     table = script.head.guide
     parts: list[object] = [code, script.head.pins(cuda=True), table.unwanted, table.needs, table.control, table.swap]
     parts.append([makers[name] for name in table.checkpoints.values()] if stand_in else [])
@@ -159,18 +179,36 @@ def digest(script: Script, notebook: NotebookNode, makers: Mapping[str, str], st
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
-def to_text(notebook: NotebookNode) -> str:
-    """A notebook as it is committed."""
+def colab_url(repository: str, name: str) -> str:
+    """Where a notebook of a repository on GitHub opens in Colab."""
+    return f"https://colab.research.google.com/github/{repository}/blob/main/notebooks/{name}.ipynb"
+
+
+def linked_repository(name: str, committed: str | None) -> str | None:
+    """The repository whose notebook a committed notebook opens in Colab; None where it has no such link."""
+    url = re.escape(colab_url("OWNER", name)).replace("OWNER", r"([\w.-]+/[\w.-]+)")
+    found = re.search(rf'"\[Open in Colab\]\({url}\)', committed or "")
+    return found[1] if found else None
+
+
+def to_text(notebook: NotebookNode, name: str = "", repository: str | None = None) -> str:
+    """A notebook as it is committed; with a ``repository``, whoever reads it on GitHub finds its link to Colab at the top."""
+    if repository:
+        link = nbformat.v4.new_markdown_cell(f"[Open in Colab]({colab_url(repository, name)})", id=LINK_ID)
+        notebook = NotebookNode({**notebook, "cells": [link, *notebook.cells]})
     text: str = nbformat.writes(notebook)
     return text.rstrip("\n") + "\n"
 
 
 def fault(script: Script, built: NotebookNode, committed: str | None) -> str | None:
-    """What is wrong with the committed notebook of a script, as one sentence; None if it is what the script builds."""
+    """What is wrong with the committed notebook of a script, as one sentence; None if it is what the script builds.
+
+    Whether it has a link to Colab, and to whose notebook, is no fault: a fork keeps what it was made from.
+    """
     path = f"notebooks/{script.name}.ipynb"
     if committed is None:
         return f"{path} is missing: run 'nox -s notebooks' and commit it."
-    if committed == to_text(built):
+    if committed == to_text(built, script.name, linked_repository(script.name, committed)):
         return None
     try:
         found = nbformat.reads(committed, as_version=4)

@@ -80,7 +80,12 @@ class GuideTable(Strict):
     engine: str | None = Field(default=None, description="the engine whose page, docs/engines/<engine>.md, it proves")
     texts: list[str] = Field(default=[], description="the public data set ids it loads")
     cuda_dependencies: list[Pin] = Field(default=[], description="pins that only an NVIDIA GPU has a use for")
-    colab_gpu: str | None = Field(default=None, description="the GPU that Colab should offer: T4, L4, A100")
+    colab_gpu: str | None = Field(default=None, description="the smallest GPU of models/colab/image.toml that it runs on; "
+                                  "none where it needs none")  # fmt: skip
+    colab_unwanted: dict[str, str] = Field(default={}, description="packages of Colab's image that break it, each with how, "
+                                           "as a sentence; its install cell takes them away")  # fmt: skip
+    colab_restart: list[str] = Field(default=[], description="packages that its install cell replaces when Colab's kernel has "
+                                     "imported them already: the cell asks for a restart")  # fmt: skip
     not_compared: str = Field(default="", description="why its figures do not join the tables that compare methods; its proof "
                               "box says so")  # fmt: skip
     only_faults: bool = Field(default=False, description="it shows known faults of a method that cannot run, and measures "

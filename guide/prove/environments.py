@@ -45,14 +45,14 @@ def prepare(project: Project, script: Script, cuda: bool, background: bool = Fal
         for older in environment.parent.glob(f"{script.name}-*"):
             if older.name.rpartition("-")[0] == script.name:
                 shutil.rmtree(older)
-        _run([*nice, sys.executable, "-m", "venv", str(environment)])
+        run_quietly([*nice, sys.executable, "-m", "venv", str(environment)])
         for number, step in enumerate(steps):
             # What the steps before installed is named again, so that no later one moves it.
             beside = pins if number else [KERNEL]
             # Without compiling: a notebook imports a small part of what is installed, and compiles that as it does.
-            _run([*pip, "install", "--no-compile", *step.options, *step.pins, *beside], step.variables)
+            run_quietly([*pip, "install", "--no-compile", *step.options, *step.pins, *beside], step.variables)
         if unwanted:
-            _run([*pip, "uninstall", "--yes", *unwanted])
+            run_quietly([*pip, "uninstall", "--yes", *unwanted])
         (environment / "complete").touch()
     return python_of(environment)
 
@@ -72,7 +72,7 @@ def prepare_ahead(project: Project, script: Script, cuda: bool) -> None:
     Thread(target=attempt, daemon=True).start()
 
 
-def _run(command: list[str], variables: dict[str, str] | None = None) -> None:
+def run_quietly(command: list[str], variables: dict[str, str] | None = None) -> None:
     """Run a command; raises GuideError with its errors if it fails."""
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=os.environ | (variables or {}))
     if done.returncode:

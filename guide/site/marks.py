@@ -11,7 +11,20 @@ from guide.notebooks.complete import INCLUDE, completed
 from guide.project import GuideError
 from guide.site.render import render
 from guide.site.urls import Links
-from guide.site.views import diagrams, engines, fits, forms, ladders, measures, methods, numbers, proofs, speeds, symptoms
+from guide.site.views import (
+    colab,
+    diagrams,
+    engines,
+    fits,
+    forms,
+    ladders,
+    measures,
+    methods,
+    numbers,
+    proofs,
+    speeds,
+    symptoms,
+)
 from guide.site.views.tables import Table
 
 MARK = re.compile(r"<!-- guide: (?P<word>[\w-]+)(?P<arguments>[^>]*?) -->")
@@ -103,6 +116,7 @@ MARKS: dict[str, Callable[[Place], str]] = {
     "badges": lambda place: methods.badges(place.guide, place.method),
     "cells": lambda place: methods.one_fact(place.guide, place.one, place.link).html(),
     "activations": lambda place: _table(ladders.activations(place.guide, place.link)),
+    "colab": lambda place: colab.by_answer(place.guide, place.link),
     "claims": lambda place: numbers.claims(place.guide).html(),
     "diagram": lambda place: diagrams.svg(place.one),
     "differences": lambda place: methods.differences(place.guide, place.link).html(),

@@ -34,7 +34,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(long_date=long_date, prose=prose)
+    environment.filters.update(long_date=long_date, prose=prose, first_large=lambda text: text[:1].upper() + text[1:])
     return environment
 
 

@@ -237,6 +237,7 @@ def notebook(guide: Guide, page: str, variant: Variant, link: Links) -> dict[str
     if not variant.notebook:
         return None
     name = variant.notebook
+    found = guide.in_colab(name)
     best, state = guide.best(name), guide.state(name)
     proof = best.proof if best else None
     rows = {row.variant: row for row in proof.measures} if proof else {}
@@ -246,7 +247,8 @@ def notebook(guide: Guide, page: str, variant: Variant, link: Links) -> dict[str
     return {
         "name": name,
         "page": f"notebooks/{name}/",
-        "colab": link.colab(name),
+        "colab": link.colab(name) if found.answer != "no" else None,
+        "in_colab": found.with_what,
         "state": state,
         "date": proof.date[:10] if proof else None,
         "machine": proof.machine.name if proof else None,

@@ -4,6 +4,7 @@ import posixpath
 from collections.abc import Container
 from dataclasses import dataclass
 
+from guide.notebooks.build import colab_url
 from guide.project import GuideError
 
 
@@ -37,4 +38,4 @@ class Links:
 
     def colab(self, notebook: str) -> str:
         """A notebook, opened in Colab."""
-        return f"https://colab.research.google.com/github/{self.repository}/blob/main/notebooks/{notebook}.ipynb"
+        return colab_url(self.repository, notebook)

@@ -7,7 +7,7 @@ from guide.facts.method import Answer, Method
 from guide.facts.proof import FIGURES_MIME, Proof, Source, State, Stored, output_data
 from guide.site.render import long_date, render
 from guide.site.urls import Links
-from guide.site.views import measures
+from guide.site.views import colab, measures
 from guide.site.views.tables import Table
 
 ADMONITION = {State.PROVEN: "success", State.CHANGED: "warning", State.FAILED: "failure", State.MISSING: "warning"}
@@ -96,6 +96,8 @@ def box(guide: Guide, name: str, link: Links, with_measures: bool) -> str:
         machine=machine_line(best.proof) if best else "",
         measures=measures.of_proof(best.proof).html() if best and with_measures and best.proof.measures else "",
         others=[f"{one.proof.machine.name} ({one.state}, {long_date(one.proof.date)})" for one in found[1:]],
+        in_colab=guide.in_colab(name),
+        colab_notes=colab.notes(guide, name),
         page=link(f"notebooks/{name}.ipynb"),
         link=link,
     )
