@@ -51,6 +51,8 @@
 # why, and two faults of AQLM's CPU kernel.
 #
 # When to take AQLM at all: [the method's page](../docs/methods/aqlm.md).
+#
+# A T4, the free GPU of Colab, computes bf16 slowly: [what to do there](../docs/install.md#colab).
 
 # %%
 from snippets.shared.environment import show_environment

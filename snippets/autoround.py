@@ -57,6 +57,8 @@
 # and measures each against bf16. Then it rounds the same model without tuning, to show what the tuning is worth.
 #
 # When to take AutoRound at all: [the method's page](../docs/methods/autoround.md).
+#
+# A T4, the free GPU of Colab, computes bf16 slowly: [what to do there](../docs/install.md#colab).
 
 # %%
 from snippets.shared.environment import show_environment

@@ -74,6 +74,8 @@
 # measures it against bf16, saves and reloads it. Then it has AutoRound write a checkpoint in the same format.
 #
 # When to take AWQ at all: [the method's page](../docs/methods/awq.md).
+#
+# A T4, the free GPU of Colab, computes bf16 slowly: [what to do there](../docs/install.md#colab).
 
 # %%
 from snippets.shared.environment import show_environment

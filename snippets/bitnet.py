@@ -36,6 +36,8 @@
 # stores, and why nobody should round a model to it afterwards. At the end it shows what goes wrong.
 #
 # When to take BitNet at all: [the method's page](../docs/methods/bitnet.md).
+#
+# A T4, the free GPU of Colab, computes bf16 slowly: [what to do there](../docs/install.md#colab).
 
 # %%
 from snippets.shared.environment import show_environment

@@ -31,6 +31,8 @@
 # an error. It runs on a CPU, on any NVIDIA GPU and on Colab's free T4.
 #
 # When to take bitsandbytes at all: [the method's page](../docs/methods/bitsandbytes.md).
+#
+# A T4, the free GPU of Colab, computes bf16 slowly: [what to do there](../docs/install.md#colab).
 
 # %%
 from snippets.shared.environment import show_environment

@@ -45,6 +45,8 @@
 # code that calibrated nothing.
 #
 # What follows from it: [Calibration](../docs/calibration.md).
+#
+# A T4, the free GPU of Colab, computes bf16 slowly: [what to do there](../docs/install.md#colab).
 
 # %%
 from snippets.shared.environment import show_environment

@@ -54,6 +54,8 @@
 # [The other notebook](compressed_tensors_load.ipynb) loads ready checkpoints with 5.23.0.
 #
 # When to take compressed-tensors at all: [the method's page](../docs/methods/compressed-tensors.md).
+#
+# A T4, the free GPU of Colab, computes bf16 slowly: [what to do there](../docs/install.md#colab).
 
 # %%
 from snippets.shared.environment import show_environment

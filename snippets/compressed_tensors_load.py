@@ -43,6 +43,8 @@
 #
 # [The other notebook](compressed_tensors.ipynb) makes such checkpoints. When to take compressed-tensors at all:
 # [the method's page](../docs/methods/compressed-tensors.md).
+#
+# A T4, the free GPU of Colab, computes bf16 slowly: [what to do there](../docs/install.md#colab).
 
 # %%
 from snippets.shared.environment import show_environment

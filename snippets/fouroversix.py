@@ -37,6 +37,8 @@
 # The package builds against the torch that is installed; `SKIP_CUDA_BUILD` leaves out its CUDA code, for Blackwell GPUs.
 #
 # When to take FourOverSix at all: [the method's page](../docs/methods/fouroversix.md).
+#
+# A T4, the free GPU of Colab, computes bf16 slowly: [what to do there](../docs/install.md#colab).
 
 # %%
 from snippets.shared.environment import show_environment

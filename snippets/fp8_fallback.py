@@ -32,6 +32,8 @@
 # what goes wrong on the way.
 #
 # When to take FP8 at all: [the method's page](../docs/methods/fp8.md). On the right GPU: [the other notebook](fp8.ipynb).
+#
+# A T4, the free GPU of Colab, computes bf16 slowly: [what to do there](../docs/install.md#colab).
 
 # %%
 from snippets.shared.environment import show_environment

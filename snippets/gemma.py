@@ -48,6 +48,8 @@
 # what goes wrong.
 #
 # When to take it at all: [the method's page](../docs/methods/gemma.md).
+#
+# A T4, the free GPU of Colab, computes bf16 slowly: [what to do there](../docs/install.md#colab).
 
 # %%
 from snippets.shared.environment import show_environment

@@ -44,6 +44,8 @@
 # each against the original, saves and reloads. At the end it shows what goes wrong.
 #
 # When to take GGUF at all: [the method's page](../docs/methods/gguf.md).
+#
+# A T4, the free GPU of Colab, computes bf16 slowly: [what to do there](../docs/install.md#colab).
 
 # %%
 from snippets.shared.environment import show_environment

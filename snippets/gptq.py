@@ -47,6 +47,8 @@
 # saving that one again does.
 #
 # When to take GPTQ at all: [the method's page](../docs/methods/gptq.md).
+#
+# A T4, the free GPU of Colab, computes bf16 slowly: [what to do there](../docs/install.md#colab).
 
 # %%
 from snippets.shared.environment import show_environment

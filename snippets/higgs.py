@@ -33,6 +33,8 @@
 # kernel of the method runs.
 #
 # When to take HIGGS at all: [the method's page](../docs/methods/higgs.md).
+#
+# A T4, the free GPU of Colab, computes bf16 slowly: [what to do there](../docs/install.md#colab).
 
 # %%
 from snippets.shared.environment import show_environment

@@ -36,6 +36,8 @@
 # reloads each. The library does it, not Transformers: `HqqConfig` raises in Transformers 5.23.0, as the end shows.
 #
 # When to take HQQ at all: [the method's page](../docs/methods/hqq.md).
+#
+# A T4, the free GPU of Colab, computes bf16 slowly: [what to do there](../docs/install.md#colab).
 
 # %%
 from snippets.shared.environment import show_environment

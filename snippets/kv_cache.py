@@ -32,6 +32,8 @@
 # 16-bit cache.
 #
 # When the cache is what does not fit: [The KV cache](../docs/cache.md).
+#
+# A T4, the free GPU of Colab, computes bf16 slowly: [what to do there](../docs/install.md#colab).
 
 # %%
 from snippets.shared.environment import show_environment

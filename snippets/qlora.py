@@ -32,6 +32,8 @@
 # weights of bitsandbytes and of torchao.
 #
 # When to fine-tune what: [the guide's page](../docs/fine-tuning.md).
+#
+# A T4, the free GPU of Colab, computes bf16 slowly: [what to do there](../docs/install.md#colab).
 
 # %%
 from snippets.shared.environment import show_environment

@@ -36,6 +36,8 @@
 # shows what goes wrong.
 #
 # When to take quanto at all: [the method's page](../docs/methods/quanto.md).
+#
+# A T4, the free GPU of Colab, computes bf16 slowly: [what to do there](../docs/install.md#colab).
 
 # %%
 from snippets.shared.environment import show_environment

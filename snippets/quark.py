@@ -38,6 +38,8 @@
 # each, loads it with Transformers, generates, and measures each against bf16. At the end it shows what goes wrong.
 #
 # When to take Quark at all: [the method's page](../docs/methods/quark.md).
+#
+# A T4, the free GPU of Colab, computes bf16 slowly: [what to do there](../docs/install.md#colab).
 
 # %%
 from snippets.shared.environment import show_environment

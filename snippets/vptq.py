@@ -48,6 +48,8 @@
 # saves and reloads it.
 #
 # When to take VPTQ at all: [the method's page](../docs/methods/vptq.md).
+#
+# A T4, the free GPU of Colab, computes bf16 slowly: [what to do there](../docs/install.md#colab).
 
 # %%
 from snippets.shared.environment import show_environment

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import sys
 from dataclasses import replace
@@ -419,8 +420,18 @@ def test_a_box_links_to_colab_with_what_it_takes_or_not_at_all(guide):
         found = failing.in_colab(name)
         assert (f">Open in Colab</a> ({found.with_what})" in box) == (found.answer != "no"), name
     assert "Colab: it does not run there" in proofs.box(failing, "vptq", Anywhere(), with_measures=False)
-    assert "take float16" in proofs.box(guide, "hqq", Anywhere(), with_measures=False)
-    assert "take float16" not in proofs.box(guide, "fp8", Anywhere(), with_measures=False)
+    assert "take float16" in proofs.box(guide, "hqq", Anywhere(), with_measures=True)
+    assert "take float16" not in proofs.box(guide, "fp8", Anywhere(), with_measures=True)
+
+
+def test_a_notebook_in_bf16_that_offers_the_free_gpu_says_what_to_do_there(guide):
+    """But for those that take float16 there by themselves."""
+    assert guide.image.free.emulates_bf16
+    for name, script in guide.scripts.items():
+        table, (title, *cells) = script.head.guide, guide.notebooks[name].cells
+        code = "\n".join(cell.source for cell in cells if cell.cell_type == "code" and "shared" not in tags(cell))
+        if table.colab_gpu == guide.image.free.name and not table.only_faults and "bfloat16" in code:
+            assert re.search(r"(?<!b)float16", code) or "(../docs/install.md#colab)" in title.source, name
 
 
 def test_the_records_are_of_notebooks_that_there_are(guide):

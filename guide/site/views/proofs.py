@@ -97,6 +97,7 @@ def box(guide: Guide, name: str, link: Links, with_measures: bool) -> str:
         measures=measures.of_proof(best.proof).html() if best and with_measures and best.proof.measures else "",
         others=[f"{one.proof.machine.name} ({one.state}, {long_date(one.proof.date)})" for one in found[1:]],
         in_colab=guide.in_colab(name),
+        on_method=with_measures,
         colab_notes=colab.notes(guide, name),
         page=link(f"notebooks/{name}.ipynb"),
         link=link,
