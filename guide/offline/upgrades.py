@@ -18,6 +18,10 @@ from guide.project import GuideError
 REACHING = {"UV_DEFAULT_INDEX", "UV_INSECURE_HOST", "ALL_PROXY", "SSL_CERT_FILE"}
 
 
+class Unresolvable(GuideError):
+    """There are no versions that will do."""
+
+
 @dataclass(frozen=True)
 class Upgrades:
     """What pip would leave of some pins and all that they need."""
@@ -32,8 +36,8 @@ def upgrades(
     """What ``pip install PINS`` would leave on Linux x86-64 with CPython ``python``, a ``glibc`` and the packages ``have``.
 
     As pip does, a version that is there is kept where all requirements allow it. 2.11.0+cu128, which is on no index, counts as
-    2.11.0; what comes with torch is not compared. ``settings`` are those of ``uv_settings``. Raises GuideError with the reason
-    if no versions will do.
+    2.11.0; what comes with torch is not compared. ``settings`` are those of ``uv_settings``. Raises Unresolvable with the
+    reason if no versions will do, GuideError if that cannot be found out.
     """
     folder.mkdir(parents=True, exist_ok=True)
     answer = folder / "kept.txt"  # uv keeps to the versions of the file that it is to write
@@ -48,7 +52,7 @@ def upgrades(
     environment = {name: value for name, value in settings.items() if name in REACHING} | os.environ
     done = subprocess.run(command, input=asked, capture_output=True, text=True, env=environment, check=False)
     if done.returncode:
-        raise GuideError(why_not(done.stderr))
+        raise why_not(done.stderr)
     lines = [line.partition("==") for line in answer.read_text(encoding="utf-8").splitlines() if "==" in line]
     wanted: dict[str, str] = {canonicalize_name(name): version.partition(" ")[0] for name, _, version in lines}
     changed: dict[str, tuple[str, str]]
@@ -57,14 +61,16 @@ def upgrades(
     return Upgrades(dict(wanted), {name: pair for name, pair in changed.items() if name == "torch" or not _of_torch(name)})
 
 
-def why_not(told: str) -> str:
+def why_not(told: str) -> GuideError:
     """The reason that uv gives, as one sentence without what follows from it."""
     if "Failed to fetch" in told:
-        return "The package index cannot be reached: try it on a machine that is connected."
+        return GuideError("The package index cannot be reached: try it on a machine that is connected.")
     text = " ".join(told.split("hint:")[0].split()).removeprefix("error: ")
+    if "No solution found" not in text:
+        return GuideError(f"uv cannot find out what pip would do: {text}")
     cause = re.sub(r"\{[^}]*\}", "", text.partition("cause: ")[2] or text)
     cause = re.split(r", we can conclude| and you require", cause.removeprefix("Because "))[0]
-    return f"pip finds no versions that will do: {cause.rstrip('.')}."
+    return Unresolvable(f"pip finds no versions that will do: {cause.rstrip('.')}.")
 
 
 def _of_torch(name: str) -> bool:

@@ -29,7 +29,7 @@ from guide.facts.load import load
 from guide.facts.proof import Failure
 from guide.notebooks.build import INSTALL_TAG, tags
 from guide.notebooks.script import Script, versions
-from guide.offline.upgrades import Upgrades, upgrades
+from guide.offline.upgrades import Unresolvable, Upgrades, upgrades
 from guide.offline.wheels import run_pip, uv_settings
 from guide.project import GuideError, Project
 from guide.prove import environments, hub_cache, image
@@ -56,7 +56,7 @@ class Resolver:
         self.settings = uv_settings(run_pip(["config", "list"]))
 
     def __call__(self, script: Script) -> Upgrades:
-        """What the install cell of a script would leave there; raises GuideError with the reason if pip would fail."""
+        """What the install cell of a script would leave there; raises Unresolvable with the reason if pip would fail."""
         asked = pins(script)
         key = hashlib.sha256(json.dumps([asked, self.image.digest]).encode()).hexdigest()[:16]
         kept = self.folder / f"{key}.json"
@@ -74,7 +74,7 @@ class Resolver:
         for script in scripts:
             try:
                 needed |= self(script).wanted.keys()
-            except GuideError:
+            except Unresolvable:
                 continue
         return needed
 
@@ -135,7 +135,7 @@ class Trial:
         self.doing("asking what pip would do in Colab", 0)
         try:
             self.replaced = self.resolve(self.script).replaced
-        except GuideError as error:
+        except Unresolvable as error:
             raise Failed("installation", str(error)) from error
         if "torch" in self.replaced:
             had, gets = self.replaced["torch"]
@@ -150,17 +150,17 @@ class Trial:
         """Run the install cell and the rest as a reader does: in one kernel, or in two where the cell asks for a restart."""
         self.doing("making its environment", 0)
         number, again = install_number(self.notebook), bool(self.table.colab_restart)
+        python = image.copy(self.base(), self.environment)
+        before = image.installed(self.environment)
+        self.versions = {"python": ".".join(map(str, sys.version_info[:3])), "torch": before["torch"]}
+        if self.table.checkpoints or again:
+            self.checked(self.execute(python, {}, "install", number), number)
         try:
-            python = image.copy(self.base(), self.environment)
-            before = image.installed(self.environment)
-            self.versions = {"python": ".".join(map(str, sys.version_info[:3])), "torch": before["torch"]}
-            if self.table.checkpoints or again:
-                self.checked(self.execute(python, {}, "install", number), number)
             variables = self.stand_in(python)
-            if not again:
-                python = image.copy(self.base(), self.environment)
         except GuideError as error:
             raise Failed("installation", str(error)) from error
+        if self.table.checkpoints and not again:
+            python = image.copy(self.base(), self.environment)
         executed = self.execute(python, variables, "notebook")
         self.checked(executed, number)
         if failure := from_notebook(executed):

@@ -17,16 +17,18 @@ from guide.offline.demands import COMES_WITH_TORCH
 from guide.project import Project
 from guide.prove.environments import python_of, run_quietly
 
-TOOLS = ("pip", "setuptools")  # what installs: at the image's versions too
+PIP = "pip"  # at the image's version too
+NEWER = {"setuptools"}  # the torch that stands in asks for a newer one than the image has
 
 
 def packages(image: Image, asked: Collection[str]) -> dict[str, str]:
     """Which packages of the image an environment needs: of those asked for what it has, what its kernel has imported, pip.
 
-    torch and what comes with it are left out: the image's is for a GPU and weighs gigabytes.
+    torch, what comes with it and what is built for it, as 0.26.0+cu128 is, are left out: they are for a GPU, and large.
     """
-    names = {*asked, *image.file.preloaded, *TOOLS} & set(image.freeze)
-    return {name: image.freeze[name] for name in sorted(names) if not COMES_WITH_TORCH.fullmatch(name)}
+    names = {*asked, *image.file.preloaded, PIP} & set(image.freeze) - NEWER
+    for_cpus = [name for name in sorted(names) if not COMES_WITH_TORCH.fullmatch(name) and "+" not in image.freeze[name]]
+    return {name: image.freeze[name] for name in for_cpus}
 
 
 def prepare(project: Project, image: Image, asked: Collection[str], torch: str) -> Path:
@@ -45,9 +47,9 @@ def prepare(project: Project, image: Image, asked: Collection[str], torch: str) 
     versions = environment / "versions.txt"
     versions.write_text("".join(f"{name}=={version}\n" for name, version in packages(image, image.freeze).items()))
     pip = [str(python_of(environment)), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-compile"]
-    tools = [f"{name}=={found.pop(name)}" for name in TOOLS if name in found]
+    last = f"{PIP}=={found.pop(PIP)}"  # an older pip is slower, and nothing else asks for it
     run_quietly([*pip, "--constraint", str(versions), torch, *(f"{name}=={version}" for name, version in found.items())])
-    run_quietly([*pip, *tools])  # an older pip would be slower, and what is installed above asks for no such one
+    run_quietly([*pip, last])
     (environment / "complete").touch()
     return environment
 

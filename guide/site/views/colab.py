@@ -26,7 +26,7 @@ def notes(guide: Guide, name: str) -> list[str]:
 
 
 def by_answer(guide: Guide, link: Links) -> str:
-    """Markdown: all notebooks by what they take in Colab, those that do not run there with the reason."""
+    """HTML: all notebooks by what they take in Colab, those that do not run there with the reason."""
     groups: dict[str, list[tuple[str, str, InColab]]] = {}
     for name in guide.scripts:
         found = guide.in_colab(name)
@@ -36,4 +36,4 @@ def by_answer(guide: Guide, link: Links) -> str:
     outcomes = [outcome for name in guide.scripts if (outcome := guide.outcome(name))]
     ran = [one.versions for one in outcomes if one.ran and not one.failure]
     pythons, torches = (sorted({versions[name] for versions in ran}) for name in ("python", "torch"))
-    return render("colab.md.jinja", groups=ordered, image=guide.image, ran=ran, pythons=pythons, torches=torches)
+    return render("colab.html.jinja", groups=ordered, image=guide.image, ran=ran, pythons=pythons, torches=torches)
