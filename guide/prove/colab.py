@@ -31,7 +31,7 @@ from guide.notebooks.build import INSTALL_TAG, tags
 from guide.notebooks.script import Script, versions
 from guide.offline.upgrades import Unresolvable, Upgrades, upgrades
 from guide.offline.wheels import run_pip, uv_settings
-from guide.project import GuideError, Project
+from guide.project import GuideError, Project, told, write_whole
 from guide.prove import environments, hub_cache, image
 from guide.prove.failures import Failed, from_notebook, paragraph
 from guide.prove.kernel import execute
@@ -217,15 +217,14 @@ class Records:
 
     def write(self, name: str, outcome: Outcome) -> None:
         """Store an outcome."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        self._path(name).write_text(Tried(notebooks={name: outcome}).model_dump_json(by_alias=True), encoding="utf-8")
+        write_whole(self._path(name), Tried(notebooks={name: outcome}).model_dump_json(by_alias=True))
 
     def keep(self) -> None:
         """Write all outcomes of today's code to where they are committed from."""
         found = {name: outcome for name in self.guide.scripts if (outcome := self.read(name))}
         source = f"{self.guide.image.file.source} at {self.guide.image.file.commit[:7]}"
         text = Tried(source=source, notebooks=found).model_dump_json(by_alias=True, indent=1)
-        self.guide.project.tried.write_text(text + "\n", encoding="utf-8")
+        write_whole(self.guide.project.tried, text + "\n")
 
     def _path(self, name: str) -> Path:
         return self.folder / f"{name}.json"
@@ -286,12 +285,10 @@ def main(arguments: Sequence[str] | None = None, project: Project | None = None)
     add("--keep", action="store_true", help="store what came of it in proofs/colab.json, to be committed")
     add("--force", action="store_true", help="try again what has not changed since it was tried")
     given = parser.parse_args(arguments)
-    try:
+    with told():
         guide = load(project or Project.here(), damaged_proofs=True)
         with alone(guide.project.build / "prove.lock"):
             failed = try_all(guide, given)
-    except GuideError as error:
-        sys.exit(str(error))
     sys.exit(1 if failed else 0)
 
 
