@@ -252,7 +252,7 @@ def test_an_environment_has_what_is_asked_for_and_imported_but_no_torch(guide):
 # A trial
 
 
-FAILURE = Failure.model_validate({"class": "installation", "message": "pip finds none", "cell": None})
+FAILURE = Failure.model_validate({"class": "install cell", "message": "pip finds none", "cell": None})
 
 
 def outcome(**over) -> Outcome:
@@ -311,13 +311,13 @@ def test_where_the_cell_asks_for_a_restart_the_rest_runs_in_a_second_kernel(tria
 FAILING = {
     "torch is replaced": (
         {"replaced": [("torch", ("9.0", "9.1"))]},
-        "installation",
+        "install cell",
         "pip replaces Colab's torch 9.0 by 9.1",
         False,
     ),
     "what is imported is replaced": ({"replaced": [("numpy", ("1", "2"))]}, "stale import", "replaces numpy", False),
     "a restart for nothing": ({"more": 'colab_restart = ["numpy"]'}, "stale import", "asks for a restart for numpy", False),
-    "pip fails": ({"install": "print('ERROR: no such release')"}, "installation", "ERROR: no such release", True),
+    "pip fails": ({"install": "print('ERROR: no such release')"}, "install cell", "ERROR: no such release", True),
     "a cell fails": ({"code": "raise ImportError('too old')"}, "missing package", "ImportError: too old", True),
 }
 
@@ -361,7 +361,7 @@ def test_it_goes_on_where_it_was_stopped_and_ends_with_1_where_one_fails(tried, 
     assert tried("hqq", "vptq") == (1, ["vptq"])
     printed = capsys.readouterr().out
     assert "unchanged since it was tried: hqq: runs on Colab's packages, 60 s; replaced: nothing." in printed
-    assert "vptq: installation. pip finds none." in printed
+    assert "vptq: install cell. pip finds none." in printed
     assert "1 tried now, 1 of 2 run or install, 1 failed." in printed
     assert tried("hqq", "--force") == (0, ["hqq"])
     planted.edit("models/colab/freeze.txt", "numpy==2.1.3", "numpy==2.1.4")

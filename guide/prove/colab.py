@@ -136,10 +136,10 @@ class Trial:
         try:
             self.replaced = self.resolve(self.script).replaced
         except Unresolvable as error:
-            raise Failed("installation", str(error)) from error
+            raise Failed("install cell", str(error)) from error
         if "torch" in self.replaced:
             had, gets = self.replaced["torch"]
-            raise Failed("installation", f"pip replaces Colab's torch {had} by {gets}")
+            raise Failed("install cell", f"pip replaces Colab's torch {had} by {gets}, for which its torchvision is not built")
         stale = sorted(set(self.replaced) & set(self.guide.image.file.preloaded))
         if stale != sorted(self.table.colab_restart):
             told = ", ".join(sorted(self.table.colab_restart)) or "nothing"
@@ -198,7 +198,7 @@ class Trial:
             if had == "none" or Version(had).public != Version(version).public:
                 text = "".join(output.get("text", "") for output in executed.cells[number - 1].outputs)
                 said = next((line for line in text.splitlines() if line.startswith("ERROR")), f"pip left {package} {had}")
-                raise Failed("installation", said[:600], number)
+                raise Failed("install cell", said[:600], number)
 
 
 class Records:

@@ -19,6 +19,7 @@ ADVICE = {
     "unknown argument": "The library would ignore it or refuse it: mend the script.",
     "weak check": "Without quantization this cell must fail: tighten its assertions.",
     "installation": "pip could not make the environment: check the pins in the script's head.",
+    "install cell": "Change the pins in the script's head, or keep this result: the pages then say so.",
     "stale import": "Name in 'colab_restart' of the script's head what the cell replaces, or pin Colab's own version.",
     "error": "Mend the script, or report the fault to the library.",
 }
