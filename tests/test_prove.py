@@ -519,7 +519,7 @@ def test_an_environment_is_made_once_and_an_older_one_of_the_same_notebook_goes(
             python.parent.mkdir(parents=True)
             python.touch()
 
-    monkeypatch.setattr(environments, "_run", make_folder)
+    monkeypatch.setattr(environments, "run_quietly", make_folder)
     python = environments.prepare(project, script, cuda=False)
     assert python == environments.python_of(python.parent.parent)
     assert not older.exists() and other.exists()

@@ -250,7 +250,7 @@ def test_a_notebook_page_links_to_colab_and_its_proof(site_folder, guide, page):
 
 def test_a_run_without_its_method_is_not_called_proven(guide):
     """Where a CPU cannot run a method, overview and box say what its notebook showed there, and the box is not green."""
-    link = Links("x.md", frozenset(f"notebooks/{name}.ipynb" for name in guide.scripts), "owner/name")
+    link = Links("x.md", {*guide.pages, *(f"notebooks/{name}.ipynb" for name in guide.scripts)}, "owner/name")
     instead = {}
     for name, method in guide.methods.items():
         said = proofs.summary(guide, method)
