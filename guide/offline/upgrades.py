@@ -69,7 +69,7 @@ def why_not(told: str) -> GuideError:
     if "No solution found" not in text:
         return GuideError(f"uv cannot find out what pip would do: {text}")
     cause = re.sub(r"\{[^}]*\}", "", text.partition("cause: ")[2] or text)
-    cause = re.split(r", we can conclude| and you require", cause.removeprefix("Because "))[0]
+    cause = re.split(r", we can conclude| and you require", cause.removeprefix("Because ").replace("`", ""))[0]
     return Unresolvable(f"pip finds no versions that will do: {cause.rstrip('.')}.")
 
 
