@@ -11,6 +11,7 @@
 # method = "fbgemm-fp8"
 # needs = "cuda>=9.0"
 # minutes = 20
+# held = {fbgemm-gpu-genai = "each of its releases is built for one torch: 1.8 for 2.13"}
 # models = ["Qwen/Qwen3-0.6B"]
 # texts = ["ggml-org/ci"]
 # colab_gpu = "H100"
