@@ -11,7 +11,6 @@
 # method = "fp8"
 # needs = "cuda>=8.9"
 # minutes = 20
-# held = {transformers = "5.23.0 and newer ask for kernels from 0.18.2 on, which is not released"}
 # models = ["Qwen/Qwen3-0.6B"]
 # texts = ["ggml-org/ci"]
 # colab_gpu = "L4"

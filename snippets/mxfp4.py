@@ -11,7 +11,6 @@
 # method = "mxfp4"
 # needs = "cuda>=7.5"
 # minutes = 60
-# held = {transformers = "5.23.0 and newer ask for kernels from 0.18.2 on, which is not released"}
 # models = []
 # texts = ["ggml-org/ci"]
 # checkpoints = {"openai/gpt-oss-20b" = "mxfp4_gpt_oss"}

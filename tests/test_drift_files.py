@@ -257,6 +257,48 @@ def test_pages_cells_traps_symptoms_and_scripts_are_places(guide):
     assert {"features.peft", "hardware.cpu"} <= {part for path, part in found if path.startswith("docs/methods/")}
 
 
+def test_a_cell_of_a_script_is_named_with_its_line(guide):
+    for place in (place for place in places(guide) if place.path in {script.path for script in guide.scripts.values()}):
+        text = guide.scripts[Path(place.path).stem].text
+        assert text.splitlines()[place.line - 1] == place.text.splitlines()[0]
+
+
+def test_a_method_that_an_engine_lists_anew_or_no_longer_makes_its_page_wrong(guide):
+    name, listed = next(
+        (name, one) for name, one in guide.registries.items() if guide.engines[name].package == one.distribution
+    )
+    kept = [*listed.names[1:], "made-up"]
+    pair = tuple(Source(listed.distribution, Version(version), {listed.file: f"{listed.name} = {names!r}\n"}, {})
+                 for version, names in (("1.0", listed.names), ("2.0", kept)))  # fmt: skip
+    start = f"docs/engines/{name}.md: {listed.name} of {listed.distribution} 2.0 has"
+    assert list(newest.engine_lines(guide, {listed.distribution: pair})) == [
+        f"{start} new: made-up",
+        f"{start} no longer: {listed.names[0]}",
+    ]
+
+
+def test_what_a_release_asks_for_anew_and_what_is_held_stand_beside_it(guide, tmp_path):
+    read = {"tinylib": both(tmp_path, a_wheel)}
+    pins = {"tinylib": {Version("1.0")}, "torch": {Version("1.9")}}
+    assert list(newest.release_lines(guide, pins, {"tinylib": Version("2.0")}, read)) == [
+        "tinylib: 1.0 pinned, 2.0 released",
+        "tinylib 2.0 asks for torch <3; 1.0 asked for <2",
+    ]
+    [(script, reason)] = newest.held(guide)["matplotlib"].items()
+    assert list(newest.held_lines(newest.held(guide), {"matplotlib": Version("99.0")})) == [
+        f"matplotlib is held in snippets/{script}.py: {reason}"
+    ]
+
+
+def test_what_every_head_holds_is_not_read(guide, tomorrow, monkeypatch):
+    """Its code is nobody's to follow until the reason is gone."""
+    newer = {"matplotlib": Version("99.0")}
+    pins = newest.pinned(guide)
+    monkeypatch.setattr(newest, "newest_release", lambda package: newer.get(package, max(pins[package])))
+    text = report(guide)
+    assert "- matplotlib is held in" in text and "### matplotlib" not in text
+
+
 def test_an_archive_that_holds_no_python_is_said(tmp_path):
     one = Release("tinylib", Version("1.0"), (an_sdist(tmp_path, "1.0", {}),))
     with pytest.raises(GuideError, match=r"^tinylib 1\.0: tinylib-1\.0\.tar\.gz holds no Python of it"):

@@ -148,7 +148,7 @@ def test_an_unknown_notebook_is_one_sentence(index):
 
 
 def test_a_head_that_holds_what_it_does_not_pin_is_refused(planted):
-    planted.edit("snippets/fp8.py", "held = {", 'held = {transfomers = "so it is", ')
+    planted.edit("snippets/fp8.py", "[tool.guide.held]", '[tool.guide.held]\n# transfomers = "so it is"')
     with pytest.raises(GuideError, match=r"^In the head of snippets/fp8\.py, .*'held' names transfomers, which is not among"):
         planted.load()
 

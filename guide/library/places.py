@@ -19,6 +19,7 @@ from guide.library.changes import HOLE, Change, Kind, messages_of
 from guide.library.check import parsed
 from guide.library.releases import Source
 from guide.notebooks.build import tags
+from guide.notebooks.script import Script
 
 WORD = re.compile(r"[A-Za-z_]\w*")
 LIKE_CODE = re.compile(r"\w*[A-Za-z0-9]_\w+|[A-Za-z0-9]*(?:[a-z0-9][A-Z]|[A-Z][A-Z0-9]+[a-z])\w*")  # from prose: no plain word
@@ -27,6 +28,7 @@ FILE = re.compile(r"[\w/.-]*\w\.py\b")
 DEFINED = re.compile(r"^[ \t]*(?:async )?(?:def|class) (\w+)|^(?: {4})?(\w+)(?: *:[^=\n]+)? = ", re.MULTILINE)
 PARAGRAPH = re.compile(r"(?:^.*\S.*\n?)+", re.MULTILINE)
 QUOTED = re.compile(r"[`\"]([^`\"\n]{20,})[`\"]")
+TAGS = ("trap:", "symptom:")  # of cells that show something happen
 RARE = 3  # definitions in a library up to which a name means one of them
 LONG = 20  # signs of a text from which on it is not there by chance
 MANY = 20  # functions that lose an argument of one name, which is then told once
@@ -95,16 +97,22 @@ def places(guide: Guide) -> list[Place]:
     for name, text in guide.pages.items():
         found += _of_page(f"docs/{name}", text, _packages(guide, name))
     for script in guide.scripts.values():
-        own = frozenset(map(canonicalize_name, script.pins))
-        for cell in (cell for cell in script.cells() if cell.cell_type == "code"):
-            line = script.text[: max(script.text.find(cell.source.splitlines()[0]), 0)].count("\n") + 1 if cell.source else 0
-            named = next((tag for tag in tags(cell) if ":" in tag and not tag.startswith("needs:")), "")
-            code = "\n".join("" if row.lstrip().startswith(("%", "!")) else row for row in cell.source.splitlines())
-            found.append(Place(script.path, named.replace(":", " "), line, code, own))
+        found += _of_script(script)
     others = {f"snippets/shared/{name}.py": text for name, text in guide.shared.items()}
     others |= {f"models/checkpoints/{name}.py": text for name, text in guide.makers.items()}
     others |= {recipe.path: recipe.text for recipe in guide.recipes.values()}
     return found + [Place(path, "", 1, text, frozenset(["transformers"])) for path, text in others.items()]
+
+
+def _of_script(script: Script) -> Iterator[Place]:
+    """The cells of a script's code, each with its line in the script and the trap or symptom that it is tagged with."""
+    own, end = frozenset(map(canonicalize_name, script.pins)), 0
+    for cell in (cell for cell in script.cells() if cell.cell_type == "code" and cell.source):
+        rows = cell.source.splitlines()
+        end = max(script.text.find(f"\n{rows[0]}\n", end), end)
+        tagged = next((tag for tag in tags(cell) if tag.startswith(TAGS)), "").replace(":", " ")
+        code = "\n".join("" if row.lstrip().startswith(("%", "!")) else row for row in rows)
+        yield Place(script.path, tagged, script.text[:end].count("\n") + 2, code, own)
 
 
 def _packages(guide: Guide, page: str) -> frozenset[str]:
