@@ -21,7 +21,8 @@ REPORT = "# Drift since the pins\n"
 
 @pytest.fixture
 def index(monkeypatch) -> dict[str, str]:
-    """Newest releases by package, which a test writes; of all others the pins are the newest. Also asks are noted."""
+    """What goes with the rest, newest by package, which a test writes; of all others it is the pins. numba alone has a newer
+    release, which goes with nothing."""
     newest: dict[str, str] = {}
 
     def resolve(demands, excluded, node, folder, settings):
@@ -36,6 +37,7 @@ def index(monkeypatch) -> dict[str, str]:
 
     monkeypatch.setattr(upgrade, "resolve", resolve)
     monkeypatch.setattr(upgrade, "settings", dict)
+    monkeypatch.setattr(upgrade, "newest_release", lambda package: Version("77.0") if package == "numba" else None)
     return newest
 
 
@@ -85,6 +87,12 @@ def test_a_notebook_whose_pins_do_not_go_together_stays_with_the_reason(guide, i
     index["gguf"] = "none"
     plan = everything(guide)
     assert "snippets/gguf.py stays as it is: No versions will do." in plan.stays
+
+
+def test_a_newest_release_that_goes_with_no_other_pin_is_named_with_its_notebooks(guide, index):
+    [name] = [name for name, script in guide.scripts.items() if "numba" in script.pins]
+    kept = f"numba 77.0 does not go with the other pins, so {guide.scripts[name].pins['numba']} is the newest"
+    assert f"{kept} (snippets/{name}.py)." in everything(guide).stays
 
 
 def test_a_release_before_another_is_no_newest(guide, index):
@@ -161,6 +169,6 @@ def test_held_is_no_part_of_what_a_proof_proves(planted, guide):
 def test_a_pin_is_asked_for_as_it_is_or_newer(guide):
     script = guide.scripts["fbgemm_fp8"]
     asked = {canonicalize_name(Requirement(text).name): text for text in upgrade.demands(script, torch=False)}
-    [held] = script.head.guide.held
+    held, _ = script.head.guide.held
     assert asked["torch"] == f"torch=={script.pins['torch']}" and asked[held] == f"{held}=={script.pins[held]}"
     assert asked["accelerate"] == f"accelerate>={script.pins['accelerate']}"

@@ -11,6 +11,7 @@ import sys
 import venv
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ from guide.library.places import Touched, places, told_once
 from guide.library.releases import Source
 from guide.library.telling import Told, told
 from guide.offline.wheels import run_pip
-from guide.project import GuideError
+from guide.project import GuideError, write_whole
 from guide.prove.environments import python_of
 
 APART = ("torch",)  # stays at its pin, for all others are built against it, and its wheel weighs gigabytes
@@ -122,6 +123,7 @@ def held_lines(reasons: Mapping[str, Mapping[str, str]], newer: Mapping[str, Ver
         yield from (f"{package} is held in {', '.join(scripts)}: {reason}" for reason, scripts in by_reason.items())
 
 
+@cache
 def newest_release(package: str) -> Version | None:
     """The newest release that an index offers for this Python, or None if none does."""
     found = releases.release(package)
@@ -250,6 +252,5 @@ def engine_lines(guide: Guide, read: Mapping[str, tuple[Source, Source]]) -> Ite
 def written(guide: Guide, text: str) -> Path:
     """Where the report is kept, for a workflow to post."""
     path = guide.project.build / FOLDER / "report.md"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text, encoding="utf-8")
+    write_whole(path, text)
     return path

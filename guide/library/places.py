@@ -101,6 +101,7 @@ def places(guide: Guide) -> list[Place]:
     others = {f"snippets/shared/{name}.py": text for name, text in guide.shared.items()}
     others |= {f"models/checkpoints/{name}.py": text for name, text in guide.makers.items()}
     others |= {recipe.path: recipe.text for recipe in guide.recipes.values()}
+    others |= {f"guide/guest/{name}.py": text for name, text in guide.guests.items()}
     return found + [Place(path, "", 1, text, frozenset(["transformers"])) for path, text in others.items()]
 
 

@@ -18,13 +18,13 @@ from packaging.version import Version
 
 from guide.facts.guide import Guide
 from guide.facts.load import load, load_scripts
-from guide.library.newest import report, written
+from guide.library.newest import newest_release, report, written
 from guide.library.releases import settings
 from guide.notebooks.build import rebuilt
 from guide.notebooks.script import HEAD, Script
 from guide.offline.demands import Demand, Node
 from guide.offline.wheels import resolve
-from guide.project import GuideError, Project
+from guide.project import GuideError, Project, told, write_whole
 
 TORCH = "torch"
 
@@ -48,6 +48,7 @@ def planned(guide: Guide, names: Sequence[str], bench: bool, torch: bool) -> Pla
     moves: dict[str, dict[str, str]] = {}
     stays: list[str] = []
     known: dict[tuple[str, ...], dict[str, Version]] = {}
+    behind: dict[str, list[str]] = {}  # what no other pin goes with, and where
     chosen = guide.names(names)
     for number, name in enumerate(chosen, start=1):
         print(f"resolving {number} of {len(chosen)}: {name}", file=sys.stderr)
@@ -65,8 +66,11 @@ def planned(guide: Guide, names: Sequence[str], bench: bool, torch: bool) -> Pla
                          f"pins ({measured[name]}): --bench moves them.")  # fmt: skip
         elif found:
             moves[name] = found
+        for line in kept_behind(script, known[asked], torch):
+            behind.setdefault(line, []).append(script.path)
         for package, reason in script.head.guide.held.items():
             stays.append(f"{script.path} holds {package} {script.pins[package]}: {reason}.")
+    stays += [f"{line} ({', '.join(paths)})." for line, paths in behind.items()]
     versions = [Version(new.partition("==")[2]) for found in moves.values() for new in found.values()
                 if Requirement(new).name == "transformers"]  # fmt: skip
     return Plan(moves, stays, str(max([Version(guide.transformers), *versions])))
@@ -108,6 +112,15 @@ def moved(script: Script, found: Mapping[str, Version]) -> Iterator[tuple[str, s
             yield pin, pin.replace(f"=={old}", f"=={new}")
 
 
+def kept_behind(script: Script, found: Mapping[str, Version], torch: bool) -> Iterator[str]:
+    """Each pin, of those that may move, for which the newest release was not found to go with the others."""
+    for asked in map(Requirement, demands(script, torch)):
+        name = canonicalize_name(asked.name)
+        newest = newest_release(name) if next(iter(asked.specifier)).operator == ">=" else None
+        if newest and name in found and newest > found[name]:
+            yield f"{name} {newest} does not go with the other pins, so {found[name]} is the newest"
+
+
 def benches(guide: Guide) -> dict[str, str]:
     """By notebook, the records of the real model that rest on its pins: ``cpu-x86-64: a, b``."""
     found: dict[str, dict[str, list[str]]] = {}
@@ -132,8 +145,7 @@ def write(guide: Guide, plan: Plan) -> list[str]:
             f'"transformers=={guide.transformers}"', f'"transformers=={plan.transformers}"'
         )
     for file, text in texts.items():
-        file.unlink()
-        file.write_text(text, encoding="utf-8")
+        write_whole(file, text)
     known = load_scripts(guide.project)
     built = rebuilt(guide.project.notebooks, known.notebooks, known.committed)
     return [guide.project.relative(file) for file in [*texts, *built]]
@@ -156,7 +168,8 @@ def to_do(guide: Guide, plan: Plan) -> Iterator[str]:
         return
     for name in plan.moves:
         times = [f"{max(1, round(one.proof.seconds / 60))} min on {one.proof.machine.name}" for one in guide.proofs[name]]
-        yield f"`nox -s prove -- {name} --keep`, last {' and '.join(times) or 'not proven'}"
+        last = f"last {' and '.join(times)}" if times else "not proven yet"
+        yield f"`nox -s prove -- {name} --keep`, {last}"
     if plan.transformers != guide.transformers:
         yield "`nox -s drift`, then the pages that it names; `nox -s architectures` and `nox -s training`"
     compiled = {one.method for record in guide.compiled.values() for one in record.cases if one.notebook in plan.moves}
@@ -170,7 +183,7 @@ def to_do(guide: Guide, plan: Plan) -> Iterator[str]:
             yield f"`nox -s bench`, on each machine: {records}"
 
 
-def told(guide: Guide, plan: Plan) -> str:
+def as_text(guide: Guide, plan: Plan) -> str:
     """The plan as Markdown."""
     lines = [f"{guide.scripts[name].path}: {', '.join(plan.pins(name))}" for name in plan.moves]
     if plan.transformers != guide.transformers:
@@ -189,19 +202,17 @@ def main(
     parser.add_argument("names", nargs="*", metavar="NOTEBOOK", help="all if none is given")
     parser.add_argument("--dry-run", action="store_true", help="print what would move, and write nothing")
     parser.add_argument("--bench", action="store_true", help="also where records of the real model rest on the pins")
-    parser.add_argument("--torch", action="store_true", help="torch too")
+    parser.add_argument("--torch", action="store_true", help="torch too, in the heads")
     given = parser.parse_args(arguments)
-    try:
+    with told():
         guide = load(project or Project.here())
         plan = planned(guide, given.names, given.bench, given.torch)
         text = reported(guide)  # of the pins as they are, so before they move
         changed = [] if given.dry_run else write(guide, plan)
-    except GuideError as error:
-        sys.exit(str(error))
-    print(f"# Upgrade\n\n{told(guide, plan)}\n{text}")
-    for path in changed:
-        print(f"wrote {path}", file=sys.stderr)
-    print(f"the report is kept in {guide.project.relative(written(guide, text))}", file=sys.stderr)
+        print(f"# Upgrade\n\n{as_text(guide, plan)}\n{text}")
+        for path in changed:
+            print(f"wrote {path}", file=sys.stderr)
+        print(f"the report is kept in {guide.project.relative(written(guide, text))}", file=sys.stderr)
 
 
 if __name__ == "__main__":
