@@ -230,6 +230,12 @@ def test_a_message_that_another_function_says_now_is_not_lost():
     assert [one.texts for one in found if one.kind is Kind.LOST] == [()]
 
 
+def test_a_class_that_is_gone_takes_its_messages_along():
+    text = "class Gone:\n    def f(self):\n        raise E('a text that is long enough to be found')\n"
+    [one] = changes({"a.py": text}, {"a.py": ""})
+    assert (one.name, one.texts) == ("Gone", ("a text that is long enough to be found",))
+
+
 def test_a_plain_word_is_no_name_of_a_function_that_nobody_calls_there():
     """``start`` in a script is a variable; a method ``start`` of some class is not meant."""
     before, after = ({"lib/a.py": f"class Engine:\n    def start(self):\n        return {number}\n"} for number in (1, 2))

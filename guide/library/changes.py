@@ -136,12 +136,18 @@ def _compared(path: str, old: Mapping[str, _Thing], new: Mapping[str, _Thing]) -
     for name, thing in old.items():
         if name not in new:
             if name.rpartition(".")[0] not in old or name.rpartition(".")[0] in new:  # else it went with its class
-                yield Change(Kind.LOST, path, name, "is gone", texts=tuple(thing.messages), bases=thing.bases)
+                yield Change(Kind.LOST, path, name, "is gone", texts=_messages_below(name, old), bases=thing.bases)
         else:
             yield from _within(path, name, thing, new[name])
     for name, thing in new.items():
         if name not in old and (name.rpartition(".")[0] not in new or name.rpartition(".")[0] in old):
-            yield Change(Kind.NEW, path, name, "is new", says=tuple(thing.messages), bases=thing.bases)
+            yield Change(Kind.NEW, path, name, "is new", says=_messages_below(name, new), bases=thing.bases)
+
+
+def _messages_below(name: str, things: Mapping[str, _Thing]) -> tuple[str, ...]:
+    """What a function says, or the functions of a class."""
+    below = [thing for other, thing in things.items() if other == name or other.startswith(f"{name}.")]
+    return tuple(text for thing in below for text in thing.messages)
 
 
 def _within(path: str, name: str, old: _Thing, new: _Thing) -> Iterator[Change]:

@@ -13,8 +13,6 @@ WRONG = {Kind.LOST: Reach.NAME, Kind.ARGUMENT: Reach.ARGUMENT, Kind.DEFAULT: Rea
 HEADS = {Kind.LOST: "gone or moved", Kind.ARGUMENT: "other arguments", Kind.DEFAULT: "other defaults",
          Kind.VALUE: "other values", Kind.MESSAGE: "other messages", Kind.NEW: "new", Kind.BODY: "other code"}  # fmt: skip
 MOST_PLACES, MOST_NAMES, MOST_FILES = 5, 4, 20  # that a line or a list names before it counts
-
-
 ABOUT = re.compile(r"quant(?!ile|ity)", re.IGNORECASE)
 Found = tuple[Change, dict[Place, Reach]]  # a change, and the places that it touches
 
@@ -53,10 +51,10 @@ def told(changes: Iterable[Change], touched: Touched) -> Told:
 
 
 def _once(changes: Iterable[Change]) -> Iterator[Change]:
-    """Without what a class says again of its ``__init__``, and what a generated file says again of its source."""
+    """Without what a class says again of its ``__init__``, and a generated file again of its source beside it."""
     seen = set()
     for change in changes:
-        key = (change.owner, change.kind, change.what)
+        key = (change.file.rpartition("/")[0], change.owner, change.kind, change.what)
         if key not in seen or not change.name:
             yield change
         seen.add(key)
