@@ -230,6 +230,24 @@ def test_a_message_that_another_function_says_now_is_not_lost():
     assert [one.texts for one in found if one.kind is Kind.LOST] == [()]
 
 
+def test_two_long_messages_are_shown_from_where_they_differ():
+    long = "a text that is so long that nobody would want to read all of it to see what is another in it, namely this"
+    before, after = (f"def f():\n    raise E('{text}')\n" for text in (f"{long} word", f"{long} other"))
+    [one] = changes({"a.py": before}, {"a.py": after})
+    assert one.what == 'said "...is another in it, namely this word", says "...is another in it, namely this other"'
+
+
+def test_a_short_piece_that_many_messages_have_is_no_quotation():
+    text = "{a} is not supported for {b}, since it is not made for all of these"
+    found = changes({"lib/a.py": f"def f():\n    raise E(f'{text}')\n"}, {"lib/a.py": "def f():\n    raise E('another')\n"})
+    sources = [Source("lib", Version("1"), {}, {})] * 2
+    short = Place(
+        "docs/a.md", "symptoms.a", 0, "message .to is not supported for", frozenset(), ".to ... is not supported for ..."
+    )
+    whole = replace(short, text="", message="is not supported for ..., since it is not made for all of these")
+    assert Touched([short, whole], *sources, []).by(found[0]) == {whole: Reach.TEXT}
+
+
 def test_a_class_that_is_gone_takes_its_messages_along():
     text = "class Gone:\n    def f(self):\n        raise E('a text that is long enough to be found')\n"
     [one] = changes({"a.py": text}, {"a.py": ""})

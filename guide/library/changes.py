@@ -14,6 +14,7 @@ from functools import cached_property, lru_cache
 WARNINGS = {"warn", "warn_once", "warning", "warning_once", "warning_advice", "error", "info", "info_once", "exception"}
 HOLE = "{}"  # what a message has where a value goes
 SHORT = 70  # signs of a value or a message that is shown whole
+BEFORE = 30  # signs shown of what two messages have in common
 ALIKE = 0.6  # of two messages, of which the one became the other
 
 
@@ -183,9 +184,7 @@ def _message_changes(path: str, name: str, old: _Thing, new: _Thing) -> Iterator
         near = difflib.get_close_matches(text, come, 1, ALIKE)
         if near:
             come.remove(near[0])
-            yield Change(
-                Kind.MESSAGE, path, name, f"said {_quoted(text)}, says {_quoted(near[0])}", (), (text,), (near[0],), new.bases
-            )
+            yield Change(Kind.MESSAGE, path, name, _said(text, near[0]), (), (text,), (near[0],), new.bases)
         else:
             yield Change(Kind.MESSAGE, path, name, f"no longer says {_quoted(text)}", (), (text,), bases=new.bases)
     for text in come:
@@ -369,6 +368,14 @@ def _strings(text: str) -> Iterator[str]:
 def _short(text: str) -> str:
     text = " ".join(text.split()).replace("`", "'")
     return text if len(text) <= SHORT else f"{text[:SHORT]}..."
+
+
+def _said(old: str, new: str) -> str:
+    """Both messages, from shortly before where they differ."""
+    same = next((place for place, (one, other) in enumerate(zip(old, new, strict=False)) if one != other), 0)
+    start = old.rfind(" ", 0, same - BEFORE) + 1 if same > BEFORE else 0
+    first, second = (_quoted("..." * bool(start) + text[start:]) for text in (old, new))
+    return f"said {first}, says {second}"
 
 
 def _quoted(text: str) -> str:

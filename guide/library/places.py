@@ -50,7 +50,7 @@ class Place:
 
     path: str
     part: str  # the field of the front matter, the tag of a cell; empty in prose
-    line: int  # where it begins, 0 in front matter
+    line: int  # where it begins, 0 in front matter and where it is a file as a whole
     text: str
     own: frozenset[str]  # packages that its file is about, where it names none
     message: str = ""  # of a symptom: what is printed
@@ -87,8 +87,8 @@ class Place:
     def quotes(self) -> tuple[str, ...]:
         """What it quotes of a message, in pieces."""
         said = [text for text in QUOTED.findall(self.text) if text.count(" ") >= 3]  # of fewer words it is a name or a command
-        found = [piece for text in [*self.message.splitlines(), *said] for piece in text.split("...")]
-        return tuple(piece for piece in map(_plain, found) if len(piece) >= LONG)
+        found = [piece for text in [*self.message.splitlines(), *said] for piece in _pieces(text, "...")]
+        return tuple(piece for piece in found if len(piece) >= LONG)
 
 
 def places(guide: Guide) -> list[Place]:
@@ -102,7 +102,7 @@ def places(guide: Guide) -> list[Place]:
     others |= {f"models/checkpoints/{name}.py": text for name, text in guide.makers.items()}
     others |= {recipe.path: recipe.text for recipe in guide.recipes.values()}
     others |= {f"guide/guest/{name}.py": text for name, text in guide.guests.items()}
-    return found + [Place(path, "", 1, text, frozenset(["transformers"])) for path, text in others.items()]
+    return found + [Place(path, "", 0, text, frozenset(["transformers"])) for path, text in others.items()]
 
 
 def _of_script(script: Script) -> Iterator[Place]:
@@ -155,7 +155,13 @@ def _of_facts(path: str, part: str, facts: Any, own: frozenset[str]) -> Iterator
 
 
 def _plain(text: str) -> str:
+    """Text without marks of code, layout and case."""
     return " ".join(text.replace("`", "").replace("\\", "").split()).lower()
+
+
+def _pieces(text: str, hole: str) -> list[str]:
+    """What stands between the holes of a message."""
+    return [piece.strip(" .:,'\"") for piece in map(_plain, text.split(hole))]
 
 
 class Touched:
@@ -194,7 +200,7 @@ class Touched:
         """Messages that are gone and that a place quotes, whatever library it names: most of what stands between the holes,
         or a piece of that."""
         for text in change.texts:
-            pieces = [piece.strip(" .:,'\"") for piece in map(_plain, text.split(HOLE))]
+            pieces = _pieces(text, HOLE)
             found = [place for place in self.all if _quotes(place, pieces)] if max(map(len, pieces)) >= LONG else []
             if found and not self._is_said(text):
                 yield from ((Reach.TEXT, place) for place in found)
@@ -239,8 +245,11 @@ def _named(change: Change) -> tuple[str, str]:
 
 
 def _quotes(place: Place, pieces: list[str]) -> bool:
+    """Whether a place has most of a message, or enough of it that no other is meant."""
+    whole = sum(map(len, pieces))
     held = sum(len(piece) for piece in pieces if len(piece) >= LONG and piece in place.plain)
-    return 2 * held > sum(map(len, pieces)) or any(quote in piece for quote in place.quotes for piece in pieces)
+    quoted = [len(quote) for quote in place.quotes for piece in pieces if quote in piece]
+    return 2 * held > whole or any(2 * length > whole or length > 2 * LONG for length in quoted)
 
 
 def _definitions(source: Source) -> Counter[str]:

@@ -76,8 +76,8 @@ def _places(found: list[Found], least: Reach) -> str:
     labels: dict[str, list[str]] = {}
     for place in sorted(places, key=lambda place: place.path.endswith(".py")):
         labels.setdefault(place.path, []).append(place.label)
-    texts = [f"{path} ({_some(list(dict.fromkeys(parts)), MOST_PLACES, '; ')})" for path, parts in labels.items()]
-    return _some(texts, MOST_PLACES)
+    inner = {path: _some(list(dict.fromkeys(filter(None, parts))), MOST_PLACES, "; ") for path, parts in labels.items()}
+    return _some([f"{path} ({parts})" if parts else path for path, parts in inner.items()], MOST_PLACES)
 
 
 def _names(changes: list[Change]) -> str:
