@@ -9,8 +9,9 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
-from guide.facts.load import load
+from guide.facts.load import load, pyproject
 from guide.library import upgrade
+from guide.library.newest import pinned
 from guide.library.upgrade import main, planned, to_do, with_pins, write
 from guide.notebooks.script import parse_script
 from guide.offline.wheels import Pin
@@ -48,7 +49,7 @@ def everything(guide, **options):
 
 def test_where_nothing_is_newer_nothing_moves(guide, index):
     plan = everything(guide)
-    assert plan.moves == {} and plan.transformers == guide.transformers
+    assert plan.moves == {} and plan.project == {}
     assert list(to_do(guide, plan)) == []
 
 
@@ -58,10 +59,20 @@ def test_a_newer_release_moves_every_head_that_does_not_hold_it(guide, index):
     held = {name for name, script in guide.scripts.items() if "transformers" in script.head.guide.held}
     pinning = {name for name, script in guide.scripts.items() if "transformers" in script.pins}
     assert held and set(plan.moves) == pinning - held
-    assert plan.transformers == "99.0"
+    assert plan.project == {f"transformers=={guide.transformers}": "transformers==99.0"} and plan.moves_described()
     for name in held:
         reason = guide.scripts[name].head.guide.held["transformers"]
         assert any(f"snippets/{name}.py holds transformers" in line and reason in line for line in plan.stays)
+
+
+def test_what_stands_in_pyproject_too_moves_there_with_the_heads(planted, index):
+    index["peft"], index["hqq"] = "99.0", "99.0"
+    before = load(planted.project)
+    old = f'"peft=={max(pinned(before)["peft"])}"'
+    text = pyproject(planted.project)
+    assert old in text and "hqq" not in text
+    write(before, planned(before, ["qlora"], bench=False, torch=False))
+    assert pyproject(planted.project) == text.replace(old, '"peft==99.0"')
 
 
 def test_torch_stays_unless_asked(guide, index):

@@ -17,8 +17,8 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 from guide.facts.guide import Guide
-from guide.facts.load import load, load_scripts
-from guide.library.newest import newest_release, report, written
+from guide.facts.load import load, load_scripts, pyproject
+from guide.library.newest import newest_release, pinned, report, written
 from guide.library.releases import settings
 from guide.notebooks.build import rebuilt
 from guide.notebooks.script import HEAD, Script
@@ -35,11 +35,19 @@ class Plan:
 
     moves: dict[str, dict[str, str]]
     stays: list[str]
-    transformers: str  # that the guide is to describe
+    project: dict[str, str]  # moves of pins in pyproject.toml
+
+    def moves_described(self) -> bool:
+        """Whether the release of Transformers that the pages describe moves."""
+        return any(Requirement(pin).name == "transformers" for pin in self.project)
 
     def pins(self, name: str) -> list[str]:
         """Moves of a notebook as a person reads them."""
-        return [f"{old.replace('==', ' ')} to {new.partition('==')[2]}" for old, new in self.moves[name].items()]
+        return [_as_read(old, new) for old, new in self.moves[name].items()]
+
+
+def _as_read(old: str, new: str) -> str:
+    return f"{old.replace('==', ' ')} to {new.partition('==')[2]}"
 
 
 def planned(guide: Guide, names: Sequence[str], bench: bool, torch: bool) -> Plan:
@@ -71,9 +79,22 @@ def planned(guide: Guide, names: Sequence[str], bench: bool, torch: bool) -> Pla
         for package, reason in script.head.guide.held.items():
             stays.append(f"{script.path} holds {package} {script.pins[package]}: {reason}.")
     stays += [f"{line} ({', '.join(paths)})." for line, paths in behind.items()]
-    versions = [Version(new.partition("==")[2]) for found in moves.values() for new in found.values()
-                if Requirement(new).name == "transformers"]  # fmt: skip
-    return Plan(moves, stays, str(max([Version(guide.transformers), *versions])))
+    return Plan(moves, stays, in_project(guide, moves))
+
+
+def in_project(guide: Guide, moves: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
+    """Pins of pyproject.toml that heads have too, and what they become: the newest that a head moves to."""
+    newest: dict[str, Version] = {}
+    for new in (Requirement(pin) for found in moves.values() for pin in found.values()):
+        version = Version(next(iter(new.specifier)).version)
+        newest[new.name] = max(version, newest.get(new.name, version))
+    pins, text = pinned(guide), pyproject(guide.project)
+    found = {f"{name}=={max(pins[canonicalize_name(name)])}": f"{name}=={version}" for name, version in newest.items()}
+    return {
+        old: new
+        for old, new in found.items()
+        if f'"{old}"' in text and Version(new.partition("==")[2]) > Version(old.partition("==")[2])
+    }
 
 
 def demands(script: Script, torch: bool) -> Iterator[str]:
@@ -139,11 +160,11 @@ def write(guide: Guide, plan: Plan) -> list[str]:
     """Write the heads, pyproject.toml and the notebooks anew; the paths that changed."""
     texts = {guide.project.root / guide.scripts[name].path: with_pins(guide.scripts[name], found)
              for name, found in plan.moves.items()}  # fmt: skip
-    path = guide.project.root / "pyproject.toml"
-    if plan.transformers != guide.transformers:
-        texts[path] = path.read_text(encoding="utf-8").replace(
-            f'"transformers=={guide.transformers}"', f'"transformers=={plan.transformers}"'
-        )
+    if plan.project:
+        text = pyproject(guide.project)
+        for old, new in plan.project.items():
+            text = text.replace(f'"{old}"', f'"{new}"')
+        texts[guide.project.root / "pyproject.toml"] = text
     for file, text in texts.items():
         write_whole(file, text)
     known = load_scripts(guide.project)
@@ -170,8 +191,10 @@ def to_do(guide: Guide, plan: Plan) -> Iterator[str]:
         times = [f"{max(1, round(one.proof.seconds / 60))} min on {one.proof.machine.name}" for one in guide.proofs[name]]
         last = f"last {' and '.join(times)}" if times else "not proven yet"
         yield f"`nox -s prove -- {name} --keep`, {last}"
-    if plan.transformers != guide.transformers:
-        yield "`nox -s drift`, then the pages that it names; `nox -s architectures` and `nox -s training`"
+    if plan.moves_described():
+        yield "`nox -s drift`, then the pages that it names"
+    if plan.project:
+        yield "`nox -s architectures` and `nox -s training`"
     compiled = {one.method for record in guide.compiled.values() for one in record.cases if one.notebook in plan.moves}
     if compiled:
         yield f"`nox -s compile -- {' '.join(sorted(compiled))}`"
@@ -186,8 +209,8 @@ def to_do(guide: Guide, plan: Plan) -> Iterator[str]:
 def as_text(guide: Guide, plan: Plan) -> str:
     """The plan as Markdown."""
     lines = [f"{guide.scripts[name].path}: {', '.join(plan.pins(name))}" for name in plan.moves]
-    if plan.transformers != guide.transformers:
-        lines.append(f"pyproject.toml: transformers {guide.transformers} to {plan.transformers}")
+    if plan.project:
+        lines.append(f"pyproject.toml: {', '.join(_as_read(old, new) for old, new in plan.project.items())}")
     parts = [("Pins that move", lines), ("Pins that stay", plan.stays), ("To be run again", list(to_do(guide, plan)))]
     return "\n".join(
         f"## {title}\n\n" + ("\n".join(f"- {line}" for line in found) or "None.") + "\n" for title, found in parts
