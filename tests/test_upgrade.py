@@ -13,6 +13,7 @@ from guide.facts.load import load, pyproject
 from guide.library import upgrade
 from guide.library.newest import pinned
 from guide.library.upgrade import main, planned, to_do, with_pins, write
+from guide.notebooks.build import fault
 from guide.notebooks.script import parse_script
 from guide.offline.wheels import Pin
 from guide.project import GuideError
@@ -71,7 +72,8 @@ def test_what_stands_in_pyproject_too_moves_there_with_the_heads(planted, index)
     old = f'"peft=={max(pinned(before)["peft"])}"'
     text = pyproject(planted.project)
     assert old in text and "hqq" not in text
-    write(before, planned(before, ["qlora"], bench=False, torch=False))
+    assert planned(before, ["qlora"], bench=False, torch=False).project == {}
+    assert "pyproject.toml" in write(before, everything(before))
     assert pyproject(planted.project) == text.replace(old, '"peft==99.0"')
 
 
@@ -92,6 +94,13 @@ def test_what_the_bench_measured_with_stays_unless_asked_and_its_records_are_nam
     plan = everything(guide)
     assert "hqq" in plan.moves
     assert any(line.startswith("`nox -s bench`") and variants[0] in line for line in to_do(guide, plan))
+
+
+def test_heads_that_stay_behind_the_described_release_are_named(guide, index):
+    index["transformers"] = "99.0"
+    [line] = [line for line in to_do(guide, everything(guide, bench=False)) if "`nox -s lint`" in line]
+    assert "snippets/hqq.py" in line and "snippets/fp8.py" not in line and "snippets/gemma.py" not in line
+    assert not any("`nox -s lint`" in line for line in to_do(guide, everything(guide)))
 
 
 def test_a_notebook_whose_pins_do_not_go_together_stays_with_the_reason(guide, index):
@@ -120,21 +129,18 @@ def test_pins_are_written_as_they_stood_with_extras_and_comments(guide):
     assert parse_script(name, text).pins[Requirement(pin).name] == "99.0"
 
 
-def test_heads_notebooks_and_pyproject_are_written_and_nothing_else(planted, index):
+def test_the_heads_and_notebooks_that_are_asked_for_are_written_and_nothing_else(planted, index):
     index |= {"transformers": "99.0"}
     before = load(planted.project)
     plan = planned(before, ["fp8_fallback", "gemma"], bench=False, torch=False)
-    changed = write(before, plan)
-    assert sorted(changed) == ["notebooks/fp8_fallback.ipynb", "notebooks/gemma.ipynb", "pyproject.toml",
-                               "snippets/fp8_fallback.py", "snippets/gemma.py"]  # fmt: skip
+    assert sorted(write(before, plan)) == ["notebooks/fp8_fallback.ipynb", "notebooks/gemma.ipynb",
+                                           "snippets/fp8_fallback.py", "snippets/gemma.py"]  # fmt: skip
     after = load(planted.project)
-    assert after.faults() == [] and after.transformers == "99.0"
-    assert {name for name in after.scripts if after.scripts[name].pins != before.scripts[name].pins} == {
-        "fp8_fallback",
-        "gemma",
-    }
+    assert all(fault(script, after.notebooks[name], after.committed[name]) is None for name, script in after.scripts.items())
+    moved = {name for name in after.scripts if after.scripts[name].pins != before.scripts[name].pins}
     stale = {name for name in after.scripts if before.digest(name, True) != after.digest(name, True)}
-    assert {line.split()[4] for line in to_do(before, plan) if "prove" in line} == stale == {"fp8_fallback", "gemma"}
+    to_prove = {line.split()[4] for line in to_do(before, plan) if "prove" in line}
+    assert moved == stale == to_prove == {"fp8_fallback", "gemma"}
 
 
 def test_a_pin_that_is_no_text_of_its_own_is_said(guide):
@@ -157,7 +163,7 @@ def test_the_report_is_of_the_pins_before_they_move(guide, planted, index, capsy
     index["transformers"] = "99.0"
     seen = []
     main(["gemma"], planted.project, reported=lambda guide: seen.append(guide.transformers) or REPORT)
-    assert seen == [guide.transformers] and load(planted.project).transformers == "99.0"
+    assert seen == [guide.transformers] and load(planted.project).scripts["gemma"].pins["transformers"] == "99.0"
     assert "wrote snippets/gemma.py" in capsys.readouterr().err
 
 

@@ -79,7 +79,7 @@ def planned(guide: Guide, names: Sequence[str], bench: bool, torch: bool) -> Pla
         for package, reason in script.head.guide.held.items():
             stays.append(f"{script.path} holds {package} {script.pins[package]}: {reason}.")
     stays += [f"{line} ({', '.join(paths)})." for line, paths in behind.items()]
-    return Plan(moves, stays, in_project(guide, moves))
+    return Plan(moves, stays, {} if names else in_project(guide, moves))  # what all share moves when all are asked for
 
 
 def in_project(guide: Guide, moves: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
@@ -193,6 +193,7 @@ def to_do(guide: Guide, plan: Plan) -> Iterator[str]:
         yield f"`nox -s prove -- {name} --keep`, {last}"
     if plan.moves_described():
         yield "`nox -s drift`, then the pages that it names"
+        yield from unexplained(guide, plan)
     if plan.project:
         yield "`nox -s architectures` and `nox -s training`"
     compiled = {one.method for record in guide.compiled.values() for one in record.cases if one.notebook in plan.moves}
@@ -204,6 +205,14 @@ def to_do(guide: Guide, plan: Plan) -> Iterator[str]:
     for name, records in benches(guide).items():
         if name in plan.moves:
             yield f"`nox -s bench`, on each machine: {records}"
+
+
+def unexplained(guide: Guide, plan: Plan) -> Iterator[str]:
+    """Heads that pin the release which the pages no longer describe once it moves, of which ``nox -s lint`` asks why."""
+    left = [script.path for name, script in guide.scripts.items()
+            if name not in plan.moves and script.pins.get("transformers") == guide.transformers]  # fmt: skip
+    if left:
+        yield f"`nox -s lint` asks why these pin transformers {guide.transformers}: {', '.join(left)}. Say it behind the pin."
 
 
 def as_text(guide: Guide, plan: Plan) -> str:
