@@ -135,6 +135,13 @@ def links(session: nox.Session) -> None:
 
 
 @nox.session
+def upgrade(session: nox.Session) -> None:
+    """Move the pins to the newest releases that work together, and say what to prove again; see nox -s upgrade -- --help."""
+    install(session, "drift")
+    session.run("python", "-m", "guide.library.upgrade", *session.posargs, env={"TRANSFORMERS_VERBOSITY": "error"})
+
+
+@nox.session
 def browser(session: nox.Session) -> None:
     """Fetch Playwright's own Chromium for the browser tests, where the system has none."""
     install(session, "tests")

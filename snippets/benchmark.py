@@ -9,13 +9,14 @@
 #   "optimum-quanto==0.2.7",
 #   "hqq==0.2.8.post1",
 #   "loky==3.7.0",
-#   "matplotlib==3.10.0",  # Colab's own: replacing it there asks for a restart; so does pandas
+#   "matplotlib==3.10.0",
 #   "pandas==2.2.3",
 # ]
 #
 # [tool.guide]
 # needs = "cpu"
 # minutes = 40
+# held = {matplotlib = "Colab's own: replacing it there asks for a restart", pandas = "Colab's own, as matplotlib"}
 # models = ["HuggingFaceTB/SmolLM2-135M-Instruct"]
 # texts = ["ggml-org/ci"]
 # colab_gpu = "T4"

@@ -15,6 +15,10 @@
 # texts = ["ggml-org/ci"]
 # colab_gpu = "H100"
 #
+# [tool.guide.held]
+# fbgemm-gpu-genai = "each of its releases is built for one torch: 1.8 for 2.13"
+# torch = "fbgemm-gpu-genai 1.8 is built for 2.13"
+#
 # [tool.guide.swap]
 # "activation_scale_ub=1200.0" = "activation_scale_ub=600.0"
 # ///

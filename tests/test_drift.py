@@ -6,7 +6,6 @@ import json
 import re
 import subprocess
 import sys
-import zipfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,11 +14,11 @@ import pytest
 from packaging.version import Version
 
 from guide.guest.registry import Description
-from guide.library import newest
+from guide.library import newest, releases
 from guide.library.__main__ import main
 from guide.library.check import check, installed
+from guide.library.lost import missing_names
 from guide.library.newest import registry_changes, report
-from guide.library.wheel import missing_names
 from guide.project import GuideError
 from guide.site import programs
 
@@ -194,14 +193,14 @@ def test_the_report_names_what_changed_in_the_registry():
 
 @pytest.fixture
 def tomorrow(guide, library, monkeypatch):
-    """A next release of Transformers without one of its keys, and of two libraries: one with a wheel, one that nobody has."""
+    """A next release of Transformers without one of its keys, and of two libraries: one without files, one not found."""
     entries = {key: entry for key, entry in library.entries.items() if key != "gptq"}
-    releases = {"transformers": Version("99.0"), "torchao": Version("98.0"), "hqq": None}
+    newer = {"transformers": Version("99.0"), "torchao": Version("98.0"), "hqq": None}
     pins = newest.pinned(guide)
-    monkeypatch.setattr(newest, "newest_release", lambda package: releases.get(package, max(pins[package])))
+    monkeypatch.setattr(newest, "newest_release", lambda package: newer.get(package, max(pins[package])))
     after = replace(library, release="Transformers 99.0", entries=entries)
     monkeypatch.setattr(newest, "describe_release", lambda guide, release: after)
-    monkeypatch.setattr(newest, "download", lambda folder, package, version: None)
+    monkeypatch.setattr(releases, "release", lambda package, version=None: None)
 
 
 def test_the_report_says_what_is_newer_what_changed_and_what_breaks(guide, tomorrow):
@@ -209,34 +208,35 @@ def test_the_report_says_what_is_newer_what_changed_and_what_breaks(guide, tomor
     assert re.search(r"^- torchao: [\d.]+( and [\d.]+)* pinned, 98.0 released$", text, re.MULTILINE)
     assert re.search(r"^- torchao: the front matter says that [\d.]+ is the newest release, but 98.0 is$", text, re.MULTILINE)
     assert "No release could be looked up of: hqq." in text
-    assert f"## Transformers {guide.transformers} to 99.0\n\nChanges of the registry:\n\n- `gptq` is gone\n\n" in text
+    first = f"## What may make a page wrong\n\n- Transformers {guide.transformers} to 99.0, registry: `gptq` is gone\n"
+    assert first in text
     assert "- docs/methods/gptq.md: transformers.keys has 'gptq', which Transformers 99.0 does not know." in text
-    assert "- torchao 98.0: no wheel to be read; its names were not compared" in text
+    assert (
+        f"- torchao: no index has both {max(newest.pinned(guide)['torchao'])} and 98.0 for this Python; what changed" in text
+    )
 
 
 @pytest.mark.parametrize("options, code", [(["--latest"], 0), (["--latest", "--fail"], 1)])
-def test_the_command_reports_and_fails_if_asked_to(tomorrow, capsys, options, code):
+def test_the_command_reports_and_fails_if_asked_to(planted, tomorrow, capsys, options, code):
     with pytest.raises(SystemExit) as ended:
-        main(options)
+        main(options, planted.project)
     assert ended.value.code == code
     assert capsys.readouterr().out.startswith("# Drift since the pins\n")
 
 
 @pytest.fixture
-def wheel(tmp_path):
-    """A wheel of torchao that lost most of what it had."""
-    path = tmp_path / "torchao-9-py3-none-any.whl"
-    with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr("torchao/quantization/__init__.py", "from .api import Int8WeightOnlyConfig\n")
-        archive.writestr("torchao/quantization/api.py", "class Base:\n    step: int = 1\n\n"
-                         "class Int8WeightOnlyConfig(Base):\n    version: int = 2\n")  # fmt: skip
-    with zipfile.ZipFile(path) as archive:
-        yield archive
+def files() -> dict[str, str]:
+    """The Python of a torchao that lost most of what it had."""
+    return {
+        "torchao/quantization/__init__.py": "from .api import Int8WeightOnlyConfig\n",
+        "torchao/quantization/api.py": "class Base:\n    step: int = 1\n\n"
+                                       "class Int8WeightOnlyConfig(Base):\n    version: int = 2\n",
+    }  # fmt: skip
 
 
-def test_a_wheel_that_lost_a_name_is_told_with_the_line(guide, wheel):
+def test_a_library_that_lost_a_name_is_told_with_the_line(guide, files):
     script = guide.scripts["torchao"]
-    told = missing_names(wheel, script.path, script.text)
+    told = missing_names(files, script.path, script.text)
     lines = script.text.splitlines()
     numbers = [int(re.match(r"snippets/torchao\.py:(\d+): imports ", line)[1]) for line in told if ": imports " in line]
     assert numbers and all("from torchao" in lines[number - 1] for number in numbers)
@@ -244,10 +244,10 @@ def test_a_wheel_that_lost_a_name_is_told_with_the_line(guide, wheel):
     assert not any("Int8WeightOnlyConfig from" in line for line in told)
 
 
-def test_a_wheel_that_lost_a_module_or_an_argument_is_told(wheel):
+def test_a_library_that_lost_a_module_or_an_argument_is_told(files):
     code = ("from torchao.quantization import Int8WeightOnlyConfig as Config\nfrom torchao.gone import anything\n"
             "Config(version=2, step=3)\nConfig(group=4)\nConfig(group=5)\n")  # fmt: skip
-    assert missing_names(wheel, "a.py", code) == [
+    assert missing_names(files, "a.py", code) == [
         "a.py:2: imports torchao.gone, which is gone.",
         "a.py:4: gives Config the argument 'group', which it no longer has (again in line 5).",
     ]

@@ -153,7 +153,7 @@ class _Markup(HTMLParser):
 
 
 def _other_code(notebook: NotebookNode, built: NotebookNode) -> Iterator[str]:
-    """Cells of code that are not today's, though the record says that today's ran; those that install do not run in a proof."""
+    """Cells of code that are not today's, though the record says that today's ran; what installs does not run in a proof."""
     here, there = ([(n, one) for n, one in _code(which) if INSTALL_TAG not in tags(one)] for which in (notebook, built))
     if len(here) != len(there):
         yield f"it has {len(here)} cells of code, and the notebook that its digest is of has {len(there)}"

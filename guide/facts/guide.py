@@ -41,6 +41,13 @@ class Scripts:
                 raise GuideError(f"There is no notebook '{name}'. Known: {', '.join(self.scripts)}.")
         return given or list(self.scripts)
 
+    def to_commit(self, name: str) -> str:
+        """The text of a notebook as it is committed: with a link to Colab, where the repository is known and Colab can run it;
+        a fork keeps the link that it has."""
+        linked = notebooks.linked_repository(name, self.committed.get(name))
+        repository = None if self.tried.failed(name) else linked or self.project.published
+        return notebooks.to_text(self.notebooks[name], name, repository)
+
     def faults(self) -> list[str]:
         """What is wrong with the scripts and the committed notebooks, a sentence each."""
         found = [notebooks.fault(self.scripts[name], self.notebooks[name], self.committed.get(name)) for name in self.scripts]

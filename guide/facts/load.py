@@ -101,6 +101,11 @@ def load(project: Project, damaged_proofs: bool = False) -> Guide:
     )
 
 
+def pyproject(project: Project) -> str:
+    """The text of pyproject.toml."""
+    return _text(project.root / "pyproject.toml")
+
+
 def dependency_group(project: Project, name: str) -> list[str]:
     """The requirements of one dependency group of pyproject.toml, with those of the groups that it includes."""
     groups = tomllib.loads(_text(project.root / "pyproject.toml"))["dependency-groups"]

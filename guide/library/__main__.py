@@ -8,7 +8,7 @@ from guide.facts.guide import Guide
 from guide.facts.load import load
 from guide.library import engines
 from guide.library.check import check, installed
-from guide.library.newest import report
+from guide.library.newest import report, written
 from guide.project import GuideError, Project
 
 
@@ -25,6 +25,7 @@ def main(arguments: Sequence[str] | None = None, project: Project | None = None)
         if given.latest:
             text = report(guide)
             print(text)
+            print(f"kept in {guide.project.relative(written(guide, text))}", file=sys.stderr)
             sys.exit(1 if given.fail and "\n- " in text else 0)
         if given.engines:
             sys.exit(registries(guide, given.keep) or None)

@@ -1,18 +1,17 @@
 """What changed since the pins: the newest releases beside them, as a report to paste into an issue.
 
-The newest Transformers gets an environment of its own below ``build/``; of the other libraries the newest wheel is read.
+The newest Transformers gets an environment of its own below ``build/``, to be asked for its registry. Of it, of every other
+library that a script pins and of every engine the Python of both releases is read, and not installed.
 """
 
 import json
 import os
-import re
 import subprocess
 import sys
 import venv
-import zipfile
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import suppress
 from dataclasses import asdict
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -22,17 +21,23 @@ from pydantic import TypeAdapter
 
 from guide.facts.guide import Guide
 from guide.guest.registry import Description
+from guide.library import engines, releases
+from guide.library.changes import changes
 from guide.library.check import check, classes_used, installed
-from guide.library.wheel import missing_names
+from guide.library.lost import missing_names
+from guide.library.places import Touched, places, told_once
+from guide.library.releases import Source
+from guide.library.telling import Told, told
 from guide.offline.wheels import run_pip
-from guide.project import GuideError
+from guide.project import GuideError, write_whole
 from guide.prove.environments import python_of
 
-NOT_READ = ("transformers", "torch")  # the one is compared with its registry, the other's wheel weighs gigabytes
+APART = ("torch",)  # stays at its pin, for all others are built against it, and its wheel weighs gigabytes
+FOLDER = "drift"  # below build/: what was fetched, and the report
 
 
 def report(guide: Guide) -> str:
-    """Markdown: newer releases, changes of Transformers' registry, and what of the guide they would break, a line each."""
+    """Markdown: newer releases, what of the guide they may make wrong, what else they touch, and a count of the rest."""
     pins = pinned(guide)
     newest = {}
     for number, package in enumerate(sorted(pins), start=1):
@@ -40,56 +45,140 @@ def report(guide: Guide) -> str:
         newest[package] = newest_release(package)
     released = newest["transformers"]
     if released is None:
-        raise GuideError("pip offers no release of Transformers. Is there a connection to a package index?")
+        raise GuideError("No index offers a release of Transformers. Is there a connection to a package index?")
     newer = {name: found for name, found in newest.items() if found and found > max(pins[name])}
+    reasons = held(guide)
     unknown = [name for name, found in newest.items() if found is None]
+    elsewhere = [f"docs/engines/{name}.md ({one.repository})" for name, one in guide.engines.items() if not one.package]
     before, after = installed(guide), describe_release(guide, released)
+    followed = {
+        name: found for name, found in newer.items() if name not in reasons or pinning(guide, name) - reasons[name].keys()
+    }
+    read, unread = read_sources(guide, pins, followed)
+    found = told_of(guide, pins, read)
+    release = f"Transformers {guide.transformers} to {released}"
+    wrong = [f"{release}, registry: {line}" for line in registry_changes(asdict(before)["entries"], asdict(after)["entries"])]
+    wrong += [*check(guide, after), *library_lines(guide, read), *engine_lines(guide, read)]
     parts = [
         "# Drift since the pins",
         "## Newer releases than the pinned ones",
-        _listed(release_lines(guide, pins, newer), "None."),
+        _listed([*release_lines(guide, pins, newer, read), *held_lines(reasons, newer)], "None."),
         *([f"No release could be looked up of: {', '.join(unknown)}."] if unknown else []),
-        f"## Transformers {guide.transformers} to {released}",
-        "Changes of the registry:",
-        _listed(registry_changes(asdict(before)["entries"], asdict(after)["entries"]), "None."),
-        "What the guide would say wrongly:",
-        _listed(check(guide, after), "Nothing."),
-        "## Names and arguments that the scripts use",
-        _listed(library_lines(guide, newer), "All found in the newest wheels."),
+        *([f"No Python package, so look there: {', '.join(elsewhere)}."] if elsewhere else []),
+        *([_listed(unread, "")] if unread else []),
+        "## What may make a page wrong",
+        _listed(wrong, "") if wrong else "",
+        *_by_library({name: one.wrong for name, one in found.items()}),
+        *(["Nothing."] if not wrong and not any(one.wrong for one in found.values()) else []),
+        "## What touches a place of the guide",
+        *(_by_library({name: one.touching for name, one in found.items()}) or ["Nothing."]),
+        "## The rest",
+        *(_by_library({name: one.rest for name, one in found.items()}) or ["Nothing."]),
     ]
-    return "\n\n".join(parts) + "\n"
+    return "\n\n".join(part for part in parts if part) + "\n"
 
 
 def _listed(lines: Iterable[str], without: str) -> str:
     return "\n".join(f"- {line}" for line in lines) or without
 
 
+def _by_library(lines: Mapping[str, list[str]]) -> list[str]:
+    return [f"### {name}\n\n{_listed(found, '')}" for name, found in lines.items() if found]
+
+
 def pinned(guide: Guide) -> dict[str, set[Version]]:
-    """Every pin of the scripts' heads: package, and the versions that some script pins."""
+    """Every pin of the scripts' heads, and every engine and registry that a page describes: package, and its versions."""
     pins: dict[str, set[Version]] = {}
     for script in guide.scripts.values():
         for name, version in script.pins.items():
             pins.setdefault(canonicalize_name(name), set()).add(Version(version))
+    for engine in guide.engines.values():
+        named = [(engine.package, engine.version)] if engine.package else []
+        named += [(engine.registry.distribution, engine.registry.version)] if engine.registry else []
+        for name, version in named:
+            pins.setdefault(canonicalize_name(name), set()).add(Version(version))
     return pins
 
 
+def held(guide: Guide) -> dict[str, dict[str, str]]:
+    """What scripts' heads hold at its pin: package, and by script the reason."""
+    found: dict[str, dict[str, str]] = {}
+    for script in guide.scripts.values():
+        for package, reason in script.head.guide.held.items():
+            found.setdefault(canonicalize_name(package), {})[script.name] = reason
+    return found
+
+
+def pinning(guide: Guide, package: str) -> set[str]:
+    """The scripts that pin a package, by its canonical name."""
+    return {name for name, script in guide.scripts.items() if package in {*map(canonicalize_name, script.pins)}}
+
+
+def held_lines(reasons: Mapping[str, Mapping[str, str]], newer: Mapping[str, Version]) -> Iterator[str]:
+    """Each package with a newer release that heads hold at its pin, and why."""
+    for package in (package for package in reasons if package in newer):
+        by_reason: dict[str, list[str]] = {}
+        for script, reason in reasons[package].items():
+            by_reason.setdefault(reason, []).append(f"snippets/{script}.py")
+        yield from (f"{package} is held in {', '.join(scripts)}: {reason}" for reason, scripts in by_reason.items())
+
+
+@cache
 def newest_release(package: str) -> Version | None:
-    """The newest release that pip offers for this Python, or None if it offers none."""
-    with suppress(GuideError):
-        if found := re.match(r"\S+ \((\S+)\)", run_pip(["index", "versions", package])):
-            return Version(found[1])
-    return None
+    """The newest release that an index offers for this Python, or None if none does."""
+    found = releases.release(package)
+    return found.version if found else None
 
 
-def release_lines(guide: Guide, pins: Mapping[str, set[Version]], newer: Mapping[str, Version]) -> Iterator[str]:
-    """Each newer release beside the pins, and beside what a page says is the newest."""
+def release_lines(
+    guide: Guide, pins: Mapping[str, set[Version]], newer: Mapping[str, Version], read: Mapping[str, tuple[Source, Source]]
+) -> Iterator[str]:
+    """Each newer release beside the pins, with what it asks for anew, and beside what a page says is the newest."""
     for name, found in newer.items():
         yield f"{name}: {' and '.join(map(str, sorted(pins[name])))} pinned, {found} released"
+        before, after = (one.requires for one in read[name]) if name in read else ({}, {})
+        for other in (other for other in {**before, **after} if other in pins):
+            old, new = before.get(other, "nothing of it"), after.get(other, "nothing of it")
+            if old != new:
+                yield f"{name} {found} asks for {other} {new}; {max(pins[name])} asked for {old}"
     libraries = [method.library for method in guide.methods.values() if method.library]
     written = {canonicalize_name(library.package): library.version for library in libraries}
     for name, version in sorted(written.items()):
         if name in newer and newer[name] != Version(version):
             yield f"{name}: the front matter says that {version} is the newest release, but {newer[name]} is"
+    for page, engine in guide.engines.items():
+        if engine.package and engine.package in newer:
+            released = f"{newer[engine.package]} is released"
+            yield f"docs/engines/{page}.md describes {engine.package} {engine.version}, but {released}"
+
+
+def read_sources(
+    guide: Guide, pins: Mapping[str, set[Version]], newer: Mapping[str, Version]
+) -> tuple[dict[str, tuple[Source, Source]], list[str]]:
+    """The Python of each newer release and of its newest pin, and a sentence for each that cannot be read."""
+    read, unread = {}, []
+    for package, version in sorted(newer.items(), key=lambda one: (one[0] != "transformers", one[0])):
+        if package in APART:
+            continue
+        print(f"reading {package} {max(pins[package])} and {version}", file=sys.stderr)
+        pair = [releases.release(package, one) for one in (max(pins[package]), version)]
+        try:
+            if pair[0] is None or pair[1] is None:
+                raise GuideError(f"{package}: no index has both {max(pins[package])} and {version} for this Python.")
+            read[package] = releases.sources(pair[0], pair[1], guide.project.build / FOLDER / "archives")
+        except GuideError as error:
+            unread.append(f"{str(error).removesuffix('.')}; what changed in it was not read")
+    return read, unread
+
+
+def told_of(guide: Guide, pins: Mapping[str, set[Version]], read: Mapping[str, tuple[Source, Source]]) -> dict[str, Told]:
+    """What changed in each library, by its name with both versions."""
+    found, known = {}, places(guide)
+    for package, (before, after) in read.items():
+        print(f"comparing {package} {before.version} and {after.version}", file=sys.stderr)
+        one = told(told_once(changes(before.files, after.files)), Touched(known, before, after, pins))
+        found[f"{package} {before.version} to {after.version}"] = one
+    return found
 
 
 def describe_release(guide: Guide, release: Version) -> Description:
@@ -134,24 +223,34 @@ def _flat(entry: Mapping[str, Any]) -> dict[str, Any]:
     return flat
 
 
-def library_lines(guide: Guide, newer: Mapping[str, Version]) -> Iterator[str]:
-    """What scripts import from a library, and call with keywords, that its newest wheel does not have."""
-    for package, version in newer.items():
-        if package in NOT_READ:
-            continue
-        print(f"reading the newest wheel of {package}", file=sys.stderr)
-        wheel = download(guide.project.build / "latest" / "wheels", package, version)
-        if wheel is None:
-            yield f"{package} {version}: no wheel to be read; its names were not compared"
-            continue
-        with zipfile.ZipFile(wheel) as archive:
-            for script in guide.scripts.values():
-                if package in {canonicalize_name(name) for name in script.pins}:
-                    yield from (f"{package} {version}: {line}" for line in missing_names(archive, script.path, script.text))
+def library_lines(guide: Guide, read: Mapping[str, tuple[Source, Source]]) -> Iterator[str]:
+    """What scripts import from a library, and call with keywords, that its newest release does not have."""
+    for package, (_, after) in read.items():
+        if package == "transformers":
+            continue  # its names come by way of a table of its own; the registry and the signatures are compared
+        for script in guide.scripts.values():
+            if package in {canonicalize_name(name) for name in script.pins}:
+                found = missing_names(after.files, script.path, script.text)
+                yield from (f"{package} {after.version}: {line}" for line in found)
 
 
-def download(folder: Path, package: str, version: Version) -> Path | None:
-    """The wheel of one release; None if it has none for this Python."""
-    with suppress(GuideError):
-        run_pip(["download", "--no-deps", "--only-binary", ":all:", "--dest", str(folder), f"{package}=={version}"])
-    return next(iter(folder.glob(f"{package.replace('-', '_')}-{version}-*.whl")), None)
+def engine_lines(guide: Guide, read: Mapping[str, tuple[Source, Source]]) -> Iterator[str]:
+    """Methods that an engine's own registry lists anew, or no longer, in a newer release."""
+    for page, engine in guide.engines.items():
+        known = guide.registries.get(page)
+        if known is None:
+            continue
+        sources = [read[name][1] for name in dict.fromkeys([engine.package, known.distribution]) if name and name in read]
+        for source in (source for source in sources if known.file in source.files):
+            names = set(engines.names_in(source.files[known.file], known.name))
+            for word, some in (("new", names - set(known.names)), ("no longer", set(known.names) - names)):
+                if some:
+                    listed = ", ".join(sorted(some))
+                    yield f"docs/engines/{page}.md: {known.name} of {source.package} {source.version} has {word}: {listed}"
+
+
+def written(guide: Guide, text: str) -> Path:
+    """Where the report is kept, for a workflow to post."""
+    path = guide.project.build / FOLDER / "report.md"
+    write_whole(path, text)
+    return path

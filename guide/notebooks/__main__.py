@@ -5,8 +5,8 @@ import sys
 from collections.abc import Sequence
 
 from guide.facts.load import load_scripts
-from guide.notebooks.build import linked_repository, to_text
-from guide.project import Project, told, write_whole
+from guide.notebooks.build import rebuilt
+from guide.project import Project, told
 
 
 def main(arguments: Sequence[str] | None = None, project: Project | None = None) -> None:
@@ -22,15 +22,9 @@ def main(arguments: Sequence[str] | None = None, project: Project | None = None)
                 sys.exit("\n".join(faults))
             print(f"{len(known.scripts)} notebooks are what their scripts build.")
             return
-        known.project.notebooks.mkdir(exist_ok=True)
-        for name in known.names(given.names):
-            linked = linked_repository(name, known.committed.get(name))
-            repository = None if known.tried.failed(name) else linked or known.project.published
-            text = to_text(known.notebooks[name], name, repository)
-            if known.committed.get(name) != text:
-                path = known.project.notebooks / f"{name}.ipynb"
-                write_whole(path, text)
-                print(f"built {known.project.relative(path)}")
+        chosen = {name: known.to_commit(name) for name in known.names(given.names)}
+        for path in rebuilt(known.project.notebooks, chosen, known.committed):
+            print(f"built {known.project.relative(path)}")
 
 
 if __name__ == "__main__":

@@ -7,15 +7,16 @@ A notebook must stand alone in Colab, so code that several notebooks need is cop
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
+from pathlib import Path
 
 import nbformat
 from nbformat import NotebookNode
 from packaging.requirements import Requirement
 
 from guide.notebooks.script import Script
-from guide.project import GuideError
+from guide.project import GuideError, write_whole
 
 SHARED_IMPORT = re.compile(r"^from snippets\.shared\.(\w+) import [\w, *]+(?:  # noqa.*)?$", re.MULTILINE)
 INSTALL_TAG = "skip-execution"  # nbclient's: a proof runs in an environment that is already made
@@ -198,6 +199,15 @@ def to_text(notebook: NotebookNode, name: str = "", repository: str | None = Non
         notebook = NotebookNode({**notebook, "cells": [link, *notebook.cells]})
     text: str = nbformat.writes(notebook)
     return text.rstrip("\n") + "\n"
+
+
+def rebuilt(folder: Path, texts: Mapping[str, str], committed: Mapping[str, str]) -> Iterator[Path]:
+    """Write those notebooks into a folder that are not there as they are built; the path of each that was written."""
+    for name, text in texts.items():
+        if committed.get(name) != text:
+            path = folder / f"{name}.ipynb"
+            write_whole(path, text)
+            yield path
 
 
 def fault(script: Script, built: NotebookNode, committed: str | None) -> str | None:
