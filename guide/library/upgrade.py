@@ -168,7 +168,7 @@ def write(guide: Guide, plan: Plan) -> list[str]:
     for file, text in texts.items():
         write_whole(file, text)
     known = load_scripts(guide.project)
-    notebooks = {name: known.to_commit(name) for name in known.notebooks}
+    notebooks = {name: known.to_commit(name) for name in plan.moves}
     built = rebuilt(guide.project.notebooks, notebooks, known.committed)
     return [guide.project.relative(file) for file in [*texts, *built]]
 
