@@ -24,7 +24,7 @@ PROVEN = next(name for name, found in GUIDE.proofs.items()  # an example that a 
               and GUIDE.scripts[name].head.guide.models == ["Qwen/Qwen3-0.6B"]
               and not GUIDE.scripts[name].head.guide.checkpoints)  # fmt: skip
 PAGES = {f"notebooks/{name}.ipynb" for name in GUIDE.scripts}
-LINK = Links("methods/x.md", PAGES, "owner/name")
+LINK = Links("methods/x.md", {*PAGES, *GUIDE.pages}, "owner/name")
 
 
 def on_cpu(name: str) -> Stored:
