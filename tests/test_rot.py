@@ -241,10 +241,10 @@ FACTS = {  # cells and variants beside what they rest on
 TYPED = {  # versions and figures that come from nowhere
     "a version in a note": Fault(
         "docs/methods/bitsandbytes.md", "PEFT 0.21.2 trains LoRA", "PEFT 0.99.0 trains LoRA",
-        ": features.peft.note: 'PEFT 0.99.0' is no pin, no fact and in no proof, which have 0.21.0, 0.21.2."),
+        ": features.peft.note: 'PEFT 0.99.0' is no pin, no fact and in no proof, which have 0."),
     "a lowest version in prose": Fault(
         "docs/methods/torchao.md", "requires torchao 0.15.0 or newer", "requires torchao 0.14.0 or newer",
-        ": 'torchao 0.14.0' is no pin, no fact and in no proof, which have 0.15.0, "),
+        ": 'torchao 0.14.0' is no pin, no fact and in no proof, which have 0."),
     "a version without a name": Fault(
         "docs/methods/hqq.md", "\n## Install\n", "\n## Install\n\nThe first that works is 0.9.14.\n",
         ": the version 'is 0.9.14' is no pin, no fact and in no proof, and nothing cites it."),

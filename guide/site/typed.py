@@ -1,8 +1,8 @@
 """What is typed into pages and notebooks by hand: versions, figures and install lines, each of which must come from somewhere.
 
-A version is a pin, a fact or what a proof found. A figure is printed by a notebook that the page shows or links, or follows
-from a sum beside it, which is worked out anew. Either may be cited instead: with a link, a date or a file of a library's
-source. Pages of engines and of symptoms cite in each entry of their front matter.
+A version is a pin, a fact, Colab's or what a proof found. A figure is printed by a notebook that the page shows or links, or
+follows from a sum beside it, which is worked out anew. Either may be cited instead: with a link, a date or a file of a
+library's source. Pages of engines and of symptoms cite in each entry of their front matter.
 """
 
 import ast
@@ -110,6 +110,9 @@ def _known(guide: Guide) -> Known:
         for version in re.findall(r"[\d.]+", engine.transformers or ""):
             add("Transformers", version)
         add(engine.package or engine.title, str(engine.version))
+    for name, version in guide.image.freeze.items():  # Colab's own, of what the guide speaks of
+        if _squeezed(name) in found:
+            add(name, version)
     versions = {name: frozenset(each) for name, each in found.items()}
     places = [one.capability for one in guide.common.generations] + [
         capability for method in guide.methods.values() for capability in (method.hardware.nvidia.capability,
