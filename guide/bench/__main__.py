@@ -1,7 +1,6 @@
 """Weigh models that were quantized, tensor by tensor, and record it beside what the memory calculator predicts."""
 
 import argparse
-import sys
 from dataclasses import replace
 
 from guide.bench.recipe import Recipe, recipes
@@ -9,7 +8,7 @@ from guide.bench.records import latest_record, predicted_anew, store, with_cases
 from guide.bench.weigh import weigh
 from guide.facts.guide import Guide
 from guide.facts.load import load
-from guide.project import GuideError, Project
+from guide.project import GuideError, Project, told
 from guide.prove.machine import this_machine
 
 
@@ -46,10 +45,8 @@ def main() -> None:
     parser.add_argument("--variant", action="append", metavar="ID", help="only this variant; may be given more than once")
     parser.add_argument("--keep", action="store_true", help="store the record in proofs/storage/, to be committed")
     parser.add_argument("--predict", action="store_true", help="weigh nothing, predict anew what was weighed")
-    try:
+    with told():
         weigh_all(load(Project.here()), parser.parse_args())
-    except GuideError as error:
-        sys.exit(str(error))
 
 
 if __name__ == "__main__":

@@ -1,13 +1,12 @@
 """``python -m guide.calculator`` writes ``tests/memory_vectors.json``: what Python and JavaScript must both answer."""
 
 import json
-import sys
 from typing import Any
 
 from guide.calculator.memory import PARTS, Facts, estimate, facts_of, stored, weights
 from guide.facts.guide import Guide
 from guide.facts.load import load
-from guide.project import GuideError, Project
+from guide.project import Project, told
 
 # Layers of a model, layers that no group size divides, and the smallest there is.
 LAYERS = [
@@ -41,10 +40,8 @@ def vectors(guide: Guide) -> dict[str, Any]:
 
 def main(project: Project | None = None) -> None:
     """The command; what is wrong ends it with a sentence."""
-    try:
+    with told():
         guide = load(project or Project.here())
-    except GuideError as error:
-        sys.exit(str(error))
     path = guide.project.tests / "memory_vectors.json"
     path.write_text(json.dumps(vectors(guide)).replace('{"name": ', '\n{"name": ') + "\n", encoding="utf-8")
     print(f"wrote {guide.project.relative(path)}")

@@ -1,12 +1,11 @@
 """``python -m guide.contribute method NAME``: make the two files of a new method."""
 
 import argparse
-import sys
 from collections.abc import Sequence
 
 from guide.contribute.new import method_files
 from guide.facts.load import load
-from guide.project import GuideError, Project
+from guide.project import Project, told
 
 
 def main(arguments: Sequence[str] | None = None, project: Project | None = None) -> None:
@@ -16,10 +15,8 @@ def main(arguments: Sequence[str] | None = None, project: Project | None = None)
     parser.add_argument("name", metavar="NAME", help="of its page: docs/methods/NAME.md")
     given = parser.parse_args(arguments)
     project = project or Project.here()
-    try:
+    with told():
         made = method_files(load(project), given.name)
-    except GuideError as error:
-        sys.exit(str(error))
     for path, text in made.items():
         (project.root / path).write_text(text, encoding="utf-8")
         print(f"wrote {path}")

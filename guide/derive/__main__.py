@@ -25,7 +25,7 @@ from guide.derive.fields import Variants, find_roles
 from guide.derive.observe import VERSIONS, Built, language_models, language_parameters, shapes_of, work_alone
 from guide.derive.verify import Preset, by_architecture, examples_of, lines, presets_of, vector
 from guide.facts.load import load
-from guide.project import GuideError, Project
+from guide.project import GuideError, Project, told
 
 
 def derive_all(examples: dict[str, list[Config]]) -> tuple[dict[str, Any], dict[str, str]]:
@@ -120,11 +120,9 @@ def main() -> None:
     asked = parser.parse_args()
     project = Project.here()
     work_alone()
-    try:
+    with told():
         for written in [derived(project)] if asked.training is None else trained(project, asked.training):
             write(project, written, asked.check)
-    except GuideError as error:
-        sys.exit(str(error))
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from guide.facts.load import load
 from guide.library import engines
 from guide.library.check import check, installed
 from guide.library.newest import report, written
-from guide.project import GuideError, Project
+from guide.project import Project, told
 
 
 def main(arguments: Sequence[str] | None = None, project: Project | None = None) -> None:
@@ -20,7 +20,7 @@ def main(arguments: Sequence[str] | None = None, project: Project | None = None)
     parser.add_argument("--keep", action="store_true", help="with --engines: store what was read")
     parser.add_argument("--fail", action="store_true", help="with --latest: exit with 1 if anything changed")
     given = parser.parse_args(arguments)
-    try:
+    with told():
         guide = load(project or Project.here())
         if given.latest:
             text = report(guide)
@@ -31,8 +31,6 @@ def main(arguments: Sequence[str] | None = None, project: Project | None = None)
             sys.exit(registries(guide, given.keep) or None)
         library = installed(guide)
         faults = [*check(guide, library), *engines.faults(guide)]
-    except GuideError as error:
-        sys.exit(str(error))
     for fault in faults:
         print(fault)
     if faults:

@@ -11,7 +11,7 @@ from pathlib import Path
 from guide.facts.load import dependency_group, load_scripts
 from guide.offline.demands import Node, find_roots, read_have
 from guide.offline.gather import check_folder, gather_into, summary
-from guide.project import GuideError, Project
+from guide.project import Project, told
 
 PYTHONS = ["3.11", "3.12", "3.13", "3.14", "3.15"]
 
@@ -28,7 +28,7 @@ def main() -> None:
     parser.add_argument("--exact", action="store_true", help="gather too what the node has in a version that is excluded")
     parser.add_argument("--torch", action="store_true", help="gather torch too, and its CUDA packages: gigabytes")
     given = parser.parse_args()
-    try:
+    with told():
         node = Node(given.python, read_have(given.have) if given.have else {}, given.exact, given.torch)
         known = load_scripts(project)
         names = known.names(given.names)
@@ -39,8 +39,6 @@ def main() -> None:
         check_folder(given.to, place)
         wheels, notes = gather_into(given.to, roots, unwanted, node)
         print("\n".join([*notes, summary(place, wheels, names, node.python)]))
-    except GuideError as error:
-        sys.exit(str(error))
 
 
 if __name__ == "__main__":

@@ -6,14 +6,13 @@ The GPUs are those of the variable GPU_RUNNERS: JSON, a runner's label by comput
 import json
 import os
 import re
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 
 from guide.facts.guide import Guide
 from guide.facts.load import load
 from guide.facts.proof import State, reaches
-from guide.project import GuideError, Project
+from guide.project import GuideError, Project, told
 
 CAPABILITY = re.compile(r"\d+\.\d")
 MOST = 256  # jobs of one matrix, by GitHub's limit
@@ -56,11 +55,9 @@ def tell(**outputs: object) -> None:
 
 def main(project: Project | None = None) -> None:
     """Print the pairs; on GitHub also tell the jobs that follow, with the GPUs that there are."""
-    try:
+    with told():
         labels = runners(os.environ.get("GPU_RUNNERS", ""))
         pairs = stale(load(project or Project.here(), damaged_proofs=True), labels)
-    except GuideError as error:
-        sys.exit(str(error))
     if not labels:
         print(NO_RUNNER)
     for pair in pairs:

@@ -4,7 +4,7 @@ there that comes from nowhere."""
 import sys
 
 from guide.facts.load import load
-from guide.project import GuideError, Project
+from guide.project import Project, told
 from guide.site import typed
 from guide.site.stage import files, write
 
@@ -12,11 +12,9 @@ from guide.site.stage import files, write
 def main(project: Project | None = None) -> None:
     """Stage the site and say how much of it there is."""
     project = project or Project.here()
-    try:
+    with told():
         guide = load(project)
         made = files(guide)
-    except GuideError as error:
-        sys.exit(str(error))
     write(project.build / "site", made)
     print(f"{len(made)} files in {project.relative(project.build / 'site')}.")
     if faults := list(typed.faults(guide)):
