@@ -19,7 +19,7 @@ from packaging.requirements import Requirement
 from planting import ROOT
 
 from guide.project import GuideError
-from guide.prove import asked, fetch
+from guide.prove import asked, fetch, hub_cache
 
 FOLDER = ROOT / ".github" / "workflows"
 WORKFLOWS = sorted(FOLDER.glob("*.yml"))
@@ -232,6 +232,24 @@ def test_a_download_that_fails_is_one_sentence(planted, monkeypatch, capsys):
     with pytest.raises(SystemExit, match=r"^Qwen/Qwen3-0.6B could not be downloaded \(no network\): check the network"):
         fetch.main(["hqq"], planted.project)
     assert "[1/2] Qwen/Qwen3-0.6B" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("options", [[], ["--newest"]])
+def test_what_a_proof_loaded_is_taken_as_it_had_it(planted, monkeypatch, tmp_path, options):
+    """Else a figure may change because a repository did. The notebook, which asks for no revision, gets that one off line."""
+    path, revision = planted.load().best("hqq").path, "5" * 40
+    proof = json.loads((planted.project.root / path).read_text(encoding="utf-8"))
+    for source in proof["metadata"]["proof"]["models"] + proof["metadata"]["proof"]["texts"]:
+        source |= {"stand_in": False, "sha256": None, "revision": revision}
+    planted.write(path, json.dumps(proof))
+    asked: list[list[str]] = []
+    done = SimpleNamespace(returncode=0, stdout="", stderr="")
+    monkeypatch.setattr(fetch.subprocess, "run", lambda command, **_: asked.append(command) or done)
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+    fetch.main([*options, "hqq"], planted.project)
+    assert [command[-2:] == ["--revision", revision] for command in asked] == 2 * [not options]
+    found = [hub_cache.cached_revision(*one) for one in (("models", "Qwen/Qwen3-0.6B"), ("datasets", "ggml-org/ci"))]
+    assert found == ([None, None] if options else [revision, revision])
 
 
 # What becomes of what was found: the commands of the workflows, with a gh that notes what it is told

@@ -56,12 +56,23 @@ def snapshot(cache: Path, kind: Kind, public_id: str, revision: str) -> Path:
     return folder
 
 
+def own_cache() -> Path:
+    """This machine's own cache, as huggingface_hub finds it."""
+    home = os.environ.get("HF_HOME", Path.home() / ".cache" / "huggingface")
+    return Path(os.environ.get("HF_HUB_CACHE", Path(home) / "hub"))
+
+
 def cached_revision(kind: Kind, public_id: str) -> str | None:
     """The revision that this machine's own cache has of a repository, if it has any."""
-    home = os.environ.get("HF_HOME", Path.home() / ".cache" / "huggingface")
-    cache = Path(os.environ.get("HF_HUB_CACHE", Path(home) / "hub"))  # as huggingface_hub finds it
-    main = main_of(cache, kind, public_id)
+    main = main_of(own_cache(), kind, public_id)
     return main.read_text().strip() if main.exists() else None
+
+
+def name_main(kind: Kind, public_id: str, revision: str) -> None:
+    """Let a downloaded revision be the one that a notebook gets off line, as it asks for none."""
+    main = main_of(own_cache(), kind, public_id)
+    main.parent.mkdir(parents=True, exist_ok=True)
+    main.write_text(revision)
 
 
 def local_kernels() -> dict[str, str]:
