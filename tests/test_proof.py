@@ -360,6 +360,13 @@ def test_a_stand_in_is_said_in_the_box_in_words():
     assert "Its figures are the stand-in's, not those of Qwen/Qwen3-0.6B" in text or not proof.stand_in
 
 
+def test_a_real_model_that_is_not_the_published_checkpoint_is_said_in_the_box():
+    """What ``nox -s model`` makes was rounded once; a checkpoint of the hub was not."""
+    assert "as a public package contains it" in proofs.box(GUIDE, "kv_cache", LINK, with_measures=False)
+    named = {"stand_in": False, "sha256": None, "maker": None, "revision": "5" * 40}
+    assert "as a public package contains it" not in box(models=[{"id": "Qwen/Qwen3-0.6B", **named}], texts=[])
+
+
 def test_a_failed_run_is_shown_as_one():
     text = box(
         status="failed", error={"class": "out of memory", "message": "CUDA <b>out</b> of memory", "cell": 7}, measures=[]

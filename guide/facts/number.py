@@ -40,6 +40,11 @@ class RealModel(Strict):
     windows_sha256: str = Field(description="of the token ids that are evaluated and calibrated with; other records differ")
     card: str = Field(description="what the model is and is not, for its README.md")
 
+    @property
+    def revisions(self) -> frozenset[str]:
+        """What a proof names as the revisions of this model and of its text: parts of their digests, no commits of the hub."""
+        return frozenset(digest[:40] for digest in (self.sha256, self.text_sha256))
+
 
 class Contender(Strict):
     """What a recipe's head says of a variant."""

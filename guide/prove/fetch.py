@@ -34,14 +34,10 @@ def downloads(script: Script) -> Iterator[list[str]]:
 
 
 def pinned(guide: Guide) -> dict[str, str]:
-    """The commit of each repository of the hub that the newest committed proof which loaded it had.
-
-    ``nox -s model`` makes two that are in no repository: it names them by what they were made of.
-    """
-    own = {guide.real.sha256[:40], guide.real.text_sha256[:40]}
+    """The commit of each repository of the hub that the newest committed proof which loaded it had."""
     proofs = sorted((stored.proof for several in guide.proofs.values() for stored in several), key=lambda proof: proof.date)
     sources = [source for proof in proofs for source in (*proof.models, *proof.texts)]
-    return {source.id: source.revision for source in sources if source.revision and source.revision not in own}
+    return {one.id: one.revision for one in sources if one.revision and one.revision not in guide.real.revisions}
 
 
 def fetch(words: Sequence[str], revisions: Mapping[str, str]) -> None:

@@ -41,6 +41,11 @@ def loaded(proof: Proof) -> Loaded | None:
     )
 
 
+def unpacked(guide: Guide, proof: Proof) -> str:
+    """The public id under which a run loaded what ``nox -s model`` makes; empty where it loaded none of that."""
+    return next((source.id for source in proof.models if source.revision in guide.real.revisions), "")
+
+
 def shown_instead(guide: Guide, name: str, proof: Proof) -> str:
     """What a run showed in place of its method: faults, what a CPU gets instead, or a part; empty where the method ran."""
     table = guide.scripts[name].head.guide
@@ -93,6 +98,7 @@ def box(guide: Guide, name: str, link: Links, with_measures: bool) -> str:
         best=best,
         proof=best.proof if best else None,
         loaded=loaded(best.proof) if best else None,
+        unpacked=unpacked(guide, best.proof) if best else "",
         machine=machine_line(best.proof) if best else "",
         measures=measures.of_proof(best.proof).html() if best and with_measures and best.proof.measures else "",
         others=[f"{one.proof.machine.name} ({one.state}, {long_date(one.proof.date)})" for one in found[1:]],
