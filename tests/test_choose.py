@@ -589,13 +589,13 @@ def test_where_nothing_fits_the_page_says_what_would_have_to_change(site, tab):
 def test_answers_are_kept_in_the_address(selector):
     field(selector, "Hardware").select_option("turing")
     field(selector, "What for").select_option("finetune")
-    field(selector, "Its memory in GiB").fill("16")
+    field(selector, "Memory, GiB").fill("16")
     verdict = selector.locator(".verdict").inner_text()
     selector.wait_for_url(lambda address: "hardware=turing" in address and "memory=16" in address)
     selector.reload()
     selector.wait_for_selector(".choose .answer > *")
     assert selector.locator(".verdict").inner_text() == verdict
-    assert field(selector, "Its memory in GiB").input_value() == "16"
+    assert field(selector, "Memory, GiB").input_value() == "16"
 
 
 def test_without_its_facts_the_selector_says_so(site, tab):
@@ -620,7 +620,7 @@ def test_a_number_that_is_none_gets_a_sentence_and_the_last_answer_stays(selecto
     field(selector, "Hardware").select_option("ada")
     selector.wait_for_selector(".ranked pre code")
     before = selector.locator(".answer").inner_text()
-    memory = field(selector, "Its memory in GiB")
+    memory = field(selector, "Memory, GiB")
     problem = selector.locator(f"#{memory.get_attribute('aria-describedby')}")
     for text in ["-3", "0", "much", "1e9", "NaN", "24 TB", "٣"]:
         memory.fill(text)
@@ -638,8 +638,8 @@ def test_the_selector_is_worked_by_keyboard(selector):
     selector.keyboard.press("ArrowDown")
     assert hardware.input_value() == "volta"
     for label in (
-        "Its memory in GiB",
-        "How many of it",
+        "Memory, GiB",
+        "How many",
         "Model",
         "What for",
         "Where it will run",
@@ -755,9 +755,9 @@ def test_fine_tuning_counts_as_the_calculator_does(site, tab):
 
 def test_a_card_says_what_it_is_and_how_much_memory_it_has(selector):
     field(selector, "GPU, board or Mac").select_option(label="GeForce RTX 4090")
-    assert field(selector, "Hardware").input_value() == "ada" and field(selector, "Its memory in GiB").input_value() == "24"
+    assert field(selector, "Hardware").input_value() == "ada" and field(selector, "Memory, GiB").input_value() == "24"
     selector.wait_for_url(lambda address: "card=geforce-rtx-4090" in address and "memory=24" in address)
-    field(selector, "Its memory in GiB").fill("48")
+    field(selector, "Memory, GiB").fill("48")
     assert field(selector, "GPU, board or Mac").input_value() == "", "it is another card now"
 
 
@@ -828,7 +828,7 @@ def test_a_pasted_configuration_is_counted_and_its_format_chosen(selector):
         "quantization_config": {"quant_method": "gptq", "bits": 4, "group_size": 128, "desc_act": False},
     }  # fmt: skip
     field(selector, "Hardware").select_option("ampere")
-    field(selector, "Its memory in GiB").fill("12 GB")
+    field(selector, "Memory, GiB").fill("12 GB")
     field(selector, "Model").select_option("config")
     field(selector, "Its config.json").fill(json.dumps(config))
     selector.wait_for_function("document.getElementById('choose-checkpoint').value === 'gptq-4'")
@@ -883,7 +883,7 @@ def test_nothing_moves_while_the_page_loads(site, desktop, page, ready, most):
 def test_a_card_in_a_link_is_enough(site, tab):
     tab.goto(f"{site[1]}?card=t4&purpose=finetune")
     tab.wait_for_selector(".choose .answer > *")
-    assert field(tab, "Hardware").input_value() == "turing" and field(tab, "Its memory in GiB").input_value() == "15"
+    assert field(tab, "Hardware").input_value() == "turing" and field(tab, "Memory, GiB").input_value() == "15"
 
 
 def test_every_card_is_of_hardware_that_is_asked_for_and_says_where_its_maker_states_it(site_folder):

@@ -311,6 +311,20 @@ class Method(Strict):
     licence: str
     links: list[Link]
 
+    @property
+    def calibration_words(self) -> str:
+        """Whether it calibrates, the variants that differ, and what a reader should know of it."""
+        words = {"made elsewhere": "none here, checkpoints are made elsewhere"}
+        others: dict[str, list[str]] = {}
+        for variant in self.variants:
+            if variant.calibration not in (None, self.calibration):
+                others.setdefault(words.get(variant.calibration, variant.calibration), []).append(variant.label)
+        parts = [
+            words.get(self.calibration, self.calibration),
+            *(f"{what} for {', '.join(of)}" for what, of in others.items()),
+        ]
+        return "; ".join([*parts, *([self.calibration_note] if self.calibration_note else [])])
+
     def cells(self) -> dict[str, Cell]:
         """Hardware and features by name."""
         return dict(self.hardware) | dict(self.features)

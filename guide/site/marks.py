@@ -109,7 +109,11 @@ def _traps(place: Place) -> str:
 
 
 def _stored(place: Place) -> str:
-    return "\n\n".join(measures.stored(place.guide, record).html() for record in place.guide.records.values())
+    tables = [(record, measures.stored(place.guide, record)) for record in place.guide.records.values()]
+    return "\n\n".join(
+        f"{record.summary().capitalize()}.\n\n{render('folded.html.jinja', title=f'All {len(table.rows)} cases', html=table.html())}"
+        for record, table in tables
+    )
 
 
 MARKS: dict[str, Callable[[Place], str]] = {

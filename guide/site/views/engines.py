@@ -112,7 +112,12 @@ def facts(guide: Guide, page: str, link: Links) -> str:
         for one in served.runs(guide, page)
     ]
     heads = ("format", "checkpoint", "loads", "first tokens as Transformers", "it said", "notebook")
-    ran = [Table(heads, tried, f"What was run of {engine.title}").html()] if tried else []
+    machines = ", ".join(sorted({one.stored.proof.machine.name for one in served.runs(guide, page)}))
+    caption = (
+        f"What was run of {engine.title}, on {machines}, without plugins; the next table has every format and all hardware. "
+        "First tokens as Transformers: how many, before the first that differs; empty where that was not compared"
+    )
+    ran = [Table(heads, tried, caption).html()] if tried else []
     return "\n\n".join(
         [
             *ran,

@@ -11,6 +11,7 @@ from guide.site.urls import Links
 from guide.site.views.tables import Item, Table
 
 NOT_YET = "not measured yet"
+UNPACKED = 1.005  # a variant's linear layers that are less smaller than this have bf16's bytes again
 HUGE = 1000  # from this perplexity on a text is noise, and its digits say nothing
 
 
@@ -82,7 +83,7 @@ def origin(guide: Guide) -> str:
 
 
 LADDER = ("variant", "KL from bf16, WikiText-2", "KL, Python code", "decoder linears, times smaller", "perplexity, WikiText-2",
-          "same top-1 as bf16, %", "same text until, % of 200 tokens", "processor time to make", "weights a scale",
+          "same top-1 as bf16, %", "same text, % of 200 tokens", "processor time to make", "group size",
           "what differs")  # fmt: skip
 
 
@@ -171,7 +172,13 @@ def widths(guide: Guide) -> Table:
         ])  # fmt: skip
     head = ("width", "variants", "decoder linears, times smaller", "whole model, times smaller", "KL from bf16, WikiText-2",
             "same top-1 as bf16, %")  # fmt: skip
-    return Table(head, lines, f"Lowest to highest over the variants. {origin(guide)}", "Widths")
+    unpacked = [name_of(guide, row) for row in ranking.judged(guide) if smaller(guide, row, "linears") < UNPACKED]
+    told = (
+        f" {', '.join(unpacked)} {'are' if len(unpacked) > 1 else 'is'} unpacked to bf16 while loading: 1.00."
+        if unpacked
+        else ""
+    )
+    return Table(head, lines, f"Lowest to highest over the variants.{told} {origin(guide)}", "Widths")
 
 
 def misled(guide: Guide, link: Links) -> Table | None:

@@ -16,18 +16,20 @@ COLUMNS: tuple[Column, ...] = (
     ("file, MB", lambda row: f"{row.saved_bytes / 1e6:,.2f}"),
     ("same tokens once reloaded", lambda row: "yes" if row.reload_equal else "no"),
 )
-HEAD = tuple(title for title, _ in COLUMNS)
+SAVED = ("file, MB", "same tokens once reloaded")
 
 
-def of_proof(proof: Proof) -> Table:
-    """What one proof proves of each variant: what it stores, and that it reloads."""
+def of_proof(proof: Proof, saves: bool = True) -> Table:
+    """What one proof proves of each variant: what it stores and, of a method that ``saves``, that it reloads."""
     stand_in = ", stand-in model" if proof.stand_in else ""
-    reloads = ", it reloads" if all(row.reload_equal for row in proof.measures) else ""
+    reloads = ", it reloads" if saves and all(row.reload_equal for row in proof.measures) else ""
+    columns = COLUMNS if saves else tuple(one for one in COLUMNS if one[0] not in SAVED)
     caption = (
         f"Proven by the notebook {proof.notebook} on {proof.machine.name}{stand_in}: it runs, it stores this{reloads}. "
         f"The whole model in bf16: {proof.measures[0].baseline_bytes / 1e6:,.2f} MB."
     )
-    return Table(HEAD, [[figure(row) for _, figure in COLUMNS] for row in proof.measures], caption)
+    lines = [[figure(row) for _, figure in columns] for row in proof.measures]
+    return Table([title for title, _ in columns], lines, caption)
 
 
 def _percent(error: float | None) -> str:

@@ -58,8 +58,10 @@ def badges(guide: Guide, method: Method) -> str:
     said = {"save_and_reload": ("saves and reloads", "does not save and reload", "save and reload not verified"),
             "peft": ("LoRA", "no LoRA", "LoRA not verified")}  # fmt: skip
     order = (Answer.YES, Answer.NO, Answer.UNVERIFIED)
-    words = [(texts[order.index(cells[name].answer)], cells[name].answer) for name, texts in said.items()]
-    parts = [(f"{', '.join(map(str, method.bits))} bit", ""), (data[method.calibration], ""), (", ".join(runs), "")]
+    words = [(one[order.index(cells[name].answer)], cells[name].answer) for name, one in said.items()]
+    mixed = method.calibration == "needed" and any(one.calibration == "none" for one in method.variants)
+    texts = "with or without calibration data" if mixed else data[method.calibration]
+    parts = [(f"{', '.join(map(str, method.bits))} bit", ""), (texts, ""), (", ".join(runs), "")]
     return render("badges.html.jinja", badges=[*parts, *words, (proofs.summary(guide, method), "")])
 
 
@@ -117,7 +119,7 @@ def one_fact(guide: Guide, name: str, link: Links) -> Table:
 def works(guide: Guide, link: Links, short: bool = False) -> Table:
     """Methods by generations of hardware and by what else they can do, a sign a cell; ``short``: the methods most take, and
     hardware alone. ``works.js`` keeps only what runs on what a reader has."""
-    places = [one for one in guide.common.generations if not short or one.id not in ("hopper", "blackwell")]
+    places = [one for one in guide.common.generations if not short or one.id != "blackwell"]
     features = () if short else FEATURES
     rows: list[list[Item | str]] = []
     for name, method in sorted(guide.methods.items(), key=lambda item: list(Group).index(item[1].group)):
@@ -129,7 +131,10 @@ def works(guide: Guide, link: Links, short: bool = False) -> Table:
     heads: list[Item | str] = ["method"]
     heads += [Item(one.name, more=f" ({one.examples})") if not short else one.name for one in places]
     heads += [LABELS[feature] for feature in features]
-    caption = "✓ yes, ✗ no, ? not verified. For NVIDIA by compute capability."
+    caption = (
+        "✓ it loads and generates there, ✗ it does not, ? not verified. Some dequantize the weights and save no memory: "
+        "each method's page says so."
+    )
     return Table(heads, rows, caption, "What works where", "matrix works", {} if short else {"places": str(len(places))})
 
 

@@ -82,6 +82,12 @@ def machine_line(proof: Proof) -> str:
     )
 
 
+def measured(guide: Guide, name: str, proof: Proof) -> str:
+    """The table of a proof; what a method that cannot save was saved as says nothing of it."""
+    method = guide.methods.get(guide.scripts[name].head.guide.method or "")
+    return measures.of_proof(proof, saves=not method or method.features.save_and_reload.answer is not Answer.NO).html()
+
+
 def box(guide: Guide, name: str, link: Links, with_measures: bool) -> str:
     """What is proven of a notebook, as an admonition in HTML that unfolds under its title, and links to the notebook."""
     script, found = guide.scripts[name], guide.proofs[name]
@@ -100,7 +106,7 @@ def box(guide: Guide, name: str, link: Links, with_measures: bool) -> str:
         loaded=loaded(best.proof) if best else None,
         unpacked=unpacked(guide, best.proof) if best else "",
         machine=machine_line(best.proof) if best else "",
-        measures=measures.of_proof(best.proof).html() if best and with_measures and best.proof.measures else "",
+        measures=measured(guide, name, best.proof) if best and with_measures and best.proof.measures else "",
         others=[f"{one.proof.machine.name} ({one.state}, {long_date(one.proof.date)})" for one in found[1:]],
         in_colab=guide.in_colab(name),
         on_method=with_measures,

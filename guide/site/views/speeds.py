@@ -101,9 +101,9 @@ def spread_sentence(records: list[Row], shape: str, figures: dict[str, str]) -> 
            for what, figure in figures.items() if (spread := ranking.spread(records, figure))]  # fmt: skip
     seconds, bandwidth, share = pace(records, figures)
     return (
-        f"{shape}'s shape on {timer(records)}. Times bf16's speed: median (lowest to highest of five blocks, "
-        f"in turns with bf16). bf16 against itself, its largest difference in brackets: {'; '.join(own)}. A variant is called "
-        "'faster' if all its blocks are above that factor, 'slower' if all are below 1 / factor, and 'as bf16' otherwise. "
+        f"{shape}'s shape on {timer(records)}. Each figure is the variant's speed divided by bf16's: the median of five "
+        f"repeats, the lowest and the highest in brackets. A second bf16 in its place gave {'; '.join(own)}. 'Faster' and 'slower' are "
+        "said only where all five repeats are beyond that factor, 'as bf16' otherwise. "
         f"bf16 decodes {1 / seconds:.1f} tokens a second at batch 1, which takes {100 * share:.0f} % of the "
         f"{gigabytes(bandwidth):.0f} GB/s at which the memory was read."
     )
