@@ -292,7 +292,7 @@ def test_the_page_answers_a_configuration_and_a_name(site, tab):
     rows = dict(row.split("\t")[:2] for row in answer.locator("tbody").inner_text().splitlines() if "\t" in row)
     assert rows["Transformers"] == "yes" and rows["ExLlamaV3"] == "no"
     tab.fill("#checkpoint-text", "someone/Some-Model-8B.Q4_K_M.gguf")
-    assert "By its name: GGUF, Q4_K_M and kin" in answer.inner_text()
+    assert "By its name: GGUF, Q4_K_M and similar" in answer.inner_text()
     tab.fill("#checkpoint-text", "someone/Some-Model-8B")
     assert "says nothing that is known here" in tab.inner_text("#checkpoint-problem")
 

@@ -111,8 +111,8 @@ def test_capabilities_between_which_a_method_runs_stand_in_its_tables(guide):
 def test_what_a_reader_should_know_of_calibration_stands_with_it(guide):
     note = guide.methods["autoround"].calibration_note
     assert note
-    assert f"Calibration: **needed**; {note}.\n" in filled(guide, "<!-- guide: facts autoround -->")
-    assert f"| needed: {note} |" in filled(guide, "<!-- guide: use-cases calibrated -->")
+    assert f"Calibration: needed; {note}.\n" in filled(guide, "<!-- guide: facts autoround -->")
+    assert f"| needed; {note} |" in filled(guide, "<!-- guide: use-cases calibrated -->")
     assert "Calibration: **none**.\n" in filled(guide, "<!-- guide: facts eetq -->")
 
 
