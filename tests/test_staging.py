@@ -113,7 +113,7 @@ def test_what_a_reader_should_know_of_calibration_stands_with_it(guide):
     assert note
     assert f"Calibration: needed; {note}.\n" in filled(guide, "<!-- guide: facts autoround -->")
     assert f"| needed; {note} |" in filled(guide, "<!-- guide: use-cases calibrated -->")
-    assert "Calibration: **none**.\n" in filled(guide, "<!-- guide: facts eetq -->")
+    assert "Calibration: none.\n" in filled(guide, "<!-- guide: facts eetq -->")
 
 
 def test_a_table_of_an_unknown_cell_is_named(guide):
