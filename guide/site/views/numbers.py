@@ -78,10 +78,9 @@ def plot(guide: Guide, kind: str) -> str:
     ]
     limit = ranking.widest(spread) if spread else 1
     alt = (
-        f"{'KL from bf16 on WikiText-2' if quality else 'Decode speed over bf16’s at batch 1'} against stored megabytes, "
-        f"{len(found)} points. Megabytes are of the whole model as stored, or of its file where loading dequantizes it. "
-        f"Of these, no other is both smaller and {'nearer to bf16' if quality else 'faster'}: "
-        f"{'; '.join(name for _, name in best)}."
+        f"{guide.real.name}, {len(found)} variants: {'KL from bf16 on WikiText-2' if quality else 'decode speed at batch 1'} "
+        "against megabytes of the whole model, or of its file where loading dequantizes it. No variant is both smaller and "
+        f"{'nearer to bf16' if quality else 'faster'} than {'; '.join(name for _, name in best)}."
     )
     return svg(
         Plot(
