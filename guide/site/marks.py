@@ -109,11 +109,12 @@ def _traps(place: Place) -> str:
 
 
 def _stored(place: Place) -> str:
-    tables = [(record, measures.stored(place.guide, record)) for record in place.guide.records.values()]
-    return "\n\n".join(
-        f"{record.summary().capitalize()}.\n\n{render('folded.html.jinja', title=f'All {len(table.rows)} cases', html=table.html())}"
-        for record, table in tables
-    )
+    parts = []
+    for record in place.guide.records.values():
+        table = measures.stored(place.guide, record)
+        folded = render("folded.html.jinja", title=f"All {len(table.rows)} cases", html=table.html())
+        parts += [f"{record.summary().capitalize()}.", folded]
+    return "\n\n".join(parts)
 
 
 MARKS: dict[str, Callable[[Place], str]] = {
