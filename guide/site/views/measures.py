@@ -56,6 +56,6 @@ def stored(guide: Guide, record: Record) -> Table:
         ])  # fmt: skip
     head = ("method", "shape", "predicted, GB", "measured, GB", "error", "error of the decoder's linear layers",
             "error of the experts", "accelerate estimate-memory, GB")  # fmt: skip
-    caption = (f"Weights predicted and measured, {len(rows)} cases; 1 GB is 10⁹ bytes. 'reference' is the guide's own small model. "
-               "The last column is what accelerate estimate-memory predicts, and its error")  # fmt: skip
+    caption = (f"Weights predicted and measured, {len(rows)} cases; 1 GB is 10⁹ bytes. 'reference' is the guide's own small "
+               "model. The last column is what accelerate estimate-memory predicts, and its error")  # fmt: skip
     return Table(head, rows, caption)
