@@ -298,6 +298,24 @@ def test_the_readers_choice_of_dark_holds_on_notebook_pages(site, desktop):
     assert desktop.locator("pre code").first.evaluate("code => getComputedStyle(code).backgroundColor") == dark
 
 
+def test_light_or_dark_follows_the_system_until_a_reader_chooses_and_is_switched_by_keyboard(site, desktop):
+    """The switch is the guide's own: the theme's script would style each page four times over."""
+    _, url = site
+    desktop.goto(url + "guide/")
+    assert scheme(desktop) == "default"
+    desktop.emulate_media(color_scheme="dark")
+    assert scheme(desktop) == "slate"
+    shown = desktop.locator("label[for^=__palette]:visible")
+    assert [one.get_attribute("title") for one in shown.all()] == ["Switch to light mode"]
+    desktop.locator("[name=__palette]:checked").focus()
+    desktop.keyboard.press("Enter")
+    assert scheme(desktop) == "default" and shown.get_attribute("title") == "Switch to dark mode"
+    desktop.reload()
+    assert scheme(desktop) == "default"  # chosen, though the system is dark
+    shown.click()
+    assert scheme(desktop) == "slate"
+
+
 def test_code_of_a_notebook_can_be_copied(site, desktop):
     _, url = site
     desktop.context.grant_permissions(["clipboard-read", "clipboard-write"], origin=url)
