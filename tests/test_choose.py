@@ -571,6 +571,27 @@ def test_code_that_names_no_bf16_stays_and_needs_no_sentence(site, tab):
     assert first.get_by_text("has no bf16 arithmetic").count() == 0
 
 
+FITTED = """async ({ base, gpus, codes, variants }) => {
+  const { fitted } = await import(`${base}assets/shown.js`);
+  const a = { hardware: "hopper", memory: 80, gpus, checkpoint: "", engine: "", compile: "" };
+  return Object.entries(codes).flatMap(([method, made]) => Object.entries(made).flatMap(([id, kinds]) =>
+    ["code", "ready", "unpacked"].filter((kind) => kinds[kind]).map((kind) =>
+      fitted(kinds[kind], variants.find((one) => one.id === `${method}/${id}`), a, null))));
+}"""
+
+
+def test_code_for_several_gpus_spreads_the_model_over_them(site, site_folder, selector, choices):
+    """device_map="cuda" puts all of it on the first, however many there are."""
+    files = (site_folder / "assets" / "code").glob("*.json")
+    asked = {"base": site[1], "codes": {file.stem: json.loads(file.read_text("utf-8")) for file in files}}
+    shown = {gpus: selector.evaluate(FITTED, asked | {"gpus": gpus, "variants": choices["variants"]}) for gpus in (None, 1, 2)}
+    alone = re.compile(r'device_map="cuda')
+    for gpus in (None, 1):
+        assert len(list(filter(alone.search, shown[gpus]))) >= 6
+    assert [code for code in shown[2] if alone.search(code)] == []
+    assert [re.sub(r'device_map="cuda(:0)?"', 'device_map="auto"', code) for code in shown[1]] == shown[2]
+
+
 def test_what_is_compiled_in_the_code_is_what_the_notebook_compiles():
     project = Project.here()
     script = (project.root / "snippets/torchao.py").read_text(encoding="utf-8")

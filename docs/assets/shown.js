@@ -5,6 +5,7 @@ import { NVIDIA, elsewhere, gib, hardware, lacksBf16, made, original, ready, roo
 import { compiles, remarks } from "./verdict.js";
 
 const SHOWN = 3; // in full; the others fold away
+const ONE_GPU = /device_map="cuda(:0)?"/g; // Transformers 5.23.0, integrations/accelerate.py: all of it on one GPU
 const PUBLISHED = /from_pretrained\("[^"]+"/g;
 // As snippets/torchao.py has it, section compile, which a test holds this to.
 const COMPILE = `
@@ -37,9 +38,10 @@ export function copying(button, text, otherwise) {
   });
 }
 
-/** The proven code of a variant, for the chosen model and for a GPU without bf16; compiled, where the verdict says so. */
-function fitted(code, v, a, model) {
-  const typed = lacksBf16(a) ? code.replaceAll("torch.bfloat16", "torch.float16") : code;
+/** The proven code of a variant, for the chosen model and hardware; compiled, where the verdict says so. */
+export function fitted(code, v, a, model) {
+  const spread = a.gpus > 1 ? code.replaceAll(ONE_GPU, 'device_map="auto"') : code;
+  const typed = lacksBf16(a) ? spread.replaceAll("torch.bfloat16", "torch.float16") : spread;
   const [, name] = compiles(v, a) ? (/^(\w+) = AutoModel/m.exec(typed) ?? []) : [];
   const whole = name ? `${typed.trimEnd()}\n${COMPILE.replaceAll("model", name)}` : typed;
   if (ready(v, a) || !made(v) || original(v, model)) {
