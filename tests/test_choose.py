@@ -28,7 +28,7 @@ ENUMERATE = """async ({ base, hardware, models, checkpoints, engines }) => {
   const { verdict } = await import(`${base}assets/verdict.js`);
   const { modelOf } = await import(`${base}assets/models.js`);
   const { NVIDIA, PURPOSES, device, room } = await import(`${base}assets/reader.js`);
-  const [{ methods, engines: served, generations }, choices] = await Promise.all(
+  const [{ methods, engines: served, generations, parts }, choices] = await Promise.all(
     ["facts.json", "assets/choices.json"].map(async (name) => (await fetch(base + name)).json()));
   const { variants } = choices;
   const facts = new Set(), faults = new Set(), tops = new Set();
@@ -52,12 +52,12 @@ ENUMERATE = """async ({ base, hardware, models, checkpoints, engines }) => {
       const { answer, nvidia, minimum, excepts, elsewhere } = served[engine].formats[format];
       if (answer === "no") return "no";
       if (!hardware) return answer;
-      const generation = generations.find(({ id }) => id === hardware);
-      if (!generation) return "not verified";
-      if (served[engine].hardware[hardware].answer === "no") return "no";
+      const generation = [...generations, ...parts].find(({ id }) => id === hardware);
+      const own = served[engine].hardware[hardware]?.answer;
+      if ((own ?? served[engine].hardware[generation.of].answer) === "no") return "no";
       if (!generation.capability) return elsewhere[hardware] ?? "not verified";
       if (hardware in excepts || Number(minimum ?? 0) > at) return "no";
-      return minimum ? (nvidia ?? "yes") : (nvidia ?? answer);
+      return own ? (minimum ? (nvidia ?? "yes") : (nvidia ?? answer)) : "not verified";
     });
     return ["yes", "not verified", "no"].find((answer) => answers.includes(answer)) ?? "no";
   };
@@ -77,7 +77,7 @@ ENUMERATE = """async ({ base, hardware, models, checkpoints, engines }) => {
     const loads = (v) => v.formats.includes(answers.checkpoint) || (!v.formats.length && v.keys.includes(answers.checkpoint));
     if (bf16 && answers.memory && bf16 <= 0.9 * all) {
       whole += 1;
-      if (!/fits in (bf16|float16)/.test(said)) fault("bf16 fits, and is not named");
+      if (!/fits in (bf16|float16)|does not run on/.test(said)) fault("bf16 fits, and is not named");
     }
     if (ranked.length) {
       const { variant } = ranked[0];
@@ -337,6 +337,7 @@ CALIBRATED = {"gptq/4-bit", "awq/4-bit", "autoround/4-bit"}
 FP8 = {"fp8/blocks", "torchao/float8-dynamic", "compressed-tensors/fp8-dynamic"}
 INT8 = {"torchao/int8-weight-only"}
 W8A8 = {"compressed-tensors/w8a8"}
+W4A16 = {"compressed-tensors/w4a16", "autoround/4-bit", "gptq/4-bit"}
 GGUF_K = {"gguf-k/q5-k-m", "gguf-k/q6-k", "gguf-0/q8-0"}
 WHOLE = r"fits in bf16, with [\d.]+ GiB to spare: nothing must be quantized"
 PUBLISHED = "the maker's own checkpoint: quantization_config of its repository"
@@ -352,6 +353,10 @@ TRITON = "torch.compile's kernels are Triton's, from 8.0 on"
 QLORA = "Dettmers et al. 2023, QLoRA: frozen nf4 under LoRA; 65B on one 48 GB GPU"
 BYTES = "weights times bits, cache and runtime: the memory calculator"
 OWN = "the page Benchmarks: measured here"
+MI200, MI300 = "hardware=cdna&series=cdna2&memory=64", "hardware=cdna&series=cdna3&memory=192"
+GFX95 = "SGLang 0.5.23, layers/quantization/__init__.py: mxfp4 on gfx95 alone"
+AMX = "vLLM 0.32.0, scaled_mm/cpu.py: FP8 wants AMX-FP8; docs, cpu.md: INT8 on x86"
+CUDA_75 = "vLLM 0.32.0, docs/getting_started/installation/gpu.cuda.inc.md: compute capability 7.5 or higher"
 LOADS = "Transformers 5.23.0: the quantizer that its registry names for the checkpoint"
 
 CASES = [
@@ -423,7 +428,21 @@ CASES = [
     Case("hardware=ada&memory=24&model=llama-3.1-8b&engine=vllm&purpose=finetune", NF4, QLORA, "merge the adapters in 16 bit"),
     Case("hardware=blackwell&memory=180&gpus=8&model=kimi-k2.5&engine=vllm", {"compressed-tensors/w4a16"}, PUBLISHED),
     Case("hardware=hopper&memory=80&model=qwen2.5-72b&engine=tensorrt-llm&purpose=throughput", FP8, BYTES, "More than 2 at"),
-    Case("hardware=cdna&memory=192&model=qwen3-32b&engine=vllm&purpose=throughput", FP8, "vLLM emulates fp4 on AMD", WHOLE),
+    Case("hardware=cdna&memory=192&model=qwen3-32b&engine=vllm&purpose=throughput", FP8, "vLLM emulates fp4", "not on MI200"),
+    # Kinds of hardware within a column: their own kernels
+    Case(f"{MI200}&gpus=8&model=llama-3.1-70b&engine=vllm&purpose=throughput", W8A8, "FP8 on gfx942, INT8 by Triton", WHOLE),
+    Case(f"{MI200}&gpus=4&model=llama-3.1-70b&engine=sglang", set(), "its page: gfx942, gfx950", "SGLang does .* MI200"),
+    Case(f"{MI200}&model=qwen3-32b&purpose=throughput", {"torchao/int8-dynamic"}, "CDNA2 has no FP8", "bf16 needs"),
+    Case(f"{MI300}&model=gpt-oss-120b&engine=sglang", FP8, GFX95, "it does not run .* MI300.*gfx95"),
+    Case("hardware=cdna&series=cdna4&memory=288&model=gpt-oss-120b&engine=sglang", {"mxfp4/mxfp4"}, GFX95, WHOLE),
+    Case("hardware=rdna&series=rdna4&memory=32&model=qwen3-8b&engine=vllm&purpose=throughput", FP8, "gfx12x", "In vLLM take"),
+    Case("hardware=rdna&series=rdna3&memory=24&model=qwen3-8b&engine=vllm&purpose=throughput", W4A16, "gfx12x: not gfx11"),
+    Case("hardware=cpu&memory=64&model=llama-3.1-8b&engine=vllm&purpose=throughput", W8A8, AMX, ", but not on ARM"),
+    # What is older than an engine
+    Case("hardware=volta&memory=32&model=qwen2.5-7b&engine=vllm", set(), CUDA_75, r"^vLLM does not run on Volta \(V100\)\."),
+    Case("hardware=volta&memory=32&model=qwen2.5-7b&engine=tensorrt-llm", set(), "no Turing either", "^TensorRT-LLM does not"),
+    Case("hardware=volta&memory=16&model=llama-3.1-8b&engine=vllm&checkpoint=awq-4", set(), CUDA_75, "AWQ .* does not run"),
+    Case("hardware=volta&memory=16&model=llama-3.1-8b&engine=llama-cpp", {"gguf-0/q8-0"}, GGML, "^(?!.*PyTorch)float16 n"),
     # A long context takes a cache of 8 bits before weights below 4
     Case("hardware=ada&memory=24&model=qwen3-8b&context=131072", FP8, OWN, "a cache of 8 bits.*made for 40,960 tokens"),
     Case("hardware=hopper&memory=80&model=llama-3.1-70b&context=131072&purpose=single", NF4, OWN, "a cache of 8 bits"),
@@ -907,11 +926,21 @@ def test_a_card_in_a_link_is_enough(site, tab):
     assert field(tab, "Hardware").input_value() == "turing" and field(tab, "Memory, GiB").input_value() == "15"
 
 
+def test_a_card_of_a_series_is_answered_for_that_series(site, tab):
+    for card, answered in {"instinct-mi210": False, "instinct-mi300x": True}.items():
+        tab.goto(f"{site[1]}?card={card}&model=llama-3.1-8b&engine=sglang")
+        tab.wait_for_selector(".choose .answer > *")
+        assert ("does not run on this hardware (AMD Instinct MI200)" in tab.locator(".verdict").inner_text()) is not answered
+
+
 def test_every_card_is_of_hardware_that_is_asked_for_and_says_where_its_maker_states_it(site_folder):
     makers = json.loads((site_folder / "assets" / "cards.json").read_text(encoding="utf-8"))["makers"]
     cards = [card for maker in makers for card in maker["cards"]]
     assert len({card["id"] for card in cards}) == len({card["name"] for card in cards}) == len(cards) >= 60
     assert {card["hardware"] for card in cards} == set(HARDWARE) - {"", "cpu"}
+    parts = {part["id"]: part["of"] for part in json.loads((site_folder / "facts.json").read_text("utf-8"))["parts"]}
+    for card in cards:
+        assert card["hardware"] == parts[card["series"]] if card["hardware"] in ("cdna", "rdna") else "series" not in card
     assert all(1 <= card["gib"] <= 512 for card in cards) and all(maker["stated_in"] for maker in makers)
 
 

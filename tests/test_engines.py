@@ -42,7 +42,8 @@ def test_every_engine_answers_every_format_on_every_hardware(guide):
     formats, places = [one.id for one in guide.common.formats], [one.id for one in guide.common.generations]
     assert len(formats) >= 40 and len(places) == 11 and len(guide.engines) == 10
     for name, engine in guide.engines.items():
-        assert sorted(engine.formats) == sorted(formats) and sorted(engine.hardware) == sorted(places), name
+        parts = {part.id for part in guide.common.parts}
+        assert sorted(engine.formats) == sorted(formats) and sorted(set(engine.hardware) - parts) == sorted(places), name
 
 
 def test_formats_name_pages_and_variants_that_there_are(guide):
@@ -73,6 +74,34 @@ def test_an_answer_on_hardware_follows_from_format_and_engine(guide, cell, place
     loads = Loads.model_validate({"source": "vllm 0.32.0, a file", **cell})
     planted = engine.model_copy(update={"hardware": hardware, "formats": {"x": loads}})
     assert planted.on("x", generation(guide, on)) == found
+
+
+@pytest.mark.parametrize(
+    ("engine", "format", "runs"),
+    [
+        ("vllm", "ct-fp8", {"volta": "no", "cdna2": "no", "cdna3": "yes", "cdna4": "yes", "rdna3": "no", "rdna4": "yes"}),
+        ("vllm", "ct-w8a8", {"volta": "no", "cdna2": "yes", "cdna3": "yes", "rdna3": "not verified", "arm": "no"}),
+        ("vllm", "fp8-block", {"volta": "no", "cdna2": "not verified", "cdna3": "yes", "arm": "yes"}),
+        ("vllm", "bnb-nf4", {"volta": "no"}),
+        ("sglang", "mxfp4", {"volta": "no", "cdna2": "no", "cdna3": "no", "cdna4": "yes", "rdna4": "no"}),
+        ("sglang", "bnb-nf4", {"volta": "not verified"}),
+        ("tensorrt-llm", "fp8-block", {"volta": "no"}),
+        ("exllamav3", "exl3", {"volta": "no", "rdna3": "yes"}),
+        ("llama-cpp", "gguf-k", {"volta": "yes", "cdna2": "yes", "arm": "yes"}),
+        ("mlx", "mlx", {"volta": "no"}),
+    ],
+)
+def test_what_is_no_column_answers_as_the_column_unless_it_is_older_or_named(guide, engine, format, runs):
+    parts = {part.id: part for part in guide.common.parts}
+    assert {name: str(guide.engines[engine].on(format, parts[name])) for name in runs} == runs
+
+
+def test_parts_stand_beside_columns_that_there_are(guide, planted):
+    columns = {one.id: one for one in guide.common.generations}
+    for part in guide.common.parts:
+        assert part.of in columns and bool(part.capability) == bool(columns[part.of].capability), part.id
+    planted.edit("docs/engines/sglang.md", "  cdna2:\n    answer", "  cdna1:\n    answer")
+    assert "In docs/engines/sglang.md, hardware has 'cdna1'" in refused(planted)
 
 
 def test_what_transformers_does_on_hardware_is_what_the_methods_pages_say(planted):

@@ -149,10 +149,10 @@ const checkpointName = ({ formats = [] }, { checkpoint }) =>
   formats.find(({ id }) => id === checkpoint)?.name.replace(", ", " ") ?? checkpoint;
 
 /** The engines that run a checkpoint packed on the hardware, first the one that its format was made for. */
-function runners({ engines = {}, formats = [], generations = [] }, { checkpoint, hardware }) {
+function runners({ engines = {}, formats = [], generations = [] }, { checkpoint, hardware, series }) {
   const home = formats.find(({ id }) => id === checkpoint)?.home;
   const runs = ({ formats: { [checkpoint]: loads } }) =>
-    loads?.how === "packed" && (hardware ? loads.on[generations.indexOf(hardware)] : loads.answer) === "y";
+    loads?.how === "packed" && (hardware ? loads.on[generations.indexOf(series || hardware)] : loads.answer) === "y";
   const found = Object.keys(engines).filter((id) => engines[id].kept && runs(engines[id]));
   return found.sort((one, other) => (other === home) - (one === home)).map((id) => engines[id].title);
 }
@@ -168,7 +168,14 @@ function unpacked({ left, out }, a) {
  * and, where nothing is left, what would have to change. `choices` is choices.json, `model` what counting.js reads. */
 export function choose(choices, answers, model = null) {
   const trained = Boolean(useOf(answers, 1, model).train); // and not only the weights are counted
-  const a = { ...answers, counted: trained, checkpointName: checkpointName(choices, answers) };
+  const { engines = {}, generations = [], series = {} } = choices;
+  const a = {
+    ...answers,
+    counted: trained,
+    checkpointName: checkpointName(choices, answers),
+    seriesName: series[answers.series],
+  };
+  const engine = elsewhere(a) && engines[a.engine];
   const variants = variantsOf(choices, a);
   const { asked, left, out, bf16, use } = tried(variants, a, model);
   a.cache = use.cache;
@@ -193,6 +200,7 @@ export function choose(choices, answers, model = null) {
     shorter: narrow({ left }, a) ? atFewerTokens(out, a, model) : null,
     unpacked: unpacked({ left, out }, a),
     runners: runners(choices, a),
+    barred: engine && engine.on[generations.indexOf(a.series || a.hardware)] === "n" ? engine.title : null,
     changes: ranked.length ? [] : changes(choices, a, model, out),
   };
 }

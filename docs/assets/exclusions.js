@@ -11,6 +11,7 @@ import {
   gib,
   hardware,
   least,
+  machine,
   made,
   nearest,
   place,
@@ -56,10 +57,7 @@ export const EXCLUSIONS = [
     test: (v, a) =>
       a.hardware &&
       hardware(v, a).answer === "no" &&
-      reason(
-        `does not run on ${v.loads ? (NVIDIA[a.hardware]?.[0] ?? place(a)) : place(a)}${words(hardware(v, a))}`,
-        hardware(v, a).fact,
-      ),
+      reason(`does not run on ${v.loads ? machine(a) : place(a)}${words(hardware(v, a))}`, hardware(v, a).fact),
   },
   {
     id: "capability",

@@ -30,6 +30,10 @@ export const PURPOSES = {
 const BF16_FROM = 8.0; // compute capability, by torch.cuda.is_bf16_supported; torch emulates it below, and Inductor skips it
 // Compute capability from which tensor cores multiply in it, by NVIDIA's table: below, a kernel unpacks to 16 bit.
 const PRODUCTS_FROM = { int8: 7.5, fp8: 8.9, fp4: 10.0 };
+// The same elsewhere: MI300 and newer, as AMD Instinct without a card counts, RX 9000 (vLLM 0.32.0, scaled_mm/pytorch.py,
+// _rocm_torch_fp8_scaled_mm_supported) and Intel GPUs (scaled_mm/xpu.py). On a CPU it takes AMX-FP8, which few have
+// (scaled_mm/cpu.py).
+const FP8_ON = new Set(["cdna", "cdna3", "cdna4", "rdna4", "intel_gpu"]);
 const TRITON_FROM = 8.0; // compute capability that Triton's README asks for; torch.compile writes its kernels
 export const NARROW = 4; // bits: below, a model is far from bf16
 export const SPARE = 0.05; // of the memory that is left, since what stands beside weights and cache is estimated
@@ -63,9 +67,11 @@ export const unwanted = (v, a) => a.calibration === "no" && v.calibration === "n
 export const original = (v, model) =>
   Boolean(model) && (v.originals.includes(model.id) || (v.only_models.length > 0 && isFor(v, model.id)));
 export const made = (v) => v.calibration !== "made elsewhere";
-export const place = (a) => (a.hardware in NVIDIA ? "an NVIDIA GPU" : `this hardware (${DEVICES[a.hardware]})`);
-/** The answer for the hardware: that of the generation, where an engine gives one, else the device's. */
-export const hardware = (v, a) => v.cells[a.hardware] ?? v.cells[device(a)];
+export const place = (a) =>
+  a.hardware in NVIDIA ? "an NVIDIA GPU" : `this hardware (${a.seriesName ?? DEVICES[a.hardware]})`;
+export const machine = (a) => NVIDIA[a.hardware]?.[0] ?? place(a);
+/** The answer for the hardware: that of a card's series or of the generation, where an engine gives one, else the device's. */
+export const hardware = (v, a) => v.cells[a.series] ?? v.cells[a.hardware] ?? v.cells[device(a)];
 export const unverified = (v, a) => Boolean(a.hardware) && hardware(v, a).answer !== "yes";
 export const beyond = (v, a) => v.bits < NARROW && a.purpose !== "smallest" && !ready(v, a); // narrower than was asked for
 export const least = (a) => NVIDIA[a.hardware]?.[1] ?? null; // compute capability of the generation
@@ -73,7 +79,8 @@ export const lacksBf16 = (a) => least(a) !== null && least(a) < BF16_FROM;
 /** In what the product runs on the hardware: without units for it, narrow weights are unpacked to 16 bit on the way. */
 export const productOn = (v, a) => {
   const from = PRODUCTS_FROM[v.product] ?? 0;
-  const lacks = a.hardware in DEVICES ? v.product === "fp4" : (least(a) ?? 99) < from; // emulated: vLLM pull request 35733
+  const emulated = v.product === "fp4" || (v.product === "fp8" && !FP8_ON.has(a.series || a.hardware)); // fp4: vLLM #35733
+  const lacks = a.hardware in DEVICES ? emulated : (least(a) ?? 99) < from;
   return lacks ? "16-bit" : v.product;
 };
 export const kernelFrom = (v) => Math.max(Number(v.kernel_capability ?? 0), v.kernel === "compiled" ? TRITON_FROM : 0);

@@ -158,6 +158,7 @@ class Selector {
     const answers = Object.fromEntries(new FormData(this.form));
     for (const name of Object.keys(LIMITS)) answers[name] = number(this.fields[name]);
     if (chosen !== "count") answers.parameters = null;
+    answers.series = this.fields.card.selectedOptions[0].dataset.series; // what is told apart within the hardware
     return Object.values(answers).includes(undefined) ? null : answers;
   }
 

@@ -14,6 +14,7 @@ import {
   kernelFrom,
   lacksBf16,
   least,
+  machine,
   made,
   original,
   ready,
@@ -59,6 +60,7 @@ function condition(v, a, model) {
     v.bits < NARROW && !ready(v, a) && ", far from bf16 as all below 4 bits",
     !made(v) && !ready(v, a) && !original(v, model) && ", if somebody published it so",
     v.loads?.plugin && `, which takes ${v.loads.plugin}`,
+    !a.series && v.loads?.lacks?.[a.hardware] && `, but not on ${v.loads.lacks[a.hardware]}`,
     unverified(v, a) && ", which is not verified on this hardware",
   ]
     .filter(Boolean)
@@ -100,13 +102,16 @@ function losing(found) {
   return `${begins} unpacked to ${sixteen(a)} on this hardware${needs}${fits}. `;
 }
 
-/** What the model needs as it is published, where it does not fit in 16 bit with room to spare. */
+/** What the model needs as it is published, or why it does not run so, where it does not fit in 16 bit with room to spare. */
 function wanting({ ranked: [top], published, bf16, a }) {
   if (!bf16 || !a.memory) return "";
   if (published && top?.variant === published.variant) return "";
-  if (published) return `As published, in ${published.variant.title}, it needs ${gib(published.needs)} of ${roomText(a)}. `;
-  if (bf16 <= room(a)) return `${sixteen(a)} takes ${gib(bf16)} of ${roomText(a)}, which leaves less than a tenth. `;
-  return `${sixteen(a)} needs about ${gib(bf16)} of ${roomText(a)}. `;
+  const as = published ? `As published, in ${published.variant.title}, it ` : "";
+  const barred = as && (published.rule ?? "memory") !== "memory";
+  if (as && !barred) return `${as}needs ${gib(published.needs)} of ${roomText(a)}. `;
+  const out = barred ? `${as}${published.text}. ` : "";
+  if (bf16 <= room(a)) return `${out}${sixteen(a)} takes ${gib(bf16)} of ${roomText(a)}, which leaves less than a tenth. `;
+  return `${out}${sixteen(a)} needs about ${gib(bf16)} of ${roomText(a)}. `;
 }
 
 /** That the model fits in 16 bit. */
@@ -122,8 +127,9 @@ function fitting({ ranked: [top], bf16, a }, model) {
 
 /** The verdict on what choose() returned; `model` has a name or is null. */
 export function verdict(found, model) {
-  const { ranked, out, bf16, shorter, use, a } = found;
+  const { ranked, out, bf16, shorter, use, a, barred } = found;
   const [top, ...others] = ranked;
+  if (barred && !top) return `${losing(found)}${barred} does not run on ${machine(a)}.`;
   const whole = fitsWhole(bf16, a);
   const first = losing(found) + (whole ? fitting(found, model) : found.unpacked ? "" : wanting(found));
   const left = others.length + 1;
@@ -184,7 +190,7 @@ export function remarks(found, model) {
     top?.variant.bits < NARROW && !ready(top.variant, a) && "A smaller model at 4 bits may do better in this memory.",
     model?.limit < a.context && `${model.name} was made for ${tokens(model.limit)}; more takes YaRN or its like.`,
     a.hardware === "apple" && a.memory && `${mac}sysctl iogpu.wired_limit_mb raises that.`,
-    a.hardware === "volta" && VOLTA,
+    a.hardware === "volta" && !elsewhere(a) && VOLTA,
     trains(a) && a.engine && a.engine !== "transformers" && engine,
   ];
   return [

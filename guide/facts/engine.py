@@ -4,7 +4,7 @@ An engine's facts are the front matter of ``docs/engines/<engine>.md``; formats 
 engines share, are that of ``docs/engines/index.md``.
 """
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from datetime import date
 from enum import StrEnum
 from functools import lru_cache
@@ -42,6 +42,7 @@ class Generation(Strict):
     name: str
     examples: str
     capability: Capability | None = Field(default=None, description="NVIDIA's compute capability; null for other hardware")
+    of: str | None = Field(default=None, description="the column beside or within which it stands, where it is none itself")
 
 
 class Block(Strict):
@@ -97,9 +98,15 @@ class Common(Strict):
     hide: list[str] = Field(default=[], description="for the theme")
     engines: list[str] = Field(description="their pages, in the order of the matrix")
     generations: list[Generation]
+    parts: list[Generation] = Field(default=[], description="hardware that is told apart within, or before, a generation")
     formats: list[Format]
     blocks: dict[str, Block] = Field(default={}, description="types that offers give their tensors")
     blocks_source: str = Field(default="", description="where their sizes were read")
+
+    @property
+    def places(self) -> list[Generation]:
+        """All hardware that is told apart: the parts, then the columns."""
+        return [*self.parts, *self.generations]
 
     @model_validator(mode="after")
     def _counted(self) -> Self:
@@ -125,8 +132,10 @@ class Loads(Cell):
     plugin: str = Field(default="", description="a separate package that it needs, with its version")
     key: list[str] = Field(default=[], description="names in the engine's own registry that take it")
     minimum: Capability | None = Field(default=None, description="compute capability that its kernel asks for")
-    elsewhere: dict[str, Answer] = Field(default={}, description="on hardware that is not NVIDIA's, by generation")
-    excepts: dict[str, str] = Field(default={}, description="NVIDIA generations above the minimum that are refused, and why")
+    elsewhere: dict[str, Answer] = Field(default={}, description="on other hardware than NVIDIA's, by generation or part")
+    excepts: dict[str, str] = Field(
+        default={}, description="NVIDIA generations above the minimum, and parts of others, that are refused, and why"
+    )
     refusal: str = Field(default="", description="what the engine says to a format that it does not load")
 
     @model_validator(mode="after")
@@ -138,6 +147,32 @@ class Loads(Cell):
         if self.answer is Answer.YES and not self.how:
             raise ValueError("a yes says how: packed, unpacked or converted")
         return self
+
+
+class Cached(Strict):
+    """How an engine's server is asked for a key-value cache of 8 bits, and where it has one."""
+
+    flag: str = Field(description="empty where it does so by itself")
+    on: list[str] = Field(description="generations, and parts of them")
+    heads: list[int] = Field(default=[], description="the sizes of a head that it takes, where it does not take all")
+    latent: bool = Field(default=False, description="whether it takes the cache of latent attention, MLA")
+    without: list[str] = Field(default=[], description="model types that it does not take")
+
+
+class Flags(Strict):
+    """What an engine's server calls what a reader asks for; empty where it has no such argument."""
+
+    context: str = Field(default="", description="a limit of tokens")
+    gpus: str = Field(default="", description="GPUs among which each layer is divided")
+    cache: list[Cached] = Field(default=[], description="a cache of 8 bits, the first that fits counts")
+    cache_source: str = ""
+
+
+class NeedsBf16(Strict):
+    """Models that an engine runs in float32 where a GPU has no bf16."""
+
+    models: list[str] = Field(description="model types")
+    source: str
 
 
 class Registry(Strict):
@@ -183,26 +218,31 @@ class Engine(Strict):
     )
     install: str
     serve: str | None = Field(description="starts a server that speaks OpenAI's protocol; null if there is none")
-    flags: dict[Literal["context", "gpus"], str] = Field(
-        default={}, description="what its server calls a limit of tokens, and GPUs"
-    )
+    flags: Flags = Flags()
+    needs_bf16: NeedsBf16 | None = Field(default=None, description="models that it refuses in float16, if there are any")
     registry: Registry | None = Field(default=None, description="its own list of methods, where that can be read")
-    hardware: dict[str, Cell] = Field(description="where the engine itself runs, by generation")
+    hardware: dict[str, Cell] = Field(description="where the engine itself runs, by generation; a part only where it differs")
     formats: dict[str, Loads] = Field(description="by format, in the order of docs/engines/index.md")
     of_methods: bool = Field(
         default=False, description="hardware of formats that have a method's page is that page's: Transformers"
     )
     traps: list[str] = Field(default=[], description="what goes wrong with quantized checkpoints in it, each with its source")
 
+    def runs(self, generation: Generation) -> Answer:
+        """Whether it runs there at all; a part that its page does not name is as its column, if it is not older than that."""
+        if found := self.hardware.get(generation.id):
+            return found.answer
+        column = self.hardware[generation.of or ""].answer
+        return Answer.UNVERIFIED if generation.capability and column is Answer.YES else column
+
     def on(self, format: str, generation: Generation) -> Answer:
-        """Whether it loads a format on a generation of hardware, as far as its source says."""
-        cell, place = self.formats[format], self.hardware[generation.id].answer
-        if Answer.NO in (cell.answer, place):
+        """Whether it loads a format on a generation of hardware, or a part of one, as far as its source says."""
+        cell, place = self.formats[format], self.runs(generation)
+        if Answer.NO in (cell.answer, place) or generation.id in cell.excepts:
             return Answer.NO
         if generation.capability is None:
-            found = cell.elsewhere.get(generation.id, Answer.UNVERIFIED)
-        elif generation.id in cell.excepts:
-            return Answer.NO
+            column = cell.elsewhere.get(generation.of or "", Answer.UNVERIFIED)
+            found = cell.elsewhere.get(generation.id, column)
         elif cell.minimum is None:
             found = cell.nvidia or cell.answer
         elif in_order(generation.capability) >= in_order(cell.minimum):
@@ -229,15 +269,18 @@ def parse_engine(name: str, text: str, common: str) -> Engine:
     path, shared = f"docs/engines/{name}.md", parse_common(common)
     engine = _validated(Engine, path, text)
     generations = [generation.id for generation in shared.generations]
-    _complete(path, "hardware", engine.hardware, generations)
+    parts = {part.id for part in shared.parts}
+    _complete(path, "hardware", engine.hardware, generations, parts)
     _complete(path, "formats", engine.formats, [format.id for format in shared.formats])
+    nvidia = {one.id for one in shared.generations if one.capability}
+    others = {*generations, *parts} - nvidia
+    named = [("flags.cache.on", cached.on, nvidia | others) for cached in engine.flags.cache]
     for format, cell in engine.formats.items():
-        for field, given in (("elsewhere", cell.elsewhere), ("excepts", cell.excepts)):
-            nvidia = {one.id for one in shared.generations if (one.capability is not None) == (field == "excepts")}
-            if unknown := [one for one in given if one not in nvidia]:
-                raise GuideError(
-                    f"In {path}, formats.{format}.{field} names '{unknown[0]}'; known are {', '.join(sorted(nvidia))}."
-                )
+        named.append((f"formats.{format}.elsewhere", list(cell.elsewhere), others))
+        named.append((f"formats.{format}.excepts", list(cell.excepts), nvidia | parts))
+    for field, given, known in named:
+        if unknown := [one for one in given if one not in known]:
+            raise GuideError(f"In {path}, {field} names '{unknown[0]}'; known are {', '.join(sorted(known))}.")
     return engine
 
 
@@ -273,11 +316,11 @@ def with_methods(engine: Engine, common: Common, methods: Mapping[str, Method]) 
     return engine.model_copy(update={"formats": found})
 
 
-def _complete(path: str, field: str, given: Mapping[str, object], wanted: list[str]) -> None:
-    """Raise where the keys of a table are not those it must have."""
+def _complete(path: str, field: str, given: Mapping[str, object], wanted: list[str], more: Container[str] = ()) -> None:
+    """Raise where the keys of a table are not those it must have, and may have."""
     if missing := [key for key in wanted if key not in given]:
         raise GuideError(f"In {path}, {field} lacks '{missing[0]}': write its answer, if need be 'not verified'.")
-    if unknown := [key for key in given if key not in wanted]:
+    if unknown := [key for key in given if key not in wanted and key not in more]:
         raise GuideError(f"In {path}, {field} has '{unknown[0]}', which docs/engines/index.md does not know.")
 
 

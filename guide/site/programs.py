@@ -43,6 +43,7 @@ class Facts(BaseModel):
     methods: dict[str, MethodFacts]
     formats: list[Format] = Field(description="what files hold, the rows of the matrix of engines")
     generations: list[Generation] = Field(description="generations of hardware")
+    parts: list[Generation] = Field(description="hardware that is told apart within, or before, a generation")
     engines: dict[str, Engine] = Field(description="what each engine loads, by its page below engines/")
     numbers: dict[str, dict[str, Number]] = Field(description="what was measured of the real model, by machine and variant")
 
@@ -78,6 +79,7 @@ def facts(guide: Guide) -> Facts:
         methods=methods,
         formats=guide.common.formats,
         generations=guide.common.generations,
+        parts=guide.common.parts,
         engines=dict(guide.engines),
         numbers=records,
     )

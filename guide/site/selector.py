@@ -66,8 +66,10 @@ def codes(guide: Guide, name: str) -> dict[str, dict[str, Any]]:
 
 def file(guide: Guide, link: Links) -> str:
     """The text of ``assets/choices.json``."""
+    columns = {one.id: one for one in guide.common.generations}
     content = {
-        "generations": [one.id for one in guide.common.generations],
+        "generations": [one.id for one in guide.common.places],
+        "series": {one.id: f"{columns[one.of].name} {one.name}" for one in guide.common.parts if one.of},
         "formats": [one.model_dump(include={"id", "name", "named", "home"}) for one in guide.common.formats],
         "engines": {name: engine(guide, one) for name, one in guide.engines.items() if not one.of_methods},
         "variants": [
@@ -89,17 +91,27 @@ def engine(guide: Guide, one: Engine) -> dict[str, Any]:
         "title": one.title,
         "install": one.install,
         "serve": one.serve,
-        "flags": one.flags,
+        "flags": one.flags.model_dump(exclude={"cache_source"}, exclude_defaults=True),
+        "needs_bf16": one.needs_bf16.models if one.needs_bf16 else [],
         "kept": one.kept == "",
+        "on": "".join(LETTERS[one.runs(place)] for place in guide.common.places),
         "formats": {
             name: {
-                "on": "".join(LETTERS[one.on(name, place)] for place in guide.common.generations),
+                "on": "".join(LETTERS[one.on(name, place)] for place in guide.common.places),
                 "answer": LETTERS[cell.answer],
-                **{key: value for key, value in told(cell).items() if value},
+                **{key: value for key, value in (told(cell) | {"lacks": lacking(guide, one, name)}).items() if value},
             }
             for name, cell in loaded.items()
         },
     }
+
+
+def lacking(guide: Guide, one: Engine, format: str) -> dict[str, str]:
+    """By columns of hardware on which a format runs, the parts of them where it does not, by name."""
+    parts = [part for part in guide.common.parts if not part.capability and one.on(format, part) is Answer.NO]
+    columns = [place for place in guide.common.generations if one.on(format, place) is not Answer.NO]
+    named = {place.id: ", ".join(part.name for part in parts if part.of == place.id) for place in columns}
+    return {column: names for column, names in named.items() if names}
 
 
 def told(cell: Loads) -> dict[str, Any]:

@@ -90,7 +90,7 @@ def _makers(others: list[Generation]) -> list[str]:
 def facts(guide: Guide, page: str, link: Links) -> str:
     """What was run of an engine; then its formats and hardware, each with its answer, what to know with it, and its source."""
     engine, names_of = guide.engines[page], {one.id: one.name for one in guide.common.formats}
-    names = {generation.id: f"{generation.name} ({generation.examples})" for generation in guide.common.generations}
+    names = {place.id: f"{place.name} ({place.examples})" for place in guide.common.places}
     hardware: list[list[Item | str]] = [
         [names[one], Item(cell.answer, form="strong"), cell.note, cell.source] for one, cell in engine.hardware.items()
     ]
@@ -98,7 +98,7 @@ def facts(guide: Guide, page: str, link: Links) -> str:
     places = guide.common.generations
     for one in guide.common.formats:
         cell = engine.formats[one.id]
-        where, words = short(engine, one, places), said(cell, places)
+        where, words = short(engine, one, places), said(cell, guide.common.places)
         formats.append([_format(one, link), Item(cell.answer, form="strong"), where, words, cell.source])
     tried: list[list[Item | str]] = [
         [

@@ -7,8 +7,6 @@ from guide.calculator.shapes import read_config, tensors
 from guide.facts.guide import Guide
 from guide.site.render import render
 
-VOLTA = {"id": "volta", "name": "NVIDIA Volta (V100), from 7.0"}  # older than any engine's column in the matrix
-
 
 def selector(guide: Guide) -> str:
     """The form as HTML; its answers are read by ``docs/assets/selector.js``."""
@@ -16,7 +14,11 @@ def selector(guide: Guide) -> str:
     presets = sorted(guide.architectures["presets"], key=lambda preset: int(preset["parameters"]))
     data: dict[str, Any] = {
         "makers": makers,
-        "generations": [VOLTA, *({"id": one.id, "name": _named(one)} for one in guide.common.generations)],
+        "generations": [
+            {"id": one.id, "name": _named(one)}
+            for one in guide.common.places
+            if not one.of or one.capability  # what only a card tells apart is no answer
+        ],
         "engines": [(name, one.title) for name, one in guide.engines.items() if not one.of_methods and not one.kept],
         "presets": [
             {
