@@ -77,7 +77,7 @@ ENUMERATE = """async ({ base, hardware, models, checkpoints, engines }) => {
     const loads = (v) => v.formats.includes(answers.checkpoint) || (!v.formats.length && v.keys.includes(answers.checkpoint));
     if (bf16 && answers.memory && bf16 <= 0.9 * all) {
       whole += 1;
-      if (!/fits in (bf16|float16)|does not run on/.test(said)) fault("bf16 fits, and is not named");
+      if (!/fits in (bf16|float16)|does not run on|in float32, unquantized/.test(said)) fault("bf16 fits, and is not named");
     }
     if (ranked.length) {
       const { variant } = ranked[0];
@@ -355,8 +355,11 @@ BYTES = "weights times bits, cache and runtime: the memory calculator"
 OWN = "the page Benchmarks: measured here"
 MI200, MI300 = "hardware=cdna&series=cdna2&memory=64", "hardware=cdna&series=cdna3&memory=192"
 GFX95 = "SGLang 0.5.23, layers/quantization/__init__.py: mxfp4 on gfx95 alone"
+UNPACKS = "llama.cpp, conversion/base.py, ModelBase.dequant_model: FP8 becomes 16 bit"
 AMX = "vLLM 0.32.0, scaled_mm/cpu.py: FP8 wants AMX-FP8; docs, cpu.md: INT8 on x86"
 CUDA_75 = "vLLM 0.32.0, docs/getting_started/installation/gpu.cuda.inc.md: compute capability 7.5 or higher"
+FLOAT32 = "vLLM 0.32.0, config/model.py, _FLOAT16_NOT_SUPPORTED_MODELS; config/vllm.py refuses float32 for quantized ones"
+SPLIT = "llama.cpp: --n-gpu-layers; the calculator's own split"
 LOADS = "Transformers 5.23.0: the quantizer that its registry names for the checkpoint"
 
 CASES = [
@@ -443,6 +446,20 @@ CASES = [
     Case("hardware=volta&memory=32&model=qwen2.5-7b&engine=tensorrt-llm", set(), "no Turing either", "^TensorRT-LLM does not"),
     Case("hardware=volta&memory=16&model=llama-3.1-8b&engine=vllm&checkpoint=awq-4", set(), CUDA_75, "AWQ .* does not run"),
     Case("hardware=volta&memory=16&model=llama-3.1-8b&engine=llama-cpp", {"gguf-0/q8-0"}, GGML, "^(?!.*PyTorch)float16 n"),
+    Case("hardware=turing&memory=15&model=gemma-2-9b&engine=vllm", set(), FLOAT32, "^vLLM refuses Gemma-2-9B in float16, and"),
+    Case("hardware=turing&memory=15&model=gemma-2-2b&engine=vllm", set(), FLOAT32, "^vLLM .*float32, unquantized.*With Trans"),
+    Case("hardware=ampere&memory=24&model=gemma-2-9b&engine=vllm", FP8, "bf16 from 8.0", "In vLLM take"),
+    Case("hardware=turing&memory=15&model=qwen2.5-7b&engine=vllm", FP8, "float16 is no matter for Qwen", "In vLLM take"),
+    # An engine that splits a model over GPU and computer
+    Case("hardware=blackwell_rtx&memory=32&model=gpt-oss-120b&engine=llama-cpp", set(), SPLIT, "MXFP4 .* with 15 of its 36 l"),
+    Case("hardware=ada&memory=24&model=llama-3.1-70b&engine=llama-cpp", set(), SPLIT, "With 39 of .* GiB of .*: GGUF Q4_K_M"),
+    Case("hardware=ampere&memory=12&model=qwen3-30b-a3b&engine=llama-cpp", {"gguf-iq/iq2-m"}, SPLIT, "Or GGUF Q4_K_M with 27"),
+    Case("hardware=apple&memory=16&model=qwen3-32b&engine=llama-cpp", set(), SPLIT, r"^(?!.*layers on the GPU).*Nothing fits"),
+    Case("hardware=ada&memory=24&model=llama-3.1-70b&engine=vllm", set(), "no layers elsewhere", "^(?!.*on the GPU).*Nothing"),
+    # How a checkpoint is made, and what becomes of the published one
+    Case("hardware=apple&memory=36&model=qwen3-32b&engine=mlx", {"mlx/4-bit"}, "mlx-lm: lazy", "not memory for all"),
+    Case("hardware=ampere&memory=24&model=qwen3-32b&engine=vllm", W4A16, BYTES, "takes the 16-bit model in memory"),
+    Case("hardware=hopper&memory=141&gpus=8&model=deepseek-v3&engine=llama-cpp", {"gguf-0/q8-0"}, UNPACKS, "it is unpacked to"),
     # A long context takes a cache of 8 bits before weights below 4
     Case("hardware=ada&memory=24&model=qwen3-8b&context=131072", FP8, OWN, "a cache of 8 bits.*made for 40,960 tokens"),
     Case("hardware=hopper&memory=80&model=llama-3.1-70b&context=131072&purpose=single", NF4, OWN, "a cache of 8 bits"),
@@ -924,6 +941,88 @@ def test_a_card_in_a_link_is_enough(site, tab):
     tab.goto(f"{site[1]}?card=t4&purpose=finetune")
     tab.wait_for_selector(".choose .answer > *")
     assert field(tab, "Hardware").input_value() == "turing" and field(tab, "Memory, GiB").input_value() == "15"
+
+
+SERVING = """async ({ base, answers, format }) => {
+  const [{ choose }, { serving }, { modelOf }] = await Promise.all(
+    ["choose", "shown", "models"].map((name) => import(`${base}assets/${name}.js`)));
+  const read = async (name) => (await fetch(`${base}assets/${name}.json`)).json();
+  const choices = await read("choices");
+  const numbers = ["memory", "gpus", "context", "sequences"].map((name) => [name, Number(answers[name] ?? 0) || null]);
+  const model = modelOf(answers.model, await read(`models/${answers.model}`));
+  const found = choose(choices, { ...answers, ...Object.fromEntries(numbers) }, model);
+  const { variant } = found.ranked.find(({ variant }) => !format || variant.loads.format === format);
+  return { cache: found.use.cache, code: serving(variant, found, choices, model) };
+}"""
+TWO_3090, LONG = "hardware=ampere&memory=24&gpus=2&engine=vllm", "memory=24&model=qwen3-32b&context=32768"
+TP, PP = "--tensor-parallel-size", "--pipeline-parallel-size"
+COMMANDS = [
+    # A cache that is counted in 8 bits is asked for
+    (f"hardware=ada&{LONG}&engine=vllm", "", 8, "--max-model-len 32768 --kv-cache-dtype fp8$"),
+    (f"hardware=ampere&{LONG}&engine=vllm", "", 8, "--kv-cache-dtype fp8$"),
+    (f"hardware=ada&{LONG}&engine=sglang", "", 8, "--context-length 32768 --kv-cache-dtype fp8_e4m3$"),
+    (f"hardware=ada&{LONG}&engine=llama-cpp", "", 8, "--n_ctx 32768 --flash_attn true --type_k 8 --type_v 8$"),
+    (f"hardware=ada&{LONG}&engine=exllamav3", "", 8, "--cache-size 32768 --cache-mode 8,8$"),
+    ("hardware=ada&memory=24&model=qwen3-8b&context=131072&engine=tensorrt-llm", "", 8, r"options <\(echo .* {dtype: fp8}'\)$"),
+    ("hardware=apple&memory=32&model=qwen3-32b&context=16384&engine=mlx", "", 8, "--kv-bits 8 --quantized-kv-start 0$"),
+    ("hardware=turing&memory=16&model=llama-3.1-8b&context=90000&engine=vllm", "", 8, "000 --kv-cache-dtype int8_per_token_head$"),
+    ("hardware=ada&memory=24&model=qwen3-8b&engine=vllm", "", 16, "--max-model-len 8192$"),
+    # GPUs divide each layer where heads and groups divide, else they take whole layers
+    (f"{TWO_3090}&model=llama-3.1-70b", "", 16, f"{TP} 2$"),
+    ("hardware=ampere&memory=24&gpus=3&engine=vllm&model=llama-3.1-70b", "", 16, f"8192 {PP} 3$"),
+    (f"{TWO_3090}&model=qwen2.5-72b", "gptq-4", 16, f"8192 {PP} 2$"),
+    (f"{TWO_3090}&model=qwen2.5-72b", "awq-4", 16, f"8192 {PP} 2$"),
+    ("hardware=ampere&memory=80&gpus=8&engine=vllm&model=qwen2.5-72b", "ct-w4a16", 16, f"8192 {PP} 8$"),
+    ("hardware=hopper&memory=80&gpus=4&engine=sglang&model=qwen2.5-72b", "ct-fp8", 16, "--tp-size 4$"),
+    ("hardware=hopper&memory=141&gpus=8&engine=vllm&model=minimax-m2.5", "fp8-block", 16, f"{TP} 4 {PP} 2$"),
+    ("hardware=hopper&memory=141&gpus=8&engine=sglang&model=qwen3-235b-a22b", "fp8-block", 16, "--tp-size 4 --pp-size 2$"),
+    ("hardware=hopper&memory=141&gpus=8&engine=tensorrt-llm&model=deepseek-v3", "fp8-block", 16, "--tp_size 8$"),
+    ("hardware=hopper&memory=80&gpus=8&engine=vllm&model=gpt-oss-120b", "mxfp4", 16, f"{TP} 8$"),
+    (f"{TWO_3090}&model=llama-3.1-70b&checkpoint=bnb-nf4", "bnb-nf4", 16, f"8192 {PP} 2$"),
+    # A server, and a conversion before it, where there is one
+    ("hardware=turing&memory=11&model=llama-3.1-8b&engine=exllamav3", "", 16, "Its server does not run on this hardware"),
+    ("hardware=rdna&series=rdna3&memory=24&model=qwen3-32b&engine=exllamav3", "", 16, "does not run on this hard"),
+    ("hardware=ada&memory=24&model=llama-3.1-8b&engine=exllamav3", "", 16, "python main.py .* --cache-size 8192$"),
+    ("hardware=ada&memory=24&model=gpt-oss-20b&engine=llama-cpp", "mxfp4", 16, "gpt-oss-20b\n(.*\n)*python convert_hf.*\n"),
+    ("hardware=ada&memory=24&model=qwen3-32b&engine=llama-cpp", "gguf-k", 16, "^(?!.*convert_hf)"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("asked", "format", "cache", "says"), COMMANDS)
+def test_the_command_asks_for_what_was_counted(site, selector, asked, format, cache, says):
+    answers = dict(pair.split("=") for pair in asked.split("&"))
+    found = selector.evaluate(SERVING, {"base": site[1], "answers": answers, "format": format})
+    assert found["cache"] == cache and re.search(says, found["code"]), found
+
+
+def test_where_an_engine_has_no_cache_of_8_bits_none_is_counted(site, selector):
+    """FlashInfer takes no sinks on Ampere and Triton no FP8; others refuse latent attention, windows or small heads."""
+    flag = (
+        "async ({ base, engine, a, model }) => (await import(`${base}assets/reader.js`)).cacheFlag(engine, a, model) ?? null"
+    )
+    engines = selector.evaluate("async (base) => (await (await fetch(`${base}assets/choices.json`)).json()).engines", site[1])
+    llama, sinks = {"config": {"head_dim": 128}, "model_type": "llama"}, {"config": {"head_dim": 64}, "model_type": "gpt_oss"}
+    latent = {"config": {"kv_lora_rank": 512}, "model_type": "deepseek_v3"}
+    small, windows = {"config": {"head_dim": 80}, "model_type": "x"}, {**llama, "bounded": True}
+    for engine, hardware, model, found in (
+        ("vllm", "ampere", llama, "--kv-cache-dtype fp8"),
+        ("vllm", "ampere", sinks, "--kv-cache-dtype int8_per_token_head"),
+        ("vllm", "ampere", small, "--kv-cache-dtype int8_per_token_head"),
+        ("vllm", "ampere", latent, None),
+        ("vllm", "ada", latent, "--kv-cache-dtype fp8"),
+        ("vllm", "rdna", llama, None),
+        ("sglang", "ampere", sinks, None),
+        ("sglang", "turing", llama, None),
+        ("tensorrt-llm", "ampere", llama, None),
+        ("llama-cpp", "volta", llama, "--flash_attn true --type_k 8 --type_v 8"),
+        ("llama-cpp", "ada", small, None),
+        ("mlx", "apple", windows, None),
+        ("openvino", "cpu", llama, ""),
+        ("openvino", "intel_gpu", llama, None),
+        ("onnxruntime-genai", "cpu", llama, None),
+    ):
+        asked = {"base": site[1], "engine": engines[engine], "a": {"hardware": hardware}, "model": model}
+        assert selector.evaluate(flag, asked) == found, (engine, hardware, model)
 
 
 def test_a_card_of_a_series_is_answered_for_that_series(site, tab):

@@ -2,13 +2,17 @@
 import { count, largestContext, trainsMeasured } from "./counting.js";
 import { variantsOf } from "./engines.js";
 import { EXCLUSIONS } from "./exclusions.js";
+import { offloaded } from "./offload.js";
 import { PREFERENCES } from "./preferences.js";
 import {
   AMPLE,
   beyond,
+  cacheFlag,
   elsewhere,
   fact,
   gib,
+  lacksBf16,
+  machine,
   made,
   memoryOf,
   NARROW,
@@ -28,6 +32,7 @@ const IN_ONE_PASS = 2048; // tokens of each sequence at most, as the calculator 
 const SERVED = [16, 8, 4, 2, 1]; // sequences at once, tried in turn where one who serves leaves their number open
 // Of ways to train, the one that asks least: adapters in bf16 beside all linear layers, gradient checkpointing.
 const THRIFTY = { targets: "all-linear", rank: 16, adapter: "bfloat16", optimizer: "8-bit", checkpointed: true };
+const SHARED = new Set(["apple", "cpu"]); // the model has the computer's memory already
 const named = (v) => `${v.title} ${v.label}`;
 const counted = new WeakMap(); // by model, what was counted before
 
@@ -106,6 +111,7 @@ function tried(variants, a, model) {
   const found = seated(variants, a, model);
   if (!model || !a.memory || trains(a) || !(narrow(found, a) || (a.context && tight(found, a)))) return found;
   if (model.bounded && !elsewhere(a)) return found; // Transformers quantizes a cache of full attention alone
+  if (elsewhere(a) && cacheFlag(variants[0].loads.engine, a, model) === undefined) return found;
   const halved = seated(variants, { ...a, cache: 8 }, model);
   if (narrow(found, a)) return halved.left[0]?.variant.bits >= NARROW ? halved : found;
   return tight(halved, a) ? found : halved;
@@ -164,6 +170,15 @@ function unpacked({ left, out }, a) {
   return lost?.variant.unpacks ? lost.variant : null;
 }
 
+/** Why an engine runs nothing quantized on the hardware; null where it may. */
+function barred(engine, generations, a, model) {
+  if (!engine) return null;
+  const here = engine.on[generations.indexOf(a.series || a.hardware)];
+  if (here === "n") return `${engine.title} does not run on ${machine(a)}`;
+  if (!lacksBf16(a) || !engine.needs_bf16.includes(model?.model_type)) return null;
+  return `${engine.title} refuses ${model.name} in float16, and ${machine(a)} has no bf16: it runs in float32, unquantized`;
+}
+
 /** Ranked variants with reasons, what was ruled out and why, what bf16 takes, what the memory was counted for, the answers,
  * and, where nothing is left, what would have to change. `choices` is choices.json, `model` what counting.js reads. */
 export function choose(choices, answers, model = null) {
@@ -175,7 +190,6 @@ export function choose(choices, answers, model = null) {
     checkpointName: checkpointName(choices, answers),
     seriesName: series[answers.series],
   };
-  const engine = elsewhere(a) && engines[a.engine];
   const variants = variantsOf(choices, a);
   const { asked, left, out, bf16, use } = tried(variants, a, model);
   a.cache = use.cache;
@@ -200,7 +214,8 @@ export function choose(choices, answers, model = null) {
     shorter: narrow({ left }, a) ? atFewerTokens(out, a, model) : null,
     unpacked: unpacked({ left, out }, a),
     runners: runners(choices, a),
-    barred: engine && engine.on[generations.indexOf(a.series || a.hardware)] === "n" ? engine.title : null,
+    barred: barred(elsewhere(a) && engines[a.engine], generations, a, model),
+    split: narrow({ left }, a) ? split(out, a, model) : null,
     changes: ranked.length ? [] : changes(choices, a, model, out),
   };
 }
@@ -232,6 +247,18 @@ function atFewerTokens(out, a, model) {
   const entry = tooLarge(out, a).find(({ variant }) => !beyond(variant, a) && variant.bits >= NARROW);
   const tokens = entry ? longest(entry.variant, a, model) : 0;
   return entry ? { ...entry, tokens } : null;
+}
+
+/** What of 4 bits runs where the engine leaves some layers in the computer's memory, and how; null where none does. */
+function split(out, a, model) {
+  if (!a.memory || a.gpus > 1 || SHARED.has(a.hardware)) return null;
+  const wide = tooLarge(out, a).filter(({ variant: v }) => v.bits === NARROW && v.loads?.engine.flags.offload);
+  const { variant } =
+    wide.find((one) => original(one.variant, model)) ?? wide.findLast((one) => !foreign(one.variant, a)) ?? {};
+  const part = variant && offloaded(model, count(model, variant, useOf(a, 1, model)), (1 - spare(a)) * room(a));
+  if (!part) return null;
+  const how = `with ${part.layers} of its ${model.layers} layers on the GPU and ${gib(part.bytes)} of the computer’s memory`;
+  return { variant, how };
 }
 
 /** Whether a format is not the engine's own. */
@@ -266,7 +293,9 @@ function changes(choices, a, model, out) {
       const tokens = longest(variant, a, model);
       return tokens ? [`With one sequence of at most ${tokens.toLocaleString("en")} tokens: ${named(variant)}.`] : [];
     });
-    found.unshift(...more, ...shorter.slice(0, 1), "With a smaller model.");
+    const part = split(out, a, model);
+    const here = part ? [`W${part.how.slice(1)}, which is slower: ${named(part.variant)}.`] : [];
+    found.unshift(...here, ...more, ...shorter.slice(0, 1), "With a smaller model.");
   }
   return found.length ? found : ["No single other answer brings a method: leave more than one question open."];
 }

@@ -27,7 +27,7 @@ function seen(variant, id, engine, generations) {
   const engines = Object.fromEntries(["kernel", "kernel_rows", "runs"].map((field) => [field, loads.fact]));
   return {
     ...variant,
-    loads,
+    loads: { ...loads, engine },
     quantizes: linears ? [...new Set([...variant.quantizes, "experts"])] : variant.quantizes,
     cells: { ...variant.cells, ...Object.fromEntries(places), nvidia: cell("u") },
     storage: packed ? (variant.packed ?? variant.storage) : BF16,

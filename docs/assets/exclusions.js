@@ -10,6 +10,7 @@ import {
   fact,
   gib,
   hardware,
+  lacksBf16,
   least,
   machine,
   made,
@@ -49,6 +50,16 @@ export const EXCLUSIONS = [
       Boolean(model && v.loads?.only) &&
       !v.loads.only.split(/[,;]| and /).some((name) => plain(name) && plain(model.name).includes(plain(name))) &&
       reason(`is loaded by ${v.loads.title} for some models alone: ${v.loads.only}`, v.loads.fact),
+  },
+  {
+    id: "dtype",
+    says: "On a GPU without bf16, the engine must run the model in float16.",
+    source: "needs_bf16, on the engine's page",
+    test: (v, a, bytes, model) =>
+      v.loads &&
+      lacksBf16(a) &&
+      v.loads.engine.needs_bf16.includes(model?.model_type) &&
+      reason(`${v.loads.title} runs this model in float32 here, and unquantized`, `engine:${a.engine}.needs_bf16`),
   },
   {
     id: "hardware",

@@ -83,6 +83,16 @@ export const productOn = (v, a) => {
   const lacks = a.hardware in DEVICES ? emulated : (least(a) ?? 99) < from;
   return lacks ? "16-bit" : v.product;
 };
+/** What an engine's server is told to hold a model's cache in 8 bits, "" where it does so unasked; undefined where none. */
+export const cacheFlag = ({ flags: { cache = [] } }, a, { config, model_type: type, bounded }) =>
+  cache.find(
+    ({ places, heads, latent, full, without }) =>
+      !(places && a.hardware && !places.includes(a.series || a.hardware)) &&
+      !(heads && !heads.includes(config.head_dim)) &&
+      !(config.kv_lora_rank && !latent) &&
+      !(full && bounded) &&
+      !without?.includes(type),
+  )?.flag;
 export const kernelFrom = (v) => Math.max(Number(v.kernel_capability ?? 0), v.kernel === "compiled" ? TRITON_FROM : 0);
 export const enough = (v, a) => a.purpose !== "throughput" || !v.kernel_rows; // its kernel is for as many rows
 /** Whether torch.compile may be used: it takes a cache of fixed size, which is not quantized. */

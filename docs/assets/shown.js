@@ -1,7 +1,20 @@
 // What the selector shows below its verdict: remarks, a card for each of the first methods, and what is folded away.
 import { cards } from "./choose.js";
 import { element } from "./element.js";
-import { NVIDIA, elsewhere, gib, hardware, lacksBf16, made, original, ready, roomText, trains, unverified } from "./reader.js";
+import {
+  NVIDIA,
+  cacheFlag,
+  elsewhere,
+  gib,
+  hardware,
+  lacksBf16,
+  made,
+  original,
+  ready,
+  roomText,
+  trains,
+  unverified,
+} from "./reader.js";
 import { compiles, remarks } from "./verdict.js";
 
 const SHOWN = 3; // in full; the others fold away
@@ -13,6 +26,9 @@ model.generation_config.cache_implementation = "static"
 model.generation_config.disable_compile = True  # compile once, here, instead of once more in generate
 model.forward = torch.compile(model.forward)
 `;
+// Layers of which tensor parallelism divides the inputs, and with them groups along a row. vLLM 0.32.0, config/model.py,
+// verify_with_parallel_config, divides heads alike.
+const CUT = /((^|\.)w2|(^|[._])wo|fc2|(o|out|down|c)_proj|dense(_4h_to_h)?)$/;
 const EXAMPLE = "Qwen/Qwen3-0.6B"; // the model of the notebooks, in whose place code takes the one that was chosen
 
 // What torch a GPU takes, where the default is for another; VOLTA in verdict.js has the source of its line.
@@ -53,19 +69,54 @@ export function fitted(code, v, a, model) {
   return whole.replaceAll(EXAMPLE, model.hub).replaceAll('"qwen3-', folder);
 }
 
+/** Of so many GPUs, those among which an engine can divide every layer of a variant; beyond them each takes whole layers. */
+function divided({ loads, storage, quantizes }, gpus, model) {
+  if (loads.divides === "no") return 1;
+  if (!model) return gpus;
+  const { num_attention_heads: heads, num_key_value_heads: pairs = heads } = model.config;
+  const group = loads.divides ? 1 : Math.max(1, ...storage.map(({ tile }) => tile?.[1] ?? 1));
+  const whole = (n) =>
+    heads % n === 0 &&
+    (pairs % n === 0 || n % pairs === 0) &&
+    model.tensors
+      .filter(({ name }) => CUT.test(name))
+      .every(({ part, columns }) => loads.divides || columns % (n * (quantizes.includes(part) ? group : 1)) === 0);
+  let n = gpus;
+  while (gpus % n || !whole(n)) n -= 1;
+  return n;
+}
+
 /** How another engine is started with what a variant saves. */
-function serving(v, { serve, install, flags }, { formats }, { context, gpus }, model) {
-  const { format, plugin } = v.loads;
+export function serving(v, { a, use: { context, gpus, cache } }, { formats }, model) {
+  const { format, plugin, converted, engine } = v.loads;
+  const { serve, serves_not: not, install, flags, convert } = engine;
   const { label } = v;
   const { name, named: endings } = formats.find(({ id }) => id === format);
-  const limit = flags.context ? ` ${flags.context} ${context}` : "";
-  const over = flags.gpus && gpus > 1 ? ` ${flags.gpus} ${gpus}` : "";
+  const among = divided(v, gpus, model);
+  const shares = [
+    [flags.context, context, true],
+    [flags.gpus, among, among > 1],
+    [flags.pipeline, gpus / among, gpus > among],
+    [cache < 16 && cacheFlag(engine, a, model), "", true],
+  ];
+  const asked = shares.map(([flag, value, needed]) => (flag && needed ? ` ${`${flag} ${value}`.trim()}` : "")).join("");
   const own = endings.filter((ending) => ending.includes(label));
   const where = endings.length ? `, a repository whose name has ${(own.length ? own : endings).slice(0, 2).join(" or ")}` : "";
   const whose = original(v, model) ? `# MODEL: ${model.hub}` : `# MODEL: ${name}${where}, or the folder that you saved`;
-  const lines = [whose, install];
-  if (plugin) lines.push(`# and ${plugin}`);
-  return [...lines, serve ? `${serve}${limit}${over}` : "# It has no server: see its page."].join("\n");
+  const lines = [
+    whose,
+    install,
+    plugin && `# and ${plugin}`,
+    converted && convert,
+    flags.gpus &&
+      gpus > among &&
+      `# ${gpus} GPUs do not divide its heads, or this format: ${gpus / among} parts take whole layers.`,
+    not.includes(a.series || a.hardware)
+      ? "# Its server does not run on this hardware: see its page."
+      : serve && `${serve}${asked}`,
+    !serve && "# It has no server: see its page.",
+  ];
+  return lines.filter(Boolean).join("\n");
 }
 
 /** A block of code with a button that copies it. */
@@ -98,7 +149,7 @@ export const hasCode = (v) => v.facts.self.startsWith(`${v.method}.`);
 async function codeOf(v, found, model, choices) {
   const { a } = found;
   const parts = [];
-  if (v.loads) parts.push(block(serving(v, choices.engines[a.engine], choices, found.use, model), `Commands for ${named(v)}`));
+  if (v.loads) parts.push(block(serving(v, found, choices, model), `Commands for ${named(v)}`));
   if (!hasCode(v) || (v.loads && (ready(v, a) || original(v, model)))) return parts;
   if (v.loads) parts.push(element("p", { textContent: "To make it yourself:" }));
   const codes = (await codesOf(v.method))?.[v.id.split("/")[1]];

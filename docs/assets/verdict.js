@@ -14,7 +14,6 @@ import {
   kernelFrom,
   lacksBf16,
   least,
-  machine,
   made,
   original,
   ready,
@@ -33,6 +32,7 @@ const tokens = (many) => `${many.toLocaleString("en")} tokens`;
 const VOLTA = "PyTorch's default builds hold no code for Volta since 2.11: install one for CUDA 12.6.";
 
 const MAKING = "To make it takes the 16-bit model in memory, which is more than this: look for a published checkpoint first.";
+const BY_PARTS = "To make it takes disk for the 16-bit model, not memory for all of it: its tool goes part by part.";
 
 /** Whether 16-bit weights fit with room to spare; false where memory or model are open. */
 const fitsWhole = (bf16, a) => Boolean(bf16 && a.memory) && bf16 <= (1 - AMPLE) * room(a);
@@ -127,24 +127,26 @@ function fitting({ ranked: [top], bf16, a }, model) {
 
 /** The verdict on what choose() returned; `model` has a name or is null. */
 export function verdict(found, model) {
-  const { ranked, out, bf16, shorter, use, a, barred } = found;
+  const { ranked, out, bf16, shorter, split, use, a, barred } = found;
   const [top, ...others] = ranked;
-  if (barred && !top) return `${losing(found)}${barred} does not run on ${machine(a)}.`;
+  if (barred && !top) return `${losing(found)}${barred}.`;
   const whole = fitsWhole(bf16, a);
   const first = losing(found) + (whole ? fitting(found, model) : found.unpacked ? "" : wanting(found));
   const left = others.length + 1;
   const rest = `${left} of ${left + out.length} variants ${left === 1 ? "is" : "are"} left.`;
   if (top) return `${first}${taking(top, found, whole, model)} ${rest}`;
   if (whole) return first.trim();
-  const most = shorter?.tokens ? `${named(shorter)} does with one sequence of at most ${tokens(shorter.tokens)}.` : "";
+  const fewer = shorter?.tokens ? `${named(shorter)} does with one sequence of at most ${tokens(shorter.tokens)}.` : "";
+  const most = fewer || (split ? `${named(split)} does ${split.how}.` : "");
   return `${first}Nothing fits with ${tokens(use.context)}${most ? `; ${most}` : `; all ${out.length} are ruled out.`}`;
 }
 
 /** What to do rather than go below 4 bits, each {text, facts}; none where that is not at stake. */
-function rather({ ranked: [top], shorter, a }) {
+function rather({ ranked: [top], shorter, split, a }) {
   if (!top || !beyond(top.variant, a) || !shorter) return [];
   const texts = [
     `Rather: ${named(shorter)}, on one device or several with more than ${gib(shorter.needs / (1 - spare(a)))}.`,
+    split && `Or ${named(split)} ${split.how}, which is slower.`,
     shorter.tokens && `Or ${named(shorter)} here, with one sequence of at most ${tokens(shorter.tokens)}.`,
     "Or a cache in 8 bits, which the memory calculator counts, or a smaller model.",
   ];
@@ -186,7 +188,7 @@ export function remarks(found, model) {
   const others = [
     use.cache < 16 && "Its key-value cache is counted in 8 bits: the page The KV cache says how to ask for that.",
     few && `More than ${use.batch} at once of ${tokens(use.context)} do not fit: shorten the context, or add a GPU.`,
-    made16 && bf16 > room(a) && MAKING,
+    made16 && bf16 > room(a) && (top.variant.home === a.engine && top.variant.loads.engine.by_parts ? BY_PARTS : MAKING),
     top?.variant.bits < NARROW && !ready(top.variant, a) && "A smaller model at 4 bits may do better in this memory.",
     model?.limit < a.context && `${model.name} was made for ${tokens(model.limit)}; more takes YaRN or its like.`,
     a.hardware === "apple" && a.memory && `${mac}sysctl iogpu.wired_limit_mb raises that.`,

@@ -123,6 +123,10 @@ class Loads(Cell):
     """Whether an engine loads a format, and where."""
 
     how: How | None = None
+    divides: Literal["groups", "padded", "no"] = Field(
+        default="groups",
+        description="how tensor parallelism divides it: whole groups alone, any number of weights, not at all",
+    )
     nvidia: Answer | None = Field(default=None, description="on NVIDIA's GPUs, where that differs from the answer")
     only: str = Field(default="", description="the models that it is loaded for, where it is not loaded for most")
     keeps: bool = Field(default=False, description="a format that is converted first stays as narrow as it is")
@@ -153,9 +157,10 @@ class Cached(Strict):
     """How an engine's server is asked for a key-value cache of 8 bits, and where it has one."""
 
     flag: str = Field(description="empty where it does so by itself")
-    on: list[str] = Field(description="generations, and parts of them")
+    places: list[str] = Field(default=[], description="generations, and parts of them; empty for all")
     heads: list[int] = Field(default=[], description="the sizes of a head that it takes, where it does not take all")
     latent: bool = Field(default=False, description="whether it takes the cache of latent attention, MLA")
+    full: bool = Field(default=False, description="whether it takes models of full attention alone, without windows or states")
     without: list[str] = Field(default=[], description="model types that it does not take")
 
 
@@ -164,6 +169,8 @@ class Flags(Strict):
 
     context: str = Field(default="", description="a limit of tokens")
     gpus: str = Field(default="", description="GPUs among which each layer is divided")
+    pipeline: str = Field(default="", description="GPUs each of which takes whole layers")
+    offload: bool = Field(default=False, description="whether a GPU may hold some layers, and the computer the others")
     cache: list[Cached] = Field(default=[], description="a cache of 8 bits, the first that fits counts")
     cache_source: str = ""
 
@@ -218,6 +225,11 @@ class Engine(Strict):
     )
     install: str
     serve: str | None = Field(description="starts a server that speaks OpenAI's protocol; null if there is none")
+    serves_not: list[str] = Field(default=[], description="hardware on which the engine runs and its server does not")
+    convert: str = Field(default="", description="makes its own file of a checkpoint that it does not open as it is")
+    makes_by_parts: str = Field(
+        default="", description="source, where its tool holds one tensor at a time, not the model, to make a checkpoint"
+    )
     flags: Flags = Flags()
     needs_bf16: NeedsBf16 | None = Field(default=None, description="models that it refuses in float16, if there are any")
     registry: Registry | None = Field(default=None, description="its own list of methods, where that can be read")
@@ -274,7 +286,8 @@ def parse_engine(name: str, text: str, common: str) -> Engine:
     _complete(path, "formats", engine.formats, [format.id for format in shared.formats])
     nvidia = {one.id for one in shared.generations if one.capability}
     others = {*generations, *parts} - nvidia
-    named = [("flags.cache.on", cached.on, nvidia | others) for cached in engine.flags.cache]
+    named = [("flags.cache.places", cached.places, nvidia | others) for cached in engine.flags.cache]
+    named.append(("serves_not", engine.serves_not, nvidia | others))
     for format, cell in engine.formats.items():
         named.append((f"formats.{format}.elsewhere", list(cell.elsewhere), others))
         named.append((f"formats.{format}.excepts", list(cell.excepts), nvidia | parts))

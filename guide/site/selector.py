@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import Any
 
 from guide.calculator.shapes import language_part
-from guide.facts.engine import Engine, Format, Loads, Offer
+from guide.facts.engine import Engine, Format, How, Loads, Offer
 from guide.facts.guide import Guide
 from guide.facts.method import Answer, Group, Hardware, Method, NvidiaCell, Part, Stored, Variant
 from guide.facts.ranking import Row, judged
@@ -93,6 +93,9 @@ def engine(guide: Guide, one: Engine) -> dict[str, Any]:
         "serve": one.serve,
         "flags": one.flags.model_dump(exclude={"cache_source"}, exclude_defaults=True),
         "needs_bf16": one.needs_bf16.models if one.needs_bf16 else [],
+        "serves_not": one.serves_not,
+        "convert": one.convert,
+        "by_parts": one.makes_by_parts != "",
         "kept": one.kept == "",
         "on": "".join(LETTERS[one.runs(place)] for place in guide.common.places),
         "formats": {
@@ -119,7 +122,9 @@ def told(cell: Loads) -> dict[str, Any]:
     excepts = {place: why.partition(":")[0] for place, why in cell.excepts.items()}
     how = "packed" if cell.keeps else cell.how
     experts = "no" if cell.experts is Answer.NO else None
-    return {"how": how, "plugin": cell.plugin, "only": cell.only, "excepts": excepts, "experts": experts}
+    divides = "" if cell.divides == "groups" else cell.divides
+    more = {"excepts": excepts, "experts": experts, "divides": divides, "converted": cell.how is How.CONVERTED}
+    return {"how": how, "plugin": cell.plugin, "only": cell.only} | more
 
 
 def formats_of(guide: Guide, name: str, variant: Variant) -> list[Format]:
