@@ -459,7 +459,7 @@ CASES = [
     # How a checkpoint is made, and what becomes of the published one
     Case("hardware=apple&memory=36&model=qwen3-32b&engine=mlx", {"mlx/4-bit"}, "mlx-lm: lazy", "not memory for all"),
     Case("hardware=ampere&memory=24&model=qwen3-32b&engine=vllm", W4A16, BYTES, "takes the 16-bit model in memory"),
-    Case("hardware=hopper&memory=141&gpus=8&model=deepseek-v3&engine=llama-cpp", {"gguf-0/q8-0"}, UNPACKS, "it is unpacked to"),
+    Case("hardware=hopper&memory=141&gpus=8&model=deepseek-v3&engine=llama-cpp", {"gguf-0/q8-0"}, UNPACKS, "it is unpacked"),
     # A long context takes a cache of 8 bits before weights below 4
     Case("hardware=ada&memory=24&model=qwen3-8b&context=131072", FP8, OWN, "a cache of 8 bits.*made for 40,960 tokens"),
     Case("hardware=hopper&memory=80&model=llama-3.1-70b&context=131072&purpose=single", NF4, OWN, "a cache of 8 bits"),
@@ -963,9 +963,9 @@ COMMANDS = [
     (f"hardware=ada&{LONG}&engine=sglang", "", 8, "--context-length 32768 --kv-cache-dtype fp8_e4m3$"),
     (f"hardware=ada&{LONG}&engine=llama-cpp", "", 8, "--n_ctx 32768 --flash_attn true --type_k 8 --type_v 8$"),
     (f"hardware=ada&{LONG}&engine=exllamav3", "", 8, "--cache-size 32768 --cache-mode 8,8$"),
-    ("hardware=ada&memory=24&model=qwen3-8b&context=131072&engine=tensorrt-llm", "", 8, r"options <\(echo .* {dtype: fp8}'\)$"),
+    ("hardware=ada&memory=24&model=qwen3-8b&context=131072&engine=tensorrt-llm", "", 8, r"<\(echo .* {dtype: fp8}'\)$"),
     ("hardware=apple&memory=32&model=qwen3-32b&context=16384&engine=mlx", "", 8, "--kv-bits 8 --quantized-kv-start 0$"),
-    ("hardware=turing&memory=16&model=llama-3.1-8b&context=90000&engine=vllm", "", 8, "000 --kv-cache-dtype int8_per_token_head$"),
+    ("hardware=turing&memory=16&model=llama-3.1-8b&context=90000&engine=vllm", "", 8, "--kv-cache-dtype int8_per_token_head$"),
     ("hardware=ada&memory=24&model=qwen3-8b&engine=vllm", "", 16, "--max-model-len 8192$"),
     # GPUs divide each layer where heads and groups divide, else they take whole layers
     (f"{TWO_3090}&model=llama-3.1-70b", "", 16, f"{TP} 2$"),

@@ -256,7 +256,7 @@ function split(out, a, model) {
   const { variant } =
     wide.find((one) => original(one.variant, model)) ?? wide.findLast((one) => !foreign(one.variant, a)) ?? {};
   const part = variant && offloaded(model, count(model, variant, useOf(a, 1, model)), (1 - spare(a)) * room(a));
-  if (!part) return null;
+  if (!part?.layers) return null;
   const how = `with ${part.layers} of its ${model.layers} layers on the GPU and ${gib(part.bytes)} of the computer’s memory`;
   return { variant, how };
 }

@@ -158,7 +158,6 @@ class Selector {
     const answers = Object.fromEntries(new FormData(this.form));
     for (const name of Object.keys(LIMITS)) answers[name] = number(this.fields[name]);
     if (chosen !== "count") answers.parameters = null;
-    answers.series = this.fields.card.selectedOptions[0].dataset.series; // what is told apart within the hardware
     return Object.values(answers).includes(undefined) ? null : answers;
   }
 
@@ -182,7 +181,8 @@ class Selector {
     this.#latest = answers;
     const model = await this.#model(answers);
     if (this.#latest !== answers) return;
-    const found = choose(this.choices, answers, model);
+    const { series } = this.fields.card.selectedOptions[0].dataset; // what only a card tells apart within the hardware
+    const found = choose(this.choices, { ...answers, series }, model);
     const { context, batch, gpus } = found.use;
     const counted = { context, sequences: batch, gpus }; // what a field that is left open stands for
     for (const [name, value] of Object.entries(counted)) this.fields[name].placeholder = value;

@@ -72,7 +72,7 @@ export function fitted(code, v, a, model) {
 /** Of so many GPUs, those among which an engine can divide every layer of a variant; beyond them each takes whole layers. */
 function divided({ loads, storage, quantizes }, gpus, model) {
   if (loads.divides === "no") return 1;
-  if (!model) return gpus;
+  if (!model?.id) return gpus; // another model's shapes stand for it
   const { num_attention_heads: heads, num_key_value_heads: pairs = heads } = model.config;
   const group = loads.divides ? 1 : Math.max(1, ...storage.map(({ tile }) => tile?.[1] ?? 1));
   const whole = (n) =>
