@@ -290,8 +290,126 @@ STORED = {
         "fp8/blocks",
         "It leaves lm_head unquantized",
     ),
-    "no variant's": ({"quant_method": "exl2", "bits": 4.5}, "pasted", "no variant of the guide is: it is counted by bits"),
+    "no variant's": ({"quant_method": "exl2", "bits": 4.5}, "pasted", "no variant of the guide for this model is: it is counted by bits"),
 }
+
+
+def of_torchao(kind: str, **data) -> dict:
+    return {"quant_method": "torchao", "quant_type": {"default": {"_type": kind, "_data": data}}}
+
+
+def of_ct(bits: int, kind: str, inputs: dict | None = None, **weights) -> dict:
+    group = {"weights": {"num_bits": bits, "type": kind, **weights}, "input_activations": inputs, "targets": ["Linear"]}
+    return {"quant_method": "compressed-tensors", "config_groups": {"group_0": group}}
+
+
+def of_quark(**weight) -> dict:
+    return {"quant_method": "quark", "global_quant_config": {"weight": weight, "input_tensors": None}}
+
+
+LINEAR, WHOLE = ("linear", "experts"), ("linear", "experts", "embedding", "head")
+VPTQ = {"vector_lens": [-1, 8], "num_centroids": [-1, 65536], "num_res_centroids": [-1, 65536]}
+TABLES = 2 * 65536 * 8 * 2  # bytes of VPTQ's two codebooks in a layer
+# A pasted block, bits a weight of the parts that it quantizes, and words of what is said of it.
+COUNTED = {
+    "torchao, 32": (of_torchao("Int4WeightOnlyConfig", group_size=32), 4 + 32 / 32, LINEAR, "tile-packed, groups of 32"),
+    "torchao, 64": (of_torchao("Int4WeightOnlyConfig", group_size=64), 4 + 32 / 64, LINEAR, "tile-packed, groups of 64"),
+    "torchao, 128": (of_torchao("Int4WeightOnlyConfig", group_size=128), 4 + 32 / 128, LINEAR, "tile-packed is chosen"),
+    "torchao, none": (of_torchao("Int4WeightOnlyConfig"), 4 + 32 / 128, LINEAR, "tile-packed is chosen"),
+    "torchao, 256": (of_torchao("Int4WeightOnlyConfig", group_size=256), 4 + 32 / 256, LINEAR, "tile-packed, groups of 256"),
+    "torchao NVFP4": (of_torchao("NVFP4DynamicActivationNVFP4WeightConfig"), 4.5, LINEAR, "counted by bits and scales"),
+    "torchao float8": (of_torchao("Float8WeightOnlyConfig"), 8, LINEAR, "torchao float8 weight-only is chosen"),
+    "Quark, 32": (of_quark(dtype="int4", group_size=32), 4 + 16 / 32 + 4 / 32, LINEAR, "Quark int4 weights, groups of 32"),
+    "Quark, 128": (of_quark(dtype="int4", group_size=128), 4 + 16 / 128 + 4 / 128, LINEAR, "groups of 128 is chosen"),
+    "Quark FP8": (of_quark(dtype="fp8_e4m3", qscheme="per_tensor"), 8, LINEAR, "Quark with 8 bits a weight, which no variant"),
+    "Quark MXFP4": (of_quark(dtype="fp4", group_size=32), 4.25, LINEAR, "counted by bits and scales"),
+    "HQQ, a scale a row": ({"quant_method": "hqq", "quant_config": {"weight_quant_params": {"nbits": 4, "group_size": -1}}},
+                           4 + 32 / 4096, LINEAR, "HQQ 4 bit, a scale a row"),
+    "ModelOpt NVFP4": ({"quant_method": "modelopt", "quant_algo": "NVFP4", "group_size": 16}, 4.5, LINEAR, "by bits and scales"),
+    "MXFP8": ({"quant_method": "mxfp8"}, 8.25, LINEAR, "by bits and scales"),
+    "MXFP4 of another model": ({"quant_method": "mxfp4"}, 4.25, LINEAR, "no variant of the guide for this model is"),
+    "NVFP4 of Transformers": ({"quant_method": "nvfp4"}, 5, LINEAR, "NVFP4 weights and activations is chosen"),
+    "MLX": ({"bits": 4, "group_size": 64}, 4.5, WHOLE, "MLX with 4 bits a weight"),
+    "MLX, mixed": ({"bits": 4, "group_size": 64, "mode": "affine", "model.layers.0.mlp.gate": {"bits": 8, "group_size": 64}},
+                   4.5, WHOLE, "MLX with 4 bits a weight"),
+    "MLX, MXFP4": ({"bits": 4, "group_size": 32, "mode": "mxfp4"}, 4.25, WHOLE, "MLX with 4 bits a weight"),
+    "VPTQ of 4 bit": ({"quant_method": "vptq", "config_for_layers": {"a": VPTQ}}, 4 + 8 * TABLES * 224 / 6_979_321_856, LINEAR,
+                      "VPTQ with 4 bits a weight, which no variant"),
+    "compressed-tensors NVFP4": (of_ct(4, "float", group_size=16), 16, LINEAR, "in 16 bit, to which Transformers unpacks it"),
+    "compressed-tensors W4A8": (of_ct(4, "int", {"num_bits": 8, "type": "int"}, group_size=128), 16, LINEAR,
+                                "in 16 bit, to which Transformers unpacks it"),
+}  # fmt: skip
+
+
+def test_a_pasted_checkpoint_is_counted_by_what_it_stores(calculator):
+    calculator.open(model="config")
+    config = PRESETS["llama-3.1-8b"]["config"]
+    read = shapes.read_config(json.dumps(config), ARCHITECTURES["families"])
+    found = shapes.tensors(read["family"], read["config"])
+    for kind, (block, bits, parts, words) in COUNTED.items():
+        calculator.enter("config", json.dumps(config | {"quantization_config": block}))
+        calculator.tab.locator("[data-part=remarks]").get_by_text(words).wait_for()
+        held = calculator.parts()
+        quantized = shapes.parameter_count([one for one in found if one["part"] in parts])
+        assert 8 * (held["quantized"] + held.get("scales", 0)) / quantized == pytest.approx(bits, rel=2e-3), kind
+    assert calculator.console == []
+
+
+def test_an_output_head_of_other_bits_is_counted_with_them(calculator):
+    """3.5 bits a weight, and 6 in the head; a 16-bit scale a row."""
+    calculator.open(model="config")
+    config = PRESETS["qwen3-8b"]["config"] | {"quantization_config": {"quant_method": "exl3", "bits": 3.5, "head_bits": 6}}
+    calculator.enter("config", json.dumps(config))
+    calculator.tab.locator("[data-part=remarks]").get_by_text("EXL3 with 3.5 bits").wait_for()
+    read = shapes.read_config(json.dumps(config), ARCHITECTURES["families"])
+    found = shapes.tensors(read["family"], read["config"])
+    linear, head = ([one for one in found if one["part"] == part] for part in ("linear", "head"))
+    packed = int(3.5 * shapes.parameter_count(linear) / 8 + 6 * shapes.parameter_count(head) / 8)
+    rows = sum(one["rows"] * one["count"] for one in linear + head)
+    held = calculator.parts()
+    assert (held["quantized"], held["scales"]) == (packed, 2 * rows)
+    assert "unpacked" not in held, "its kernels unpack on the way"
+
+
+# Pasted blocks for which no variant is chosen, and what is said; the variant that was chosen stays.
+OPEN = {
+    "no bits": (of_torchao("FPXWeightOnlyConfig", ebits=3), "torchao; its bits are not known here, so choose a variant"),
+    "a block of no method": ({"bits_per_weight": 4}, "could not be read, so choose a variant: The quantization block names"),
+    "VPTQ without layers": ({"quant_method": "vptq"}, "VPTQ; its bits are not known here, so choose a variant"),
+    "far too many bits": ({"quant_method": "exl2", "bits": 1e300}, "EXL2; its bits are not known here"),
+}
+# What else a checkpoint leaves unquantized, under the names of its method.
+LEFT = {
+    "ignored_layers": ({"quant_method": "fp8", "ignored_layers": ["lm_head", "gate"]}, "It leaves lm_head, gate unquantized"),
+    "exclude": (of_quark(dtype="int8") | {"exclude": ["lm_head"]}, "It leaves lm_head unquantized"),
+    "skip_modules": ({"quant_method": "hqq", "skip_modules": ["lm_head"]}, "It leaves lm_head unquantized"),
+    "AQLM's": ({"quant_method": "aqlm", "linear_weights_not_to_quantize": ["lm_head"]}, "It leaves lm_head unquantized"),
+    "AutoRound's": ({"quant_method": "auto-round", "bits": 4, "group_size": 128, "extra_config": {"a.b": {"bits": 16},
+                     "a.c": {"bits": 8}, "a.d": None}}, "It leaves a.b unquantized"),
+    "GPTQ's": ({"quant_method": "gptq", "bits": 4, "group_size": 128, "dynamic": {"-:.*attn.*": {}, "+:.*mlp.*": {"bits": 8}}},
+               "It leaves .*attn.* unquantized"),
+}  # fmt: skip
+
+
+def test_what_is_not_known_of_a_pasted_checkpoint_is_said_and_nothing_is_chosen_for_it(calculator):
+    calculator.open(model="config")
+    config, remarks = PRESETS["llama-3.1-8b"]["config"], calculator.tab.locator("[data-part=remarks]")
+    calculator.enter("config", json.dumps(config))
+    calculator.field("variant").select_option("hqq/8-bit")
+    for kind, (block, words) in OPEN.items():
+        calculator.enter("config", json.dumps(config | {"quantization_config": block}))
+        remarks.get_by_text(words).wait_for()
+        assert calculator.field("variant").input_value() == "hqq/8-bit", kind
+    for block, words in LEFT.values():
+        calculator.enter("config", json.dumps(config | {"quantization_config": block}))
+        remarks.get_by_text(words).wait_for()
+    cache = {"quant_method": "compressed-tensors", "config_groups": {}, "kv_cache_scheme": {"num_bits": 8}}
+    calculator.enter("config", json.dumps(config | {"quantization_config": cache}))
+    remarks.get_by_text("its weights are not quantized, so bf16 is chosen").wait_for()
+    assert calculator.field("variant").input_value() == "bf16"
+    calculator.enter("config", json.dumps(config | {"quantization": {"bits": 8, "group_size": 64}}))
+    remarks.get_by_text("MLX with 8 bits a weight").wait_for()
+    assert calculator.console == []
 
 
 def test_a_pasted_checkpoint_is_answered_as_what_it_is(calculator, variants):

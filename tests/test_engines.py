@@ -295,13 +295,126 @@ def test_expected_readings_are_rows_of_the_matrix(guide):
     assert {vector["expected"]["format"] for vector in VECTORS} - {None} <= rows
 
 
-def test_what_transformers_itself_writes_is_a_row(reading, guide):
-    """Every quantization block that a proof of a method's notebook saved under a key of the registry is known."""
+def test_every_key_of_the_registry_of_transformers_is_known(reading, guide):
     keys = [key for method in guide.methods.values() for key in method.transformers.keys]
-    named = [re.sub(r"_[48]bit$", "", key) for key in keys if key not in ("fouroversix", "gemma", "metal", "nvfp4")]
+    named = [re.sub(r"_[48]bit$", "", key) for key in keys]
+    assert {"gguf", "fouroversix", "gemma", "metal", "nvfp4", "mxfp8", "bitsandbytes"} <= set(named)
     unknown = "a quant_method that no engine of the matrix names"
-    found = reading([json.dumps({"quantization_config": {"quant_method": key}}) for key in named if key != "gguf"])
+    found = reading([json.dumps({"quantization_config": {"quant_method": key}}) for key in named])
     assert [read for read in found if any(unknown in note for note in read["notes"])] == []
+    saved = dict(zip(named, found, strict=True))
+    assert saved["nvfp4"]["notes"] == ["Transformers quantizes to it while it loads, and raises for a saved checkpoint"]
+    assert saved["gemma"]["bits"] == 4, "num_bits where none is given"
+
+
+# Blocks as the libraries write them, and what each is: bits, weights that share a scale, activations.
+WRITTEN = {
+    "torchao int4": ({"quant_method": "torchao", "quant_type": {"default": {"_type": "Int4WeightOnlyConfig",
+        "_data": {"group_size": 32}}}}, (4, 32, "16-bit")),
+    "torchao float8 and int4": ({"quant_method": "torchao", "quant_type": {"default": {
+        "_type": "Float8DynamicActivationInt4WeightConfig", "_data": {}}}}, (4, 128, "float8")),
+    "torchao int8 and int4": ({"quant_method": "torchao", "quant_type": {"default": {
+        "_type": "Int8DynamicActivationInt4WeightConfig", "_data": {"group_size": 32}}}}, (4, 32, "int8")),
+    "torchao NVFP4": ({"quant_method": "torchao", "quant_type": {"default": {
+        "_type": "NVFP4DynamicActivationNVFP4WeightConfig", "_data": {}}}}, (4, 16, "float4")),
+    "compressed-tensors W4AFP8": ({"quant_method": "compressed-tensors", "config_groups": {"group_0": {
+        "weights": {"num_bits": 4, "type": "int", "group_size": 128, "strategy": "group"},
+        "input_activations": {"num_bits": 8, "type": "float"}}}}, (4, 128, "float8")),
+    "compressed-tensors, cache alone": ({"quant_method": "compressed-tensors", "config_groups": {},
+        "kv_cache_scheme": {"num_bits": 8}}, (16, None, "16-bit")),
+    "Quark FP8": ({"quant_method": "quark", "global_quant_config": {
+        "weight": {"dtype": "fp8_e4m3", "qscheme": "per_tensor"},
+        "input_tensors": {"dtype": "fp8_e4m3", "qscheme": "per_tensor"}}}, (8, "tensor", "float8")),
+    "Quark int4": ({"quant_method": "quark", "global_quant_config": {"input_tensors": None,
+        "weight": {"dtype": "uint4", "qscheme": "per_group", "group_size": 32}}}, (4, 32, "16-bit")),
+    "Quark MXFP4": ({"quant_method": "quark", "global_quant_config": {
+        "weight": {"dtype": "fp4", "qscheme": "per_group", "group_size": 32},
+        "input_tensors": [{"dtype": "fp4"}]}}, (4, 32, "float4")),
+    "Quanto int8, activations": ({"quant_method": "quanto", "weights": "int8", "activations": "int8"}, (8, "row", "int8")),
+    "Quanto int4": ({"quant_method": "quanto", "weights": "int4", "activations": None}, (4, 128, "16-bit")),
+    "Gemma": ({"quant_method": "gemma", "num_bits": 8}, (8, "row", "16-bit")),
+    "Metal": ({"quant_method": "metal", "bits": 8, "group_size": 32}, (8, 32, "16-bit")),
+    "FourOverSix": ({"quant_method": "fouroversix", "dtype": "mxfp4"}, (4, 32, "float4")),
+    "VPTQ of two passes": ({"quant_method": "vptq", "config_for_layers": {"model.layers.0.mlp.up_proj": {
+        "vector_lens": [-1, 8], "num_centroids": [-1, 65536], "num_res_centroids": [-1, 65536]}}}, (4, None, "16-bit")),
+    "VPTQ of layers that are not there": ({"quant_method": "vptq"}, (None, None, "16-bit")),
+    "MLX, a router of 8 bit": ({"group_size": 64, "bits": 4, "mode": "affine",
+        "model.layers.0.mlp.gate": {"group_size": 64, "bits": 8}}, (4, 64, "16-bit")),
+    "MLX, a layer that is not quantized": ({"group_size": 64, "bits": 4, "model.vision": False}, (4, 64, "16-bit")),
+    "no bits that there are": ({"quant_method": "gptq", "bits": 1e300, "group_size": 128}, (None, 128, "16-bit")),
+    "a negative number of bits": ({"quant_method": "exl3", "bits": -3}, (None, "row", "16-bit")),
+}  # fmt: skip
+
+
+def test_blocks_as_libraries_write_them(reading):
+    found = reading([json.dumps({"quantization_config": block}) for block, _ in WRITTEN.values()])
+    wrong = {
+        name: (read["bits"], read["group"], read["activations"])
+        for (name, (_, expected)), read in zip(WRITTEN.items(), found, strict=True)
+        if (read["bits"], read["group"], read["activations"]) != expected
+    }
+    assert wrong == {}
+    mixed = reading([json.dumps({key: WRITTEN["MLX, a router of 8 bit"][0] for key in ("quantization", "quantization_config")})])
+    assert (mixed[0]["method"], mixed[0]["format"], mixed[0]["notes"]) == ("MLX", "mlx", ["widths differ by layer"])
+    alone, gptq = reading(
+        [
+            json.dumps({"bits": 4, "group_size": 128, "desc_act": False, "sym": True}),
+            json.dumps({"quantization_config": {"bits": 4, "group_size": 64, "desc_act": True, "lm_head": False}}),
+        ]
+    )
+    assert alone["method"] == gptq["method"] == "GPTQ", "what has other keys is no MLX"
+
+
+def test_numbers_that_are_no_json_are_read(reading):
+    """Transformers writes Infinity, as in Nemotron's time_step_limit."""
+    config = '{"model_type": "nemotron_h", "time_step_limit": [0.0, Infinity], "eps": NaN, "dtype": "bfloat16"%s}'
+    plain, quantized = reading([config % "", config % ', "quantization_config": {"quant_method": "modelopt", "quant_algo": "FP8"}'])
+    beside = "if hf_quant_config.json or quantize_config.json lies beside it, that file decides: paste it"
+    assert plain["method"] == "none" and plain["notes"] == ["weights in bfloat16", beside]
+    assert (quantized["method"], quantized["format"]) == ("ModelOpt", "modelopt-fp8")
+
+
+# A name, and the rows of the matrix that it tells.
+NAMES = {
+    "unsloth/Qwen3-8B-GGUF": ["gguf-k", "gguf-0", "gguf-iq"],
+    "unsloth/Qwen3-8B-GGUF/Qwen3-8B-UD-Q4_K_XL.gguf": ["gguf-k"],
+    "Qwen3-8B-Q4_K_S.gguf": ["gguf-k"],
+    "Qwen3-8B-Q3_K_L": ["gguf-k"],
+    "Qwen3-8B-Q2_K.gguf": ["gguf-k"],
+    "Qwen3-8B-Q4_0.gguf": ["gguf-0"],
+    "Qwen3-8B-IQ3_XXS.gguf": ["gguf-iq"],
+    "Qwen3-8B-IQ4_NL.gguf": ["gguf-iq"],
+    "unsloth/gpt-oss-20b-GGUF": ["gguf-k", "gguf-0", "gguf-iq"],
+    "gpt-oss-20b-MXFP4.gguf": ["gguf-k", "gguf-0", "gguf-iq"],
+    "openai/gpt-oss-20b": ["mxfp4"],
+    "unsloth/gpt-oss-20b-unsloth-bnb-4bit": ["bnb-nf4"],
+    "hugging-quants/Meta-Llama-3.1-8B-Instruct-AWQ-INT4": ["awq-4"],
+    "hugging-quants/Meta-Llama-3.1-8B-Instruct-GPTQ-INT4": ["gptq-4"],
+    "hugging-quants/Meta-Llama-3.1-8B-Instruct-BNB-NF4": ["bnb-nf4"],
+    "cyankiwi/Qwen3-Coder-30B-AWQ-4bit": ["awq-4"],
+    "Qwen/Qwen2.5-7B-Instruct-AWQ": ["awq-4"],
+    "RedHatAI/Qwen3-8B-FP8-dynamic": ["ct-fp8"],
+    "Qwen/Qwen3-8B-FP8": ["fp8-block", "modelopt-fp8"],
+    "pytorch/Qwen3-8B-INT4": ["torchao-int4"],
+    "pytorch/Qwen3-4B-INT8-INT4": [],
+    "OPEA/Falcon3-7B-Base-int4-sym-inc": ["autoround-4"],
+    "microsoft/bitnet-b1.58-2B-4T": ["bitnet"],
+    "mlx-community/Qwen3-8B-4bit": ["mlx"],
+    "lmstudio-community/Qwen3-8B-MLX-8bit": ["mlx"],
+    "google/gemma-3-4b-it-qat-int4-unquantized": ["bf16"],
+    "google/gemma-3-4b-it-qat-q4_0-gguf": ["gguf-0"],
+    "Qwen/Qwen3-8B": [],
+}
+
+
+def test_names_tell_the_rows_that_they_mean_each_once(site, tab):
+    tab.goto(f"{site[1]}checkpoints/")
+    ask = """async ({ base, names }) => {
+      const { readName } = await import(`${base}assets/reading.js`);
+      const { formats } = await (await fetch(`${base}assets/serving.json`)).json();
+      return Object.fromEntries(names.map((name) => [name, readName(name, formats).map(({ id }) => id)]));
+    }"""
+    assert tab.evaluate(ask, {"base": site[1], "names": list(NAMES)}) == NAMES
 
 
 def test_malformed_configurations_get_one_sentence_each(reading):
@@ -323,7 +436,9 @@ def test_the_page_answers_a_configuration_and_a_name(site, tab):
     tab.fill("#checkpoint-text", "someone/Some-Model-8B.Q4_K_M.gguf")
     assert "By its name: GGUF, Q4_K_M and similar" in answer.inner_text()
     tab.fill("#checkpoint-text", "someone/Some-Model-8B")
-    assert "says nothing that is known here" in tab.inner_text("#checkpoint-problem")
+    assert tab.inner_text("#checkpoint-problem").endswith("says nothing that is known here: paste its config.json.")
+    tab.fill("#checkpoint-text", json.dumps({"model_type": "llama", "dtype": "bfloat16"}))
+    assert answer.inner_text().startswith("No quantization block in this file.")
 
 
 def test_the_matrix_is_narrowed_to_hardware_and_keeps_it_in_the_address(site, tab, guide):

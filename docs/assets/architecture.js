@@ -86,10 +86,12 @@ const OTHER_FILES = [
 ];
 
 /** The JSON of a text; NaN and Infinity, which Transformers writes, are no JSON and become texts. */
+export const jsonOf = (text) => JSON.parse(text.replace(NO_JSON, (all, number) => (number ? `"${number}"` : all)));
+
 function parsed(text) {
   let raw;
   try {
-    raw = JSON.parse(text.replace(NO_JSON, (all, number) => (number ? `"${number}"` : all)));
+    raw = jsonOf(text);
   } catch {
     const name = "This is the name or address of a model, which this page can't look up";
     throw new Problem(`${NAME.test(text.trim()) ? name : "This is not JSON"}: ${PASTE_ALL}.`);

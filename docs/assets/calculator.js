@@ -87,17 +87,18 @@ class Calculator {
   }
 
   /** Choose the variant that a pasted checkpoint is stored as, once for each. */
-  async #read(text) {
+  async #read(text, { id, tensors }) {
     if (text === this.#stored?.text) return;
     this.#stored = { text };
-    if (!/"(quantization|compression)_config"\s*:\s*\{/.test(text)) return;
+    if (!/"(quantization(_config)?|compression_config|aqlm)"\s*:\s*\{/.test(text)) return;
     this.#reader ??= Promise.all([
       import("./stored.js"),
       fetch(new URL("serving.json", import.meta.url)).then((one) => one.json()),
     ]);
     const [{ storedAs }, { formats }] = await this.#reader;
     if (text !== this.#stored.text) return; // another was pasted meanwhile
-    this.#stored = { text, ...storedAs(text, formats, this.variants) };
+    const variants = this.variants.filter((one) => isFor(one, id) && !refused(one, tensors));
+    this.#stored = { text, ...storedAs(text, formats, variants) };
     this.#update();
     if (!this.#stored.variant) return;
     this.control.variant.value = this.#stored.variant.id;
@@ -146,7 +147,7 @@ class Calculator {
     if (!text.trim()) return this.#say("config", "Paste the whole of a model's config.json, from { to }.", false);
     const read = readModel(text, preset, this.architectures);
     if (read.problem) return this.#say(preset ? "model" : "config", read.problem);
-    if (!preset) this.#read(text);
+    if (!preset) this.#read(text, read);
     this.#model = { ...read, stored: preset ? null : this.#stored };
     return this.#say("model") && this.#say("config");
   }

@@ -43,8 +43,7 @@ class Checkpoint {
   #named(name) {
     const formats = readName(name, this.serving.formats).map(({ id }) => this.serving.formats.find((one) => one.id === id));
     if (!formats.length) {
-      const what = "nothing that is known here; without such an ending it is mostly unquantized";
-      return { problem: `The name “${name.trim().slice(0, 80)}” says ${what}. Paste its config.json to be sure.` };
+      return { problem: `The name “${name.trim().slice(0, 80)}” says nothing that is known here: paste its config.json.` };
     }
     const lead = element(
       "p",
@@ -60,7 +59,11 @@ class Checkpoint {
     const found = read(text);
     if (found.problem) return text.trim() ? found : {};
     const { method, format, bits, group, activations, notes } = found;
-    const what = [method === "none" ? "Not quantized" : method, bits && bits !== 16 && `${bits} bit`, shared(group)];
+    const what = [
+      method === "none" ? "No quantization block in this file" : method,
+      bits && bits !== 16 && `${bits} bit`,
+      shared(group),
+    ];
     if (method !== "none") what.push(activations === "16-bit" ? "16-bit activations" : `${activations} activations`);
     const row = this.serving.formats.find((one) => one.id === format);
     const shown = [

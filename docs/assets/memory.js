@@ -1,6 +1,7 @@
 // What a model takes in memory. The same as guide/calculator/memory.py, which says more; tests hold both to the same bytes.
 // Every size is in bytes. A tensor is {part, name, rows, columns, count}, rows × columns being outputs × inputs; a
-// variant is {quantizes, storage, product} of a method page's front matter, null for plain bf16.
+// variant is {quantizes, storage, product} of a method page's front matter, null for plain bf16; a pasted one may have
+// {parts}, the storage of certain parts.
 import { mixed } from "./mixing.js";
 
 export const PARTS = ["embedding", "head", "linear", "experts", "router", "norm", "other"];
@@ -40,7 +41,7 @@ export function weights(tensors, variant = null, rest = BF16_BYTES) {
   }
   for (const { part, rows, columns, count } of tensors) {
     if (variant && variant.quantizes.includes(part)) {
-      const [packed, ...others] = variant.storage;
+      const [packed, ...others] = variant.parts?.[part] ?? variant.storage;
       split.quantized += count * stored(rows, columns, [packed]);
       split.scales += count * stored(rows, columns, others);
     } else {

@@ -1,19 +1,32 @@
 // What a checkpoint is, read from its config.json, from the block in it, or from the file beside it that has the block.
-// A reading: {method, format, bits, group, activations, notes}; `format` is a row of the matrix, null where it has none.
+// A reading: {method, format, bits, group, activations, notes}; `format` is a row of the matrix, null where it has none. What
+// a file stores otherwise than a 16-bit scale for each group of linear weights is added: `scale` and `tables` (bytes of a
+// group's scale, of a layer's codebooks), `head` (bits of the output head), `whole` (embeddings and head too), and `type` of
+// the weights, such as "float8", where one method has several of the same width.
+import { jsonOf } from "./architecture.js";
 
+const WIDEST = 32; // bits
 const lower = (text) => String(text ?? "").toLowerCase();
 const isObject = (value) => typeof value === "object" && value !== null && !Array.isArray(value);
 const problem = (text) => ({ problem: text });
 /** What a table has under a name, and not what every object has, such as "constructor". */
 const pick = (table, name) => (Object.hasOwn(table, String(name)) ? table[name] : undefined);
-const reading = (method, format, bits, group, activations = "16-bit", notes = []) => ({
+const reading = (method, format, bits, group, activations = "16-bit", notes = [], stored = {}) => ({
   method,
   format,
-  bits: Number.isFinite(bits) ? bits : null,
+  bits: Number.isFinite(bits) && bits > 0 && bits <= WIDEST ? bits : null,
   group,
   activations,
   notes: notes.filter(Boolean),
+  ...stored,
 });
+/** A number of bits or bytes that a file can have, else undefined. */
+const sized = (size) => (size > 0 && size < 2 ** 30 ? Number(size) : undefined);
+/** A type such as fp8_e4m3 or uint4 as its kind and width, {type: "float8", bits: 8}; empty where it is none. */
+function typed(name) {
+  const [, kind, bits] = /^u?(float|fp|mx|int)(\d+)/.exec(lower(name)) ?? [];
+  return bits ? { type: `${kind === "int" ? "int" : "float"}${bits}`, bits: Number(bits) } : {};
+}
 
 /** Weights that share a scale: a number, "row" where the file says -1, null where it says nothing. */
 const grouped = (size) => (size === undefined || size === null ? null : Number(size) > 0 ? Number(size) : "row");
@@ -42,15 +55,17 @@ const awq = (block) => {
   ]);
 };
 
+const BYTE = { scale: 1 }; // NVFP4 and the MX types scale by 8-bit floats
+
 const autoround = (block) => {
   const { bits, data_type: type, packing_format: packing } = block;
   if (lower(type).includes("fp") && lower(type) !== "fp") {
     const mx = lower(type).startsWith("mx");
     const format = bits === 4 ? (mx ? "ct-mxfp4" : "ct-nvfp4") : null;
     const by = lower(packing).includes("llm_compressor") ? format : null; // else only auto-round itself reads it
-    return reading("AutoRound", by, bits, grouped(block.group_size), `float${block.act_bits ?? bits}`, [
-      `${type}, ${packing ?? "no packing named"}`,
-    ]);
+    const notes = [`${type}, ${packing ?? "no packing named"}`];
+    const scale = bits === 4 || mx ? BYTE : {}; // FP8 is not in small groups
+    return reading("AutoRound", by, bits, grouped(block.group_size), `float${block.act_bits ?? bits}`, notes, scale);
   }
   return reading("AutoRound", [2, 4].includes(bits) ? `autoround-${bits}` : null, bits, grouped(block.group_size), "16-bit", [
     block.sym === false && "asymmetric",
@@ -76,19 +91,20 @@ function shared({ strategy, block_structure: size, group_size: count } = {}) {
   return pick({ channel: "row", tensor: "tensor" }, strategy) ?? grouped(count);
 }
 
-/** The scheme of one group of compressed-tensors: [format, bits, group, activations]. */
+/** The scheme of one group of compressed-tensors: [format, bits, group, activations, bytes of a scale]. */
 function scheme({ weights, input_activations: inputs, format: own }, whole) {
   const bits = weights?.num_bits ?? null;
   const group = shared(weights);
   const format = own ?? whole;
-  const width = `${weights?.type === "float" ? "float" : "int"}${inputs?.num_bits}`;
+  const width = `${(inputs?.type ?? weights?.type) === "float" ? "float" : "int"}${inputs?.num_bits}`;
   const activations = inputs ? width.replace("int16", "16-bit") : "16-bit";
   if (weights?.type === "float" && bits === 4) {
     const mx = lower(format).startsWith("mx") || (!lower(format).startsWith("nv") && group === 32);
-    return [mx ? "ct-mxfp4" : "ct-nvfp4", bits, group, inputs ? `float${inputs.num_bits}` : "16-bit"];
+    return [mx ? "ct-mxfp4" : "ct-nvfp4", bits, group, activations, BYTE];
   }
   if (weights?.type === "float" && bits === 8) {
-    return [inputs ? "ct-fp8" : null, bits, group, inputs ? "float8" : "16-bit"];
+    const mx = lower(format).startsWith("mx");
+    return [inputs && !mx ? "ct-fp8" : null, bits, group, activations, mx ? BYTE : {}];
   }
   if (bits === 8 && inputs) return ["ct-w8a8", bits, group, activations];
   return [bits === 4 && !inputs ? "ct-w4a16" : null, bits, group, activations];
@@ -96,18 +112,28 @@ function scheme({ weights, input_activations: inputs, format: own }, whole) {
 
 const compressed = (block) => {
   const groups = Object.values(block.config_groups ?? {}).filter(isObject);
-  if (!groups.length) return reading("compressed-tensors", null, null, null, "16-bit", ["it has no config_groups"]);
+  if (!groups.length) {
+    return reading("compressed-tensors", null, 16, null, "16-bit", ["no config_groups: its weights are not quantized"]);
+  }
   const found = groups.map((group) => scheme(group, block.format));
-  const [format, bits, group, activations] = found[0];
+  const [format, bits, group, activations, scale] = found[0];
   const same = found.every(([other]) => other === format);
   const dynamic = groups[0].input_activations?.dynamic;
-  return reading("compressed-tensors", same ? format : null, bits, group, activations, [
-    !same && `several schemes in one checkpoint: ${[...new Set(found.map(([one]) => one ?? "another"))].join(", ")}`,
-    activations !== "16-bit" && `activations scaled ${dynamic ? "as they come" : "by fixed scales"}`,
-    groups[0].weights?.symmetric === false && "asymmetric",
-    block.kv_cache_scheme && "with a quantized KV cache",
-    block.sparsity_config?.format && block.sparsity_config.format !== "dense" && "sparse, which vLLM no longer loads",
-  ]);
+  return reading(
+    "compressed-tensors",
+    same ? format : null,
+    bits,
+    group,
+    activations,
+    [
+      !same && `several schemes in one checkpoint: ${[...new Set(found.map(([one]) => one ?? "another"))].join(", ")}`,
+      activations !== "16-bit" && `activations scaled ${dynamic ? "as they come" : "by fixed scales"}`,
+      groups[0].weights?.symmetric === false && "asymmetric",
+      block.kv_cache_scheme && "with a quantized KV cache",
+      block.sparsity_config?.format && block.sparsity_config.format !== "dense" && "sparse, which vLLM no longer loads",
+    ],
+    scale,
+  );
 };
 
 const fp8 = (block) => {
@@ -128,27 +154,36 @@ const modelopt = (block) => {
   const format = { FP8: "modelopt-fp8", NVFP4: "modelopt-nvfp4" }[algorithm] ?? null;
   const bits = { FP8: 8, NVFP4: 4 }[algorithm] ?? null;
   const group = { FP8: "tensor", NVFP4: inner.group_size ?? 16 }[algorithm] ?? null;
-  return reading("ModelOpt", format, bits, group, { FP8: "float8", NVFP4: "float4" }[algorithm] ?? "16-bit", [
+  const activations = { FP8: "float8", NVFP4: "float4" }[algorithm] ?? "16-bit";
+  const notes = [
     !format && `quant_algo ${algorithm || "is not named"}: look at the engine's page before you count on it`,
     inner.kv_cache_quant_algo && `KV cache in ${inner.kv_cache_quant_algo}`,
-  ]);
+  ];
+  return reading("ModelOpt", format, bits, group, activations, notes, algorithm === "NVFP4" ? BYTE : {});
 };
 
 const torchao = (block) => {
   const type = JSON.stringify(block.quant_type ?? "");
   const size = Number(/"group_size": ?(\d+)/.exec(type)?.[1] ?? /group_size=(\d+)/.exec(type)?.[1]);
-  if (/int8_?dynamic/i.test(type) && /int4/i.test(type)) return reading("torchao", null, 4, grouped(size || 32), "int8");
-  if (/int4/i.test(type)) return reading("torchao", "torchao-int4", 4, grouped(size || 128));
-  if (/float8/i.test(type)) return reading("torchao", "torchao-float8", 8, "row", /dynamic/i.test(type) ? "float8" : "16-bit");
-  if (/int8/i.test(type)) return reading("torchao", "torchao-int8", 8, "row", /dynamic/i.test(type) ? "int8" : "16-bit");
+  const dynamic = /dynamic/i.test(type);
+  const inputs = dynamic ? (/float8_?dynamic/i.test(type) ? "float8" : "int8") : "16-bit";
+  if (/nvfp4/i.test(type)) return reading("torchao", null, 4, 16, dynamic ? "float4" : "16-bit", [], BYTE);
+  if (/int4/i.test(type)) {
+    return reading("torchao", dynamic ? null : "torchao-int4", 4, grouped(size || (inputs === "int8" ? 32 : 128)), inputs);
+  }
+  if (/float8/i.test(type)) return reading("torchao", "torchao-float8", 8, "row", inputs, [], { type: "float8" });
+  if (/int8/i.test(type)) return reading("torchao", "torchao-int8", 8, "row", inputs, [], { type: "int8" });
   return reading("torchao", null, null, null, "16-bit", ["a type that is not in the matrix"]);
 };
 
 const openvino = ({ bits, group_size: size }) =>
   reading("OpenVINO", "openvino", bits, grouped(size), "16-bit", ["weights of an OpenVINO model, whatever quant_method says"]);
 
-const mlx = ({ bits, group_size: size, mode }) =>
-  reading("MLX", "mlx", bits, grouped(size), "16-bit", [mode && mode !== "affine" && `mode ${mode}`]);
+/** A scale and a bias of 16 bits each, or one of the 8-bit scales; a layer's path has what differs there. */
+const mlx = ({ bits, group_size: size, mode = "affine", ...layers }) => {
+  const notes = [mode !== "affine" && `mode ${mode}`, Object.values(layers).some(isObject) && "widths differ by layer"];
+  return reading("MLX", "mlx", bits, grouped(size), "16-bit", notes, { scale: mode === "affine" ? 4 : 1, whole: true });
+};
 
 const hqq = (block) => {
   const { nbits, group_size: size } = block.quant_config?.weight_quant_params ?? block.weight_quant_params ?? block;
@@ -156,20 +191,46 @@ const hqq = (block) => {
   return reading("HQQ", nbits === 4 ? "hqq-4" : null, nbits ?? null, grouped(size), "16-bit", notes);
 };
 
-const quark = (block) => {
-  const weight = block.global_quant_config?.weight ?? {};
-  const type = lower(Array.isArray(weight) ? weight[0]?.dtype : weight.dtype);
-  const bits = Number(/\d+/.exec(type)?.[0] ?? 0) || null;
-  return reading("Quark", /fp8|fp4|mx/.test(type) || !type ? "quark" : null, bits, null, "16-bit", [
-    type && `weights in ${type}`,
-  ]);
+const quark = ({ global_quant_config: { weight, input_tensors: inputs } = {} }) => {
+  const [{ dtype, mx_element_dtype: inner, ...rest } = {}, given = {}] = [weight, inputs].map((one) => [one ?? {}].flat()[0]);
+  const { type, bits } = typed(inner ?? dtype);
+  const activations = typed(given.mx_element_dtype ?? given.dtype).type ?? "16-bit";
+  const mx = inner || lower(dtype).startsWith("mx") || type === "float4";
+  const group = { per_channel: "row", per_tensor: "tensor" }[rest.qscheme] ?? grouped(rest.group_size);
+  const notes = [dtype && `weights in ${dtype}`];
+  return reading("Quark", !dtype || /fp[48]|mx/.test(dtype) ? "quark" : null, bits, group, activations, notes, {
+    type,
+    ...(mx && BYTE),
+  });
 };
 
-const simple = (method, format, bits, group, activations) => () => reading(method, format, bits, group, activations);
+const quanto = ({ weights = "int8", activations }) => {
+  const { type, bits } = typed(weights);
+  return reading("Quanto", "quanto", bits, bits === 8 ? "row" : 128, typed(activations).type, [], { type });
+};
+
+/** Codebooks of two passes: a vector's index into each. */
+const vptq = (block) => {
+  const [layer = {}] = Object.values({ ...block.config_for_layers, ...block.shared_layer_config });
+  const [length, ...books] = ["vector_lens", "num_centroids", "num_res_centroids"].map((name) => layer[name]?.[1]);
+  const used = books.filter((count) => count > 0);
+  const bits = used.reduce((total, count) => total + Math.log2(count), 0) / length;
+  const tables = used.reduce((total, count) => total + 2 * count * length, 0);
+  return reading("VPTQ", "vptq", bits || null, null, "16-bit", [], { tables: sized(tables) });
+};
+
+/** A method of Transformers itself, which no other engine of the matrix reads. */
+const own = (method, bits, group, activations, note = "Transformers loads it; see its method's page", stored = {}) =>
+  reading(method, null, bits, group, activations, [note], stored);
+
+const simple =
+  (...facts) =>
+  () =>
+    reading(...facts);
 
 const METHODS = {
-  aqlm: (block) =>
-    reading("AQLM", "aqlm", (block.num_codebooks * block.nbits_per_codebook) / block.in_group_size, block.in_group_size),
+  aqlm: ({ num_codebooks: books, nbits_per_codebook: bits, in_group_size: size }) =>
+    reading("AQLM", "aqlm", (books * bits) / size, size, "16-bit", [], { tables: sized(2 * books * 2 ** bits * size) }),
   "auto-round": autoround,
   "intel/auto-round": autoround,
   awq: awq,
@@ -177,11 +238,15 @@ const METHODS = {
   bitsandbytes: bitsandbytes,
   "compressed-tensors": compressed,
   eetq: simple("EETQ", "eetq", 8, "row"),
-  exl2: (block) => reading("EXL2", "exl2", block.bits, "row"),
-  exl3: (block) => reading("EXL3", "exl3", block.bits, "row"),
+  exl2: (block) => reading("EXL2", "exl2", block.bits, "row", "16-bit", [], { head: sized(block.head_bits) }),
+  exl3: (block) => reading("EXL3", "exl3", block.bits, "row", "16-bit", [], { head: sized(block.head_bits) }),
   "fbgemm-fp8": simple("FBGEMM FP8", "fbgemm-fp8", 8, "row", "float8"),
   "fp-quant": (block) => reading("FP-Quant", "fp-quant", 4, lower(block.forward_dtype).startsWith("nv") ? 16 : 32, "float4"),
   fp8: fp8,
+  fouroversix: ({ weight_dtype: type, dtype = "nvfp4" }) =>
+    own("FourOverSix", 4, lower(type ?? dtype).startsWith("mx") ? 32 : 16, "float4", undefined, BYTE),
+  gemma: ({ num_bits: bits = 4 }) => own("Gemma", bits, "row", "16-bit"),
+  gguf: () => own("GGUF", null, null, "16-bit", "the types of its blocks stand in the file: its name tells them"),
   gptq: gptq,
   higgs: (block) => reading("HIGGS", "higgs", block.bits, block.group_size),
   hqq: hqq,
@@ -189,19 +254,21 @@ const METHODS = {
     reading("Marlin", null, 4, grouped(size), "16-bit", ["an early order of GPTQ: load it with what wrote it"]),
   mlx: mlx,
   modelopt: modelopt,
-  mxfp4: simple("MXFP4", "mxfp4", 4, 32),
-  mxfp8: simple("MXFP8", null, 8, 32, "float8"),
-  quanto: (block) => reading("Quanto", "quanto", Number(/\d+/.exec(block.weights ?? "")?.[0] ?? 8), "row"),
+  metal: ({ bits = 4, group_size: size = 64 }) => own("Metal", bits, grouped(size), "16-bit", undefined, { scale: 4 }),
+  mxfp4: simple("MXFP4", "mxfp4", 4, 32, "16-bit", [], BYTE),
+  mxfp8: simple("MXFP8", null, 8, 32, "float8", [], BYTE),
+  nvfp4: () => own("NVFP4", 4, 16, "float4", "Transformers quantizes to it while it loads, and raises for a saved checkpoint"),
+  quanto: quanto,
   openvino: openvino,
   quark: quark,
   sinq: (block) => reading("SINQ", "sinq", block.nbits, grouped(block.group_size)),
   spqr: (block) => reading("SpQR", "spqr", block.bits, block.beta1),
   torchao: torchao,
-  vptq: simple("VPTQ", "vptq", null, null),
+  vptq: vptq,
 };
 
 /** The block that says how the weights are quantized, wherever it stands; null where there is none. */
-function find(config) {
+export function find(config) {
   const nested = [config, ...["text_config", "llm_config", "language_config"].map((name) => config[name])].filter(isObject);
   for (const one of nested) {
     const block = one.quantization_config ?? one.compression_config;
@@ -231,7 +298,9 @@ const UNNAMED = [
   ["gptq", (block) => ["desc_act", "act_order", "groupsize"].some((key) => key in block)],
 ];
 const MLX = ["bits", "group_size", "mode", "mlx"];
-const onlyOf = (block, keys) => Object.keys(block).every((key) => keys.includes(key));
+/** Whether a block has these keys alone, and what layers have by their paths. */
+const onlyOf = (block, keys) =>
+  Object.entries(block).every(([key, one]) => keys.includes(key) || key.includes(".") || one?.bits !== undefined);
 
 /** The method of a block; "" where its keys are those of none. */
 function methodOf(block) {
@@ -253,7 +322,7 @@ function readAs(text) {
   if (!text.trim()) return problem("Paste a config.json, from { to }, or the name of a repository or file.");
   let config;
   try {
-    config = JSON.parse(text);
+    config = jsonOf(text);
   } catch (error) {
     return problem(`This is not valid JSON: ${error.message}. Paste the whole file, from { to }.`);
   }
@@ -264,7 +333,10 @@ function readAs(text) {
       return problem("This object has neither a quantization block nor model_type: is it the config.json of a model?");
     }
     const dtype = config.dtype ?? config.torch_dtype ?? config.text_config?.dtype ?? "16 bit";
-    return reading("none", "bf16", 16, null, "16-bit", [`weights in ${dtype}`]);
+    return reading("none", "bf16", 16, null, "16-bit", [
+      `weights in ${dtype}`,
+      "if hf_quant_config.json or quantize_config.json lies beside it, that file decides: paste it",
+    ]);
   }
   const name = methodOf(block);
   if (!name) return problem("The quantization block names no quant_method, and its keys are those of no method known here.");
@@ -275,12 +347,23 @@ function readAs(text) {
   ]);
 }
 
-/** What the name of a repository or a file says, by the endings that formats are known by; a name can be wrong. */
+const OTHERS = /int8-int4/i; // 4-bit weights with int8 activations are no row
+const FILE = "GGUF"; // whatever else stands in the name of such a file
+
+/**
+ * The rows that the name of a repository or a file tells, by the endings that formats are known by; those that other formats
+ * have too count where there is no better one. A name can be wrong.
+ */
 export function readName(name, formats) {
-  const plain = name.trim();
-  const ends = formats.flatMap(({ id, named }) => named.map((ending) => ({ id, ending })));
-  const found = ends
-    .filter(({ ending }) => new RegExp(`${ending.replaceAll(/[.*+?^$()|[\]\\]/g, "\\$&")}(?=$|[-_.])`, "i").test(plain))
-    .sort((one, other) => other.ending.length - one.ending.length);
-  return found.filter(({ ending }) => ending.length === found[0].ending.length);
+  if (OTHERS.test(name)) return [];
+  const files = formats.filter(({ hinted }) => hinted.some((ending) => ending === FILE && name.toUpperCase().includes(FILE)));
+  const ends = (list) =>
+    (files.length ? files : formats).flatMap((one) => one[list].map((ending) => ({ id: one.id, ending })));
+  const told = ({ ending }) =>
+    new RegExp(`${ending.replaceAll(/[.*+?^$()|[\]\\]/g, "\\$&")}(?=$|[-_./])`, "i").test(name.trim());
+  const named = ends("named").filter(told);
+  const found = named.length ? named : ends("hinted").filter(told);
+  const longest = Math.max(...found.map(({ ending }) => ending.length));
+  const rows = found.filter(({ ending }) => ending.length === longest);
+  return rows.filter(({ id }, at) => rows.findIndex((one) => one.id === id) === at);
 }

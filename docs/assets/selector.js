@@ -123,7 +123,10 @@ class Selector {
     const name = field.value.trim();
     const { readName } = await import("./reading.js");
     const [format] = name ? readName(name, this.choices.formats) : [];
-    if (format) this.fields.checkpoint.value = format.id;
+    if (format) {
+      this.fields.checkpoint.value = format.id;
+      this.fields.checkpoint.value ||= "none"; // bf16 is no quantized checkpoint
+    }
     const options = [...this.fields.model.options];
     const known = options.filter(({ dataset }) => dataset.hub && name.toLowerCase().includes(dataset.hub.toLowerCase()));
     const [model] = known.sort((one, other) => other.dataset.hub.length - one.dataset.hub.length);

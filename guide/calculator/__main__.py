@@ -25,6 +25,13 @@ def vectors(guide: Guide) -> dict[str, Any]:
     variants: dict[str, Facts | None] = {"bf16": None}
     for page, method in guide.methods.items():
         variants |= {f"{page} {variant.id}": facts_of(variant) for variant in method.variants}
+    scales = {"bytes": 2, "tile": [1, None]}
+    head = {"bytes": 0.75}  # of a pasted checkpoint with another width there
+    variants["3 bit, the head 6"] = {
+        "quantizes": ["linear", "head"],
+        "storage": [{"bytes": 0.375}, scales],
+        "parts": {"head": [head, scales]},
+    }
     cases = [
         {
             "name": name,

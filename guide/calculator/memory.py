@@ -14,7 +14,9 @@ from guide.facts.method import Variant
 from guide.facts.storage import Shape, Weights
 
 Entry = Mapping[str, Any]  # one of a variant's ``storage``: {bytes, tile, run}, see ``guide.facts.method.Stored``
-Facts = Mapping[str, Any]  # {quantizes, storage, product} of a variant; None in its place stands for plain bf16
+# {quantizes, storage, product} of a variant, of a pasted checkpoint's {parts} too, the storage of certain parts; None in its
+# place stands for plain bf16.
+Facts = Mapping[str, Any]
 
 PARTS = ("embedding", "head", "linear", "experts", "router", "norm", "other")
 BF16_BYTES, FLOAT32_BYTES = 2, 4
@@ -57,7 +59,7 @@ def weights(tensors: Iterable[Tensor], variant: Facts | None = None, rest: int =
     for tensor in tensors:
         rows, columns, count = tensor["rows"], tensor["columns"], tensor["count"]
         if variant and tensor["part"] in variant["quantizes"]:
-            packed, *others = variant["storage"]
+            packed, *others = variant.get("parts", {}).get(tensor["part"], variant["storage"])
             split["quantized"] += count * stored(rows, columns, [packed])
             split["scales"] += count * stored(rows, columns, others)
         else:

@@ -82,7 +82,8 @@ class Format(Strict):
     variant: str | None = Field(default=None, description="the variant of that page")
     key: str = Field(default="", description="quant_method in config.json, or what the file has instead")
     holds: str = Field(description="what is stored, in a phrase")
-    named: list[str] = Field(default=[], description="endings of repositories' names by which it is known")
+    named: list[str] = Field(default=[], description="endings of repositories' names by which it is known, in any case")
+    hinted: list[str] = Field(default=[], description="endings that other formats have too: they tell where no other does")
     originals: dict[str, str] = Field(
         default={}, description="presets of the calculator whose maker publishes them so, each with where that was read"
     )

@@ -255,6 +255,9 @@ class Variant(Strict):
     quantizes: list[Part] = Field(default=[Part.LINEAR], description="what of a model it quantizes; the rest stays in bf16")
     takes: Multiple | None = Field(default=None, description="which layers it takes, where it raises for others")
     storage: list[Stored] = Field(description="what it stores of each layer, while it runs on a GPU")
+    shares: int | None = Field(
+        default=None, gt=0, description="how many weights share a scale, where a tile of the scales has those of several"
+    )
     storage_source: str = Field(description="'proof', 'notebook NAME', or where it was read: library, version and name")
 
     @model_validator(mode="after")

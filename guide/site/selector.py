@@ -70,7 +70,7 @@ def file(guide: Guide, link: Links) -> str:
     content = {
         "generations": [one.id for one in guide.common.places],
         "series": {one.id: f"{columns[one.of].name} {one.name}" for one in guide.common.parts if one.of},
-        "formats": [one.model_dump(include={"id", "name", "named", "home"}) for one in guide.common.formats],
+        "formats": [one.model_dump(include={"id", "name", "named", "hinted", "home"}) for one in guide.common.formats],
         "engines": {name: engine(guide, one) for name, one in guide.engines.items() if not one.of_methods},
         "variants": [
             entry(guide, name, method, number, link)
@@ -200,6 +200,7 @@ def entry(guide: Guide, name: str, method: Method, number: int, link: Links) -> 
         "kept": not method.library or method.library.read - method.library.released <= YEAR,
         "quantizes": variant.quantizes,
         "storage": counted(running(variant)),
+        **({"shares": variant.shares} if variant.shares else {}),
         **({"packed": counted(variant.storage)} if variant.runs == "unpacked" else {}),
         **({"takes": variant.takes.model_dump(exclude={"source"})} if variant.takes else {}),
         "facts": {

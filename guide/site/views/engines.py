@@ -144,9 +144,9 @@ def said(cell: Loads, generations: list[Generation]) -> str:
 def names(guide: Guide, link: Links) -> Table:
     """The endings of names by which formats are known, and what each holds."""
     rows: list[list[Item | str]] = [
-        [", ".join(one.named), _format(one, link), one.holds, Item(one.key, form="code")]
+        [", ".join([*one.named, *one.hinted]), _format(one, link), one.holds, Item(one.key, form="code")]
         for one in guide.common.formats
-        if one.named
+        if one.named or one.hinted
     ]
     head = ("in the name", "mostly means", "which holds", "says in its files")
     return Table(head, rows, "Endings of names of checkpoints, and what they mostly mean")
