@@ -290,7 +290,11 @@ STORED = {
         "fp8/blocks",
         "It leaves lm_head unquantized",
     ),
-    "no variant's": ({"quant_method": "exl2", "bits": 4.5}, "pasted", "no variant of the guide for this model is: it is counted by bits"),
+    "no variant's": (
+        {"quant_method": "exl2", "bits": 4.5},
+        "pasted",
+        "no variant of the guide for this model is: it is counted by bits",
+    ),
 }
 
 
@@ -325,7 +329,7 @@ COUNTED = {
     "Quark MXFP4": (of_quark(dtype="fp4", group_size=32), 4.25, LINEAR, "counted by bits and scales"),
     "HQQ, a scale a row": ({"quant_method": "hqq", "quant_config": {"weight_quant_params": {"nbits": 4, "group_size": -1}}},
                            4 + 32 / 4096, LINEAR, "HQQ 4 bit, a scale a row"),
-    "ModelOpt NVFP4": ({"quant_method": "modelopt", "quant_algo": "NVFP4", "group_size": 16}, 4.5, LINEAR, "by bits and scales"),
+    "ModelOpt NVFP4": ({"quant_method": "modelopt", "quant_algo": "NVFP4", "group_size": 16}, 4.5, LINEAR, "bits and scales"),
     "MXFP8": ({"quant_method": "mxfp8"}, 8.25, LINEAR, "by bits and scales"),
     "MXFP4 of another model": ({"quant_method": "mxfp4"}, 4.25, LINEAR, "no variant of the guide for this model is"),
     "NVFP4 of Transformers": ({"quant_method": "nvfp4"}, 5, LINEAR, "NVFP4 weights and activations is chosen"),
@@ -685,6 +689,18 @@ def test_a_config_that_is_none(calculator):
         assert calculator.tab.evaluate("document.documentElement.scrollWidth") <= calculator.tab.viewport_size["width"], kind
         calculator.enter("config", "")
     assert calculator.console == []
+
+
+def test_layers_that_some_methods_quantize_and_others_do_not_are_named(calculator):
+    """GPT-2's are Conv1D, which bitsandbytes quantizes and most methods do not."""
+    calculator.open(model="config")
+    remarks = calculator.tab.locator("[data-part=remarks]")
+    gpt2 = {"model_type": "gpt2", "n_embd": 1600, "n_layer": 48, "n_head": 25}
+    calculator.enter("config", json.dumps(gpt2))
+    remarks.get_by_text("95 % of its weights are in layers of another class than nn.Linear").wait_for()
+    calculator.enter("config", json.dumps(QWEN))
+    calculator.tab.get_by_text("The pasted qwen3 model in ").first.wait_for()
+    assert "nn.Linear" not in remarks.inner_text()
 
 
 def test_a_pasted_config_is_read_and_stays_on_the_page(calculator):

@@ -348,13 +348,9 @@ WRITTEN = {
 
 def test_blocks_as_libraries_write_them(reading):
     found = reading([json.dumps({"quantization_config": block}) for block, _ in WRITTEN.values()])
-    wrong = {
-        name: (read["bits"], read["group"], read["activations"])
-        for (name, (_, expected)), read in zip(WRITTEN.items(), found, strict=True)
-        if (read["bits"], read["group"], read["activations"]) != expected
-    }
-    assert wrong == {}
-    mixed = reading([json.dumps({key: WRITTEN["MLX, a router of 8 bit"][0] for key in ("quantization", "quantization_config")})])
+    said = [(read["bits"], read["group"], read["activations"]) for read in found]
+    assert dict(zip(WRITTEN, said, strict=True)) == {name: one[1] for name, one in WRITTEN.items()}
+    mixed = reading([json.dumps(dict.fromkeys(("quantization", "quantization_config"), WRITTEN["MLX, a router of 8 bit"][0]))])
     assert (mixed[0]["method"], mixed[0]["format"], mixed[0]["notes"]) == ("MLX", "mlx", ["widths differ by layer"])
     alone, gptq = reading(
         [
@@ -368,7 +364,9 @@ def test_blocks_as_libraries_write_them(reading):
 def test_numbers_that_are_no_json_are_read(reading):
     """Transformers writes Infinity, as in Nemotron's time_step_limit."""
     config = '{"model_type": "nemotron_h", "time_step_limit": [0.0, Infinity], "eps": NaN, "dtype": "bfloat16"%s}'
-    plain, quantized = reading([config % "", config % ', "quantization_config": {"quant_method": "modelopt", "quant_algo": "FP8"}'])
+    plain, quantized = reading(
+        [config % "", config % ', "quantization_config": {"quant_method": "modelopt", "quant_algo": "FP8"}']
+    )
     beside = "if hf_quant_config.json or quantize_config.json lies beside it, that file decides: paste it"
     assert plain["method"] == "none" and plain["notes"] == ["weights in bfloat16", beside]
     assert (quantized["method"], quantized["format"]) == ("ModelOpt", "modelopt-fp8")

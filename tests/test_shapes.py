@@ -208,6 +208,14 @@ GOOD = {
         {"model_type": "kimi_k2", "hidden_size": 64, "num_hidden_layers": 2, "architectures": ["DeepseekV3ForCausalLM"]},
         {"hidden_size": 64, "tie_word_embeddings": False},
     ),
+    "BLOOM's own name of the width, which wins": (
+        {"model_type": "bloom", "hidden_size": 64, "n_embed": 1024, "n_layer": 24},
+        {"hidden_size": 1024, "num_hidden_layers": 24},
+    ),
+    "a head that nothing ties": (
+        {"model_type": "mistral3", "text_config": {"model_type": "mistral", "hidden_size": 64, "num_hidden_layers": 2}},
+        {"tie_word_embeddings": False},
+    ),
     "the class by another case": ({**SMALL, "architectures": ["QWEN3forCausalLM"]}, {"hidden_size": 64}),
 }
 
@@ -299,19 +307,54 @@ def test_a_field_that_was_not_probed_is_refused_by_name():
     )
 
 
-def test_a_refused_architecture_says_why():
+def test_a_refused_architecture_says_what_to_do_and_not_what_was_raised_inside():
     refused = {"strange": "a dimension is no polynomial"}
-    assert "a dimension is no polynomial" in problem('{"model_type": "strange"}', refused=refused)
+    said = problem('{"model_type": "strange"}', refused=refused)
+    assert said.startswith("The shapes of strange are not known here: choose the model of the list that is nearest to it")
+    assert "polynomial" not in said
 
 
 def test_notes_tell_what_was_assumed():
     qwen = PRESETS["qwen3-0.6b"]["config"]
     assert read(qwen)["notes"] == []
     assert "quantization_config" in read({**qwen, "quantization_config": {"bits": 4}})["notes"][0]
+    assert read({**qwen, "quantization_config": None})["notes"] == []
+    text = {"model_type": "kimi_k2", "hidden_size": 64, "num_hidden_layers": 2}
+    assert not any("language model" in note for note in read(text)["notes"]), "it has no other part"
+    beside = {"model_type": "qwen2_5_vl", "hidden_size": 64, "num_hidden_layers": 2, "vision_config": {}}
+    assert any("Only the language model (qwen2_5_vl_text)" in note for note in read(beside)["notes"])
     inside = read({"model_type": "some_vision_model", "tie_word_embeddings": True, "text_config": SMALL})
     assert "text_config, qwen3" in inside["notes"][0]
     assert inside["config"]["tie_word_embeddings"] is True
     assert "head_dim = 128" in read(SMALL)["notes"][0]
+
+
+TEXT = {"model_type": "mistral", "hidden_size": 64, "num_hidden_layers": 2}
+TIES = {  # what a config of a model with images says above and inside, and whether its head is counted
+    "neither": ({}, {}, True),
+    "null": ({"tie_word_embeddings": None}, {"tie_word_embeddings": None}, True),
+    "inside, not": ({}, {"tie_word_embeddings": False}, True),
+    "inside, tied": ({}, {"tie_word_embeddings": True}, False),
+    "above, tied": ({"tie_word_embeddings": True}, {}, False),
+    "above, not": ({"tie_word_embeddings": False}, {}, True),
+}
+
+
+@pytest.mark.parametrize(("above", "inside", "head"), TIES.values(), ids=TIES)
+def test_a_head_that_a_config_leaves_open_is_counted_as_the_language_model_has_it(above, inside, head):
+    """As Mistral-Small-3's, whose class ties by default and whose checkpoint has both tensors."""
+    found = read({"model_type": "mistral3", **above, "text_config": {**TEXT, **inside}})
+    counted = any(one["part"] == "head" for one in shapes.tensors(found["family"], found["config"]))
+    assert counted is head
+    noted = any("An output head is counted" in note for note in found["notes"])
+    assert noted is (head and above.get("tie_word_embeddings") is None)
+
+
+def test_a_head_that_the_language_model_ties_itself_is_none():
+    config = {"model_type": "gemma3", "text_config": {"hidden_size": 64, "num_hidden_layers": 6}}
+    found = read(config)
+    assert not any(one["part"] == "head" for one in shapes.tensors(found["family"], found["config"]))
+    assert not any("output head" in note for note in found["notes"])
 
 
 def test_every_window_is_a_field_of_the_config():

@@ -144,7 +144,7 @@ function familyOf(name, within, families, refused) {
   }
   if (has(families, name)) return families[name];
   if (has(refused, name)) {
-    throw new Problem(`The shapes of ${name} could not be derived (${refused[name]}): ${OTHERWISE}.`);
+    throw new Problem(`The shapes of ${name} are not known here: ${OTHERWISE}.`);
   }
   const known = Object.keys(families).length;
   throw new Problem(`The model_type ${name} is not among the ${known} architectures this page knows: ${OTHERWISE}.`);
@@ -294,6 +294,13 @@ function fieldsOf(raw, name, family) {
   return { config, defaults };
 }
 
+/**
+ * Whether the class of the whole ties the output head where the config leaves that open, and that of its language model does
+ * not: a checkpoint that has both tensors is loaded with both, as modeling_utils.tie_weights of Transformers does.
+ */
+const tiesBoth = (whole, part, { switches }) =>
+  isObject(whole.text_config) && absent(whole[TIED]) && part[TIED] && !(whole.text_config[TIED] ?? switches[TIED]);
+
 function read(text, families, refused, inner) {
   const whole = parsed(text);
   const part = languagePart(whole, inner);
@@ -301,17 +308,20 @@ function read(text, families, refused, inner) {
   const name = part.model_type;
   const family = familyOf(name, within, families, refused);
   checkClass(whole, within, name, family);
+  const open = tiesBoth(whole, part, family);
+  if (open) part[TIED] = false;
   const raw = renamed(part, name, family);
   check(raw, within, name, family);
   const { config, defaults } = fieldsOf(raw, name, family);
   const notes = [];
-  if (has(whole, "quantization_config")) {
-    notes.push("The config has a quantization_config; sizes are computed from the shapes before quantization.");
+  if (isObject(whole.quantization_config)) {
+    notes.push("Shapes are those of the model before its quantization_config; sizes are those of the chosen variant.");
   }
-  if (within) {
+  if (["text_config", "vision_config", "audio_config"].some((field) => within && has(whole, field))) {
     const where = has(whole, "text_config") ? "text_config, " : "";
     notes.push(`Only the language model (${where}${name}) is counted, no image or audio part.`);
   }
+  if (open) notes.push("An output head is counted; a checkpoint without lm_head has none, and takes that much less.");
   if (defaults.length) {
     const shown = defaults.map((field) => `${field} = ${JSON.stringify(config[field])}`).join(", ");
     notes.push(`Not in the config, so Transformers' defaults: ${shown}.`);

@@ -1,10 +1,12 @@
 // The form of the memory calculator: reads it, keeps it in the page's address, and has answer.js show what it comes to.
 import { comparedRows, named, number, showAnswer } from "./answer.js";
+import { parameterCount } from "./architecture.js";
 import { readModel, trainsMeasured } from "./counting.js";
 import { element } from "./element.js";
 import { lacksFamily, withFamilies } from "./families.js";
 import { isFor, refused } from "./variant.js";
 
+const MOST_KEPT = 0.1; // of a model's weights
 const WAIT = 400; // ms; browsers let a page change its address only so often
 
 /** {value}, or {problem}: a sentence that says what is wrong. Thousands may be parted by commas or spaces. */
@@ -28,6 +30,15 @@ const filesOf = ({ offers, engines }) =>
   offers
     .filter(({ mix }) => mix)
     .map((one) => Object.assign(one, { page: `engines/${one.home}/`, engine: engines[one.home].title, fused: true }));
+
+/** What to say of a model with many weights that no method here counts among those that it quantizes. */
+function kept(tensors) {
+  const others = tensors.filter(({ part }) => part === "other");
+  const share = parameterCount(others) / parameterCount(tensors);
+  if (share < MOST_KEPT) return [];
+  const layers = `${number(100 * share)} % of its weights are in layers of another class than nn.Linear`;
+  return [`${layers}: they are counted in 16 bit, though some methods quantize such layers too.`];
+}
 
 class Calculator {
   #saving; // the timer that writes the address
@@ -148,7 +159,8 @@ class Calculator {
     const read = readModel(text, preset, this.architectures);
     if (read.problem) return this.#say(preset ? "model" : "config", read.problem);
     if (!preset) this.#read(text, read);
-    this.#model = { ...read, stored: preset ? null : this.#stored };
+    const notes = [...read.notes, ...kept(read.tensors)];
+    this.#model = { ...read, notes, stored: preset ? null : this.#stored };
     return this.#say("model") && this.#say("config");
   }
 

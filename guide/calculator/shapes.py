@@ -103,6 +103,8 @@ def read_config(
     part = language_part(whole, inner)
     name, family = _family_of(part.get("model_type"), part is not whole, families, refused or {})
     _check_class(whole, part is not whole, name, family)
+    if untied := _ties_both(whole, part, family):
+        part[TIED] = False
     raw = _renamed(part, name, family)
     _check(raw, part is not whole, name, family)
     switches = {field: _switch_of(field, raw, name, family) for field in family["switches"]}
@@ -120,11 +122,13 @@ def read_config(
     for field in family["lists"]:
         config[field] = _list_of(field, raw, name, family, config)
     notes = []
-    if "quantization_config" in whole:
-        notes.append("The config has a quantization_config; sizes are computed from the shapes before quantization.")
-    if part is not whole:
+    if isinstance(whole.get("quantization_config"), dict):
+        notes.append("Shapes are those of the model before its quantization_config; sizes are those of the chosen variant.")
+    if part is not whole and not whole.keys().isdisjoint(("text_config", "vision_config", "audio_config")):
         where = "text_config, " if "text_config" in whole else ""
         notes.append(f"Only the language model ({where}{name}) is counted, no image or audio part.")
+    if untied:
+        notes.append("An output head is counted; a checkpoint without lm_head has none, and takes that much less.")
     if defaults:
         notes.append(f"Not in the config, so Transformers' defaults: {defaults}.")
     return {"model_type": name, "family": family, "config": config, "notes": notes}
@@ -154,6 +158,18 @@ def language_part(raw: Config, inner: Mapping[str, Any] | None = None) -> Config
     return found
 
 
+def _ties_both(whole: Config, part: Config, family: Family) -> bool:
+    """Whether the class of the whole ties the output head where the config leaves that open, but the language model's doesn't.
+
+    A checkpoint that has both tensors is loaded with both, as ``modeling_utils.tie_weights`` of Transformers 5.23.0 does.
+    """
+    inside = whole.get("text_config")
+    if not isinstance(inside, dict) or whole.get(TIED) is not None or not part.get(TIED):
+        return False
+    own = inside.get(TIED)
+    return not (family["switches"].get(TIED) if own is None else own)
+
+
 def _parsed(text: str) -> Config:
     try:
         raw = json.loads(text, parse_constant=str)  # NaN and Infinity, which Transformers writes, are no JSON
@@ -177,7 +193,7 @@ def _family_of(name: Any, within: bool, families: Mapping[str, Family], refused:
     if name in families:
         return name, families[name]
     if name in refused:
-        raise GuideError(f"The shapes of {name} could not be derived ({refused[name]}): {OTHERWISE}.")
+        raise GuideError(f"The shapes of {name} are not known here: {OTHERWISE}.")
     raise GuideError(f"The model_type {name} is not among the {len(families)} architectures this page knows: {OTHERWISE}.")
 
 

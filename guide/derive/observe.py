@@ -22,6 +22,7 @@ from guide.guest.parts import part_of
 
 VERSIONS = {"transformers": transformers.__version__, "torch": torch.__version__.partition("+")[0]}
 SAME = {"kimi_k2": "deepseek_v3"}  # its config.json's auto_map names DeepSeek-V3's classes, kept beside it
+TAKEN = {"bloom": {"n_embed": "hidden_size"}}  # other names of fields that only the configuration's __post_init__ takes
 RENAMED = {"exaone4_5"}  # its class takes the name in text_config for another
 GROWING = ("keys", "values", "indexer_keys")  # what a layer's cache calls its tensors that grow with the context
 
@@ -65,7 +66,7 @@ class Built:
             other: standard.get(field, field)
             for other, field in names.items()
             if other not in self.own and other not in standard
-        }
+        } | TAKEN.get(model_type, {})
         # Its fields and their types; those that it or its model only asks for have none.
         common = {field.name for field in dataclasses.fields(PreTrainedConfig)}
         self.options = {standard.get(name, name): kind for name, kind in declared.items() if name not in common}
