@@ -360,6 +360,7 @@ AMX = "vLLM 0.32.0, scaled_mm/cpu.py: FP8 wants AMX-FP8; docs, cpu.md: INT8 on x
 CUDA_75 = "vLLM 0.32.0, docs/getting_started/installation/gpu.cuda.inc.md: compute capability 7.5 or higher"
 FLOAT32 = "vLLM 0.32.0, config/model.py, _FLOAT16_NOT_SUPPORTED_MODELS; config/vllm.py refuses float32 for quantized ones"
 SPLIT = "llama.cpp: --n-gpu-layers; the calculator's own split"
+CHUNKS = "vLLM 0.32.0, EngineArgs.get_batch_defaults; SGLang 0.5.23, handle_gpu_memory_settings: weights, cache, a chunk"
 LOADS = "Transformers 5.23.0: the quantizer that its registry names for the checkpoint"
 
 CASES = [
@@ -415,7 +416,8 @@ CASES = [
     # Another engine
     Case("hardware=ampere&memory=80&model=llama-3.1-70b&engine=vllm&purpose=throughput", CALIBRATED, SCHEME, "In vLLM take"),
     Case("hardware=hopper&memory=80&model=llama-3.1-8b&engine=vllm&purpose=throughput", FP8, SCHEME, WHOLE),
-    Case("hardware=blackwell&memory=192&model=llama-3.1-70b&engine=vllm&purpose=throughput", FP8, MODELOPT, WHOLE),
+    Case("hardware=blackwell&memory=192&model=llama-3.1-70b&engine=vllm&purpose=throughput", FP8, MODELOPT,
+         r"bf16 takes 175\.\d GiB of 192 GiB, which leaves less than a tenth"),  # 131.4 of weights, a cache of 40, a chunk
     Case("hardware=ampere&memory=24&model=llama-3.1-8b&engine=vllm&purpose=throughput", W8A8, SCHEME + "; INT8 before Ada"),
     Case("engine=vllm", FP8, SCHEME),
     Case("hardware=turing&memory=11&model=llama-3.1-8b&engine=vllm&purpose=single", CALIBRATED, OWN),
@@ -430,7 +432,7 @@ CASES = [
     Case("hardware=ada&memory=24&engine=exllamav3&checkpoint=awq-4", {"exl3/4-bpw"}, "its page: no AWQ", "packed in vLLM"),
     Case("hardware=ada&memory=24&model=llama-3.1-8b&engine=vllm&purpose=finetune", NF4, QLORA, "merge the adapters in 16 bit"),
     Case("hardware=blackwell&memory=180&gpus=8&model=kimi-k2.5&engine=vllm", {"compressed-tensors/w4a16"}, PUBLISHED),
-    Case("hardware=hopper&memory=80&model=qwen2.5-72b&engine=tensorrt-llm&purpose=throughput", FP8, BYTES, "More than 2 at"),
+    Case("hardware=hopper&memory=80&model=qwen2.5-72b&engine=tensorrt-llm&purpose=throughput", FP8, BYTES, "More than 1 at"),
     Case("hardware=cdna&memory=192&model=qwen3-32b&engine=vllm&purpose=throughput", FP8, "vLLM emulates fp4", "not on MI200"),
     # Kinds of hardware within a column: their own kernels
     Case(f"{MI200}&gpus=8&model=llama-3.1-70b&engine=vllm&purpose=throughput", W8A8, "FP8 on gfx942, INT8 by Triton", WHOLE),
@@ -460,6 +462,19 @@ CASES = [
     Case("hardware=apple&memory=36&model=qwen3-32b&engine=mlx", {"mlx/4-bit"}, "mlx-lm: lazy", "not memory for all"),
     Case("hardware=ampere&memory=24&model=qwen3-32b&engine=vllm", W4A16, BYTES, "takes the 16-bit model in memory"),
     Case("hardware=hopper&memory=141&gpus=8&model=deepseek-v3&engine=llama-cpp", {"gguf-0/q8-0"}, UNPACKS, "it is unpacked"),
+    # An engine reads prompts in chunks: of many sequences all caches are there, and not all activations
+    Case(
+        "hardware=hopper&memory=141&gpus=8&model=deepseek-v3&engine=vllm&purpose=throughput&sequences=64&context=8192",
+        {"fp8/blocks"}, CHUNKS, r"\(7\d\d\.\d GiB of 8 × 141 GiB with 8,192 tokens × 64\)",
+    ),
+    Case("hardware=hopper&memory=80&model=gpt-oss-120b&engine=vllm&purpose=throughput&sequences=64&context=4096",
+         {"mxfp4/mxfp4"}, CHUNKS, "GiB of 80 GiB with 4,096 tokens × 64"),
+    Case("hardware=ada&memory=45&model=gpt-oss-20b&engine=vllm&purpose=throughput&sequences=64&context=4096",
+         {"mxfp4/mxfp4"}, CHUNKS, r"\(2\d\.\d GiB of 45 GiB with 4,096 tokens × 64\)"),
+    Case("hardware=ada&memory=22.5&model=qwen2.5-7b&engine=vllm&purpose=throughput&sequences=50&context=2048",
+         FP8, CHUNKS, r"\(14\.\d GiB of 22.5 GiB with 2,048 tokens × 50\)"),
+    Case("hardware=ada&memory=45&model=gpt-oss-20b&engine=sglang&purpose=throughput&sequences=64&context=4096",
+         {"mxfp4/mxfp4"}, CHUNKS, r"\(2\d\.\d GiB of 45 GiB"),
     # A long context takes a cache of 8 bits before weights below 4
     Case("hardware=ada&memory=24&model=qwen3-8b&context=131072", FP8, OWN, "a cache of 8 bits.*made for 40,960 tokens"),
     Case("hardware=hopper&memory=80&model=llama-3.1-70b&context=131072&purpose=single", NF4, OWN, "a cache of 8 bits"),
@@ -914,6 +929,42 @@ def test_an_fp8_checkpoint_without_fp8_is_loaded_unpacked(site, tab):
     code = folded.locator("pre code")
     code.wait_for()
     assert "dequantize=True" in code.text_content()
+
+
+READS = [  # by what the engines' sources say of each
+    ("vllm", "ampere", 24, 2048), ("vllm", "ampere", 80, 2048), ("vllm", "hopper", 80, 8192), ("vllm", "hopper", 141, 8192),
+    ("vllm", "blackwell", 180, 16384), ("vllm", "cpu", 256, 2048), ("vllm", "", None, 2048), ("sglang", "turing", 15, 2048),
+    ("sglang", "ada", 24, 4096), ("sglang", "hopper", 80, 8192), ("sglang", "cdna", 192, 16384), ("llama-cpp", "ada", 24, 512),
+    ("", "hopper", 80, None), ("onnxruntime-genai", "cpu", 64, None),
+]  # fmt: skip
+
+
+def test_an_engine_reads_prompts_in_the_chunks_of_its_source(site, selector):
+    ask = """async ({ base, engine, hardware, memory }) => {
+      const { choose } = await import(`${base}assets/choose.js`);
+      const choices = await (await fetch(`${base}assets/choices.json`)).json();
+      return choose(choices, { engine, hardware, memory }).use.chunk ?? null;
+    }"""
+    for engine, hardware, memory, chunk in READS:
+        asked = {"base": site[1], "engine": engine, "hardware": hardware, "memory": memory}
+        assert selector.evaluate(ask, asked) == chunk, (engine, hardware, memory)
+    selector.goto(f"{site[1]}?hardware=hopper&memory=80&engine=vllm&model=llama-3.1-70b&purpose=throughput")
+    selector.get_by_text("the engine reads prompts in chunks of 8,192 tokens").wait_for()
+
+
+def test_what_is_counted_for_a_model_is_of_this_hardware(site, selector):
+    """A model's figures are kept: those of a card that reads longer chunks are not taken for another."""
+    asked = {"memory": "80", "model": "llama-3.1-70b", "engine": "vllm", "purpose": "throughput"}
+    ask = ASK.replace("first: shown", "needs: found.bf16, first: shown")
+    both = (
+        "async ({ base, answers }) => { const ask = "
+        + ask
+        + """;
+      const of = async (hardware) => (await ask({ base, answers: { ...answers, hardware } })).needs;
+      return [await of("hopper"), await of("ampere")]; }"""
+    )
+    hopper, ampere = selector.evaluate(both, {"base": site[1], "answers": asked})
+    assert hopper > ampere
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import math
 import pytest
 from serving import serve
 
-from guide.calculator import shapes
+from guide.calculator import memory, shapes
 from guide.derive.peaks import ABOVE, BELOW, predicted
 from guide.derive.verify import examples_of
 from guide.project import GuideError, Project
@@ -493,3 +493,49 @@ def test_a_window_holds_the_whole_prompt_until_the_next_pass():
     a_token = 4 * 2 * 2 * 16
     assert held == [127 * a_token, 128 * a_token, 227 * a_token, 1900 * a_token]
     assert 2 * held[3] == 1_945_600 / 2
+
+
+# What an engine holds: a chunk of all prompts at once
+SERVED = [
+    ("llama-3.1-8b", 64, 4096, 2048, 1), ("gpt-oss-20b", 1, 100, 512, 1), ("deepseek-v3", 64, 8192, 8192, 1),
+    ("gemma-3-1b", 3, 40_000, 2048, 8), ("qwen3-next-80b-a3b", 16, 8192, 256, 1), ("qwen3-0.6b", 1, 1, 2048, 1),
+]  # fmt: skip
+ASK_ENGINE = """async ({ architectures, served }) => {
+  const { enginePass, readModel } = await import("/counting.js");
+  return served.map(([id, batch, context, chunk, prompts]) => {
+    const preset = architectures.presets.find((one) => one.id === id);
+    const model = readModel(JSON.stringify(preset.config), preset, architectures);
+    return enginePass(model, { context, batch, chunk, prompts, cache: 16 });
+  });
+}"""
+
+
+def engine_pass(preset: str, batch: int, context: int, chunk: int, prompts: int = 1) -> dict[str, int]:
+    return memory.engine_pass(read(PRESETS[preset]["config"]), context, batch, chunk, prompts)
+
+
+def test_the_page_counts_an_engines_pass_as_python_does(chromium):
+    with serve(PROJECT.assets) as url:
+        page = chromium.new_page()
+        page.goto(url)
+        architectures = {**WHOLE, "families": FAMILIES, "refused": REFUSED, "inner": INNER}
+        found = page.evaluate(ASK_ENGINE, {"architectures": architectures, "served": SERVED})
+        page.close()
+    assert found == [engine_pass(*one) for one in SERVED]
+
+
+def test_an_engine_holds_the_cache_of_all_and_a_chunk_of_their_prompts():
+    a_token = 2 * 32 * 8 * 128 * 2  # keys and values of 32 layers, 8 heads of 128 numbers, two bytes each
+    found = engine_pass("llama-3.1-8b", 64, 4096, 2048)
+    assert found["tokens"] == 2048 and found["cached"] == 64 * 4096 * a_token
+    assert engine_pass("llama-3.1-8b", 1, 300, 2048)["tokens"] == 300, "there are no more"
+    assert engine_pass("llama-3.1-8b", 4, 300, 2048)["tokens"] == 1200, "those of all sequences"
+    assert engine_pass("llama-3.1-8b", 64, 4096, 2048, 8)["tokens"] == 8 * 2048
+
+
+@pytest.mark.parametrize("preset", ["llama-3.1-8b", "gpt-oss-20b", "deepseek-v3", "gemma-3-1b"])
+def test_what_an_engines_pass_holds_grows_with_its_tokens_alone(preset):
+    """Neither with sequences that wait nor with their context: no scores, and no keys that are unpacked from a cache."""
+    found = engine_pass(preset, 1, 8192, 8192)["activations"]
+    assert found == engine_pass(preset, 64, 100_000, 8192)["activations"] > 0
+    assert found == pytest.approx(4 * engine_pass(preset, 1, 8192, 2048)["activations"], rel=0.01)

@@ -36,6 +36,13 @@ const SHARED = new Set(["apple", "cpu"]); // the model has the computer's memory
 const named = (v) => `${v.title} ${v.label}`;
 const counted = new WeakMap(); // by model, what was counted before
 
+/** How an engine reads prompts on the hardware, {chunk, prompts} in tokens; null where that is not known. */
+function readsOf({ engines = {} }, a) {
+  const { chunks = [], prompts = 1 } = (elsewhere(a) && engines[a.engine]?.reads) || {};
+  const last = chunks.findLast(({ gib: from = 0, excepts = [] }) => from <= a.memory && !excepts.includes(a.hardware));
+  return last ? { chunk: last.tokens, prompts } : null;
+}
+
 /** What the calculator is asked, for a number of sequences at once; with how it trains, where that can be counted. */
 function useOf(a, batch, model) {
   const context = a.context || Math.min(CONTEXT[a.purpose] || USUAL_CONTEXT, model?.limit ?? Infinity);
@@ -46,6 +53,7 @@ function useOf(a, batch, model) {
     cache: a.cache ?? 16,
     memory: memoryOf(a),
     gpus: a.gpus || 1,
+    ...(elsewhere(a) && a.reads),
   };
   if (!trains(a) || !model?.training) return use;
   const whole = { ...use, train: { ...THRIFTY, peaks: model.training } };
@@ -63,16 +71,7 @@ export function needs(variant, use, model) {
   if (!model) return null;
   if (!counted.has(model)) counted.set(model, new Map());
   const known = counted.get(model);
-  const key = [
-    variant?.id,
-    variant?.loads?.title,
-    use.context,
-    use.batch,
-    use.prompt,
-    use.cache,
-    use.gpus,
-    Boolean(use.train),
-  ].join();
+  const key = [variant?.id, variant?.loads?.title, ...Object.values(use)].join();
   if (!known.has(key)) known.set(key, count(model, variant, use).total);
   return known.get(key);
 }
@@ -189,6 +188,7 @@ export function choose(choices, answers, model = null) {
     counted: trained,
     checkpointName: checkpointName(choices, answers),
     seriesName: series[answers.series],
+    reads: readsOf(choices, answers),
   };
   const variants = variantsOf(choices, a);
   const { asked, left, out, bf16, use } = tried(variants, a, model);

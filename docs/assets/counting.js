@@ -1,7 +1,8 @@
 // What the memory calculator counts; architecture.js knows a model's shapes, memory.js the bytes of a variant, null for bf16.
 // `use` is {context, batch, prompt, chunked, cache, memory, gpus}: tokens, sequences, tokens of a pass, whether these are a
-// chunk of the prompt, bits, GiB of one GPU, GPUs. Where adapters are trained, `use.train` says how, see training.js, and the
-// context is the length of a sequence.
+// chunk of the prompt, bits, GiB of one GPU, GPUs. An engine reads {chunk, prompts} in a
+// pass: tokens of each prompt, prompts. Where adapters are trained, `use.train` says how, see training.js, and the context is
+// the length of a sequence.
 import { cache, parameterCount, peak, readConfig, tensors } from "./architecture.js";
 import { lacksFamily } from "./families.js";
 import { BF16_BYTES, FLOAT32_BYTES, allowance, rough, weights } from "./memory.js";
@@ -11,6 +12,7 @@ export const GIB = 2 ** 30;
 export const MOST_TOKENS = 10_000_000;
 const LONGEST_CONFIG = 1_000_000; // characters
 const LONGEST_PROBLEM = 900;
+const SHORT = 64; // tokens of a prompt whose scores are few beside the rest that its pass holds
 
 /** A model's shapes, its id, its own limit of tokens, and whether some layer's cache has one; or {problem}. */
 export function readModel(text, preset, architectures) {
@@ -37,12 +39,29 @@ export function readModel(text, preset, architectures) {
 
 const passes = new WeakMap(); // by a model's config, what was found last: it is the same for all variants
 
+/** Bytes of a model's cache; `tokens` went in with the last pass. */
+function cachedIn({ family, config, scale = 1 }, context, batch, tokens, bits) {
+  const { elements, constant_bytes: states } = cache(family, config, context, batch, tokens);
+  return Math.ceil(scale * ((elements * bits) / 8 + states));
+}
+
+/** An engine's pass, as guide/calculator/memory.py says it: a chunk of all prompts, beside the whole cache. */
+export function enginePass(model, { context, batch, chunk, prompts, cache: bits }) {
+  const tokens = Math.min(prompts * chunk, batch * Math.min(chunk, context));
+  const short = Math.min(SHORT, tokens);
+  const activations =
+    peak(model.family, model.config, short, short, Math.ceil(tokens / short)) ?? rough(model.tensors, batch, tokens);
+  return { tokens, context, cached: cachedIn(model, context, batch, Math.ceil(tokens / batch), bits), activations };
+}
+
 /**
  * The pass in which cache and activations together take most: {tokens, context, cached, activations}, of each sequence and in
  * bytes. That is the prompt's, at once or its last chunk, or the answer's last token.
  */
-function heaviest({ family, config, tensors: found, scale = 1 }, { context, batch, prompt, chunked, cache: bits }) {
-  const key = [context, batch, prompt, chunked, bits, scale].join();
+function heaviest(model, use) {
+  const { family, config, tensors: found, scale } = model;
+  const { context, batch, prompt, chunked, cache: bits, chunk, prompts } = use;
+  const key = [context, batch, prompt, chunked, bits, scale, chunk, prompts].join();
   const known = passes.get(config);
   if (known?.key === key) return known.pass;
   const first = Math.min(prompt, context);
@@ -50,11 +69,11 @@ function heaviest({ family, config, tensors: found, scale = 1 }, { context, batc
     [first, chunked ? context : first],
     [1, context],
   ].map(([tokens, held]) => {
-    const { elements, constant_bytes: states } = cache(family, config, held, batch, tokens);
     const activations = peak(family, config, tokens, held, batch) ?? rough(found, batch, batch * tokens);
-    return { tokens, context: held, cached: Math.ceil(scale * ((elements * bits) / 8 + states)), activations };
+    return { tokens, context: held, cached: cachedIn(model, held, batch, tokens, bits), activations };
   });
-  const pass = each.reduce((one, other) => (other.cached + other.activations > one.cached + one.activations ? other : one));
+  const most = (one, other) => (other.cached + other.activations > one.cached + one.activations ? other : one);
+  const pass = chunk ? enginePass(model, use) : each.reduce(most);
   passes.set(config, { key, pass });
   return pass;
 }

@@ -262,14 +262,15 @@ function cardOf(card, found, model, choices, first) {
 }
 
 /** How the memory was counted, with a link to the calculator that has the same answers. */
-function memoryLine(model, { context, batch, prompt, cache, memory, gpus, train }, top) {
+function memoryLine(model, { context, batch, prompt, chunk, cache, memory, gpus, train }, top) {
   if (!model) return element("p", { textContent: "Memory is estimated once you name a model." });
   const many = `${context.toLocaleString("en")} tokens × ${batch}`;
   const like = model.like ? `, with the shape of ${model.like}, scaled` : "";
+  const read = chunk ? `; the engine reads prompts in chunks of ${chunk.toLocaleString("en")} tokens` : "";
   const trained = train && `weights, LoRA of rank ${train.rank} in bf16 with 8-bit AdamW and gradient checkpointing, ${many}`;
   const text = train
     ? `Counted: ${trained}${like}. Adapters in float32, PEFT's default, take more. `
-    : `Counted: weights, cache of ${many}, and an allowance${like}; training's gradients and optimizer are not. `;
+    : `Counted: weights, cache of ${many}, and an allowance${like}${read || "; training's gradients and optimizer are not"}. `;
   const variant = top?.loads ? "bf16" : (top?.id ?? "bf16");
   const given = Math.round(100 * (memory ?? 24)) / 100;
   const query = new URLSearchParams({ model: model.id, variant, context, batch, prompt, cache, memory: given, gpus });

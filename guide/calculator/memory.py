@@ -30,6 +30,8 @@ CONTEXT_BYTES = 500_000_000
 # rows of the inner size and 4.3 of the hidden size, here rounded up. Other architectures may hold more.
 HIDDEN_ROWS, WIDEST_ROWS = 5, 3
 
+SHORT = 64  # tokens of a prompt whose scores are few beside the rest that its pass holds; see ``engine_pass``
+
 
 def stored(rows: int, columns: int, storage: Iterable[Entry]) -> int:
     """Bytes of one quantized rows × columns layer: each entry of ``storage`` once a tile, or once a run."""
@@ -127,6 +129,22 @@ def heaviest(read: Read, context: int, batch: int, prompt: int, *, chunked: bool
         cached = math.ceil(held["elements"] * bits / 8 + held["constant_bytes"])
         found.append({"tokens": tokens, "context": length, "cached": cached, "activations": activations})
     return max(found, key=lambda one: one["cached"] + one["activations"])
+
+
+def engine_pass(read: Read, context: int, batch: int, chunk: int, prompts: int = 1, *, bits: int = 16) -> dict[str, int]:
+    """The same in an inference engine, which reads prompts in chunks of ``chunk`` tokens, of ``prompts`` of them in one pass.
+
+    ``tokens`` are those of all sequences, whose cache is whole. An engine's kernels hold neither scores nor what they unpack
+    of the cache, so that the rest of a pass grows with its tokens alone: it holds what as many short prompts do.
+    """
+    tokens = min(prompts * chunk, batch * min(chunk, context))
+    short = min(SHORT, tokens)
+    held = cache(read["family"], read["config"], context, batch, math.ceil(tokens / batch))
+    activations = peak(read["family"], read["config"], short, short, math.ceil(tokens / short))
+    if activations is None:
+        activations = rough(tensors(read["family"], read["config"]), batch, tokens)
+    cached = math.ceil(held["elements"] * bits / 8 + held["constant_bytes"])
+    return {"tokens": tokens, "context": context, "cached": cached, "activations": activations}
 
 
 def facts_of(variant: Variant) -> Facts:

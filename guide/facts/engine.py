@@ -183,6 +183,22 @@ class NeedsBf16(Strict):
     source: str
 
 
+class Chunk(Strict):
+    """How many tokens of prompts a server reads in one pass, as it starts by default."""
+
+    tokens: int = Field(gt=0)
+    gib: int = Field(default=0, ge=0, description="from how much memory of one device on")
+    excepts: list[str] = Field(default=[], description="generations of hardware on which it stays with the one before")
+
+
+class Reads(Strict):
+    """How a server reads prompts: in chunks, so that a pass holds no more, however many are waiting."""
+
+    chunks: list[Chunk] = Field(min_length=1, description="by memory, the least first")
+    prompts: int = Field(default=1, gt=0, description="how many of which it reads a chunk each in the same pass")
+    source: str
+
+
 class Registry(Strict):
     """Where an engine lists the methods it knows: a variable or a class in a file of a wheel on PyPI."""
 
@@ -233,6 +249,7 @@ class Engine(Strict):
     )
     flags: Flags = Flags()
     needs_bf16: NeedsBf16 | None = Field(default=None, description="models that it refuses in float16, if there are any")
+    reads: Reads | None = Field(default=None, description="how its server reads prompts; null where that is not known")
     registry: Registry | None = Field(default=None, description="its own list of methods, where that can be read")
     hardware: dict[str, Cell] = Field(description="where the engine itself runs, by generation; a part only where it differs")
     formats: dict[str, Loads] = Field(description="by format, in the order of docs/engines/index.md")
@@ -289,6 +306,8 @@ def parse_engine(name: str, text: str, common: str) -> Engine:
     others = {*generations, *parts} - nvidia
     named = [("flags.cache.places", cached.places, nvidia | others) for cached in engine.flags.cache]
     named.append(("serves_not", engine.serves_not, nvidia | others))
+    chunks = engine.reads.chunks if engine.reads else []
+    named += [("reads.chunks.excepts", chunk.excepts, nvidia | others) for chunk in chunks]
     for format, cell in engine.formats.items():
         named.append((f"formats.{format}.elsewhere", list(cell.elsewhere), others))
         named.append((f"formats.{format}.excepts", list(cell.excepts), nvidia | parts))

@@ -96,6 +96,7 @@ def engine(guide: Guide, one: Engine) -> dict[str, Any]:
         "serves_not": one.serves_not,
         "convert": one.convert,
         "by_parts": one.makes_by_parts != "",
+        "reads": one.reads and one.reads.model_dump(exclude={"source"}, exclude_defaults=True),
         "kept": one.kept == "",
         "on": "".join(LETTERS[one.runs(place)] for place in guide.common.places),
         "formats": {
