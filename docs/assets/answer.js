@@ -1,5 +1,5 @@
 // What the memory calculator shows of one state of its form. Texts are put in as texts, never as HTML: a model may be pasted.
-import { GIB, MOST_TOKENS, bitsOf, count, gpusOf, largestContext } from "./counting.js";
+import { GIB, MOST_TOKENS, bitsOf, count, gpusOf, largestContext, trainsMeasured } from "./counting.js";
 import { element } from "./element.js";
 import { offloaded } from "./offload.js";
 import { widens } from "./training.js";
@@ -116,7 +116,8 @@ function showVerdict({ answer }, { model, variant, use, found, room }) {
 function showLongest({ longest }, { model, variant, use, found }) {
   const most = largestContext(model, variant, use, found.held);
   const made = Math.min(most, model.limit ?? Infinity);
-  const least = most === MOST_TOKENS ? "at least " : "";
+  const known = !use.train || trainsMeasured(model, { ...use, context: most + 1 });
+  const least = most === MOST_TOKENS || !known ? "at least " : "";
   const more =
     made < most
       ? `, what the model was made for; the memory would hold ${least}${number(most)}`

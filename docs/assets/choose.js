@@ -1,5 +1,5 @@
 // Which method to take: a pure function over the facts in choices.json and the rules; `a` has a reader's answers.
-import { count, largestContext, trainsMeasured } from "./counting.js";
+import { count, largest, largestContext, measuredTo } from "./counting.js";
 import { variantsOf } from "./engines.js";
 import { EXCLUSIONS } from "./exclusions.js";
 import { offloaded } from "./offload.js";
@@ -29,6 +29,7 @@ import {
 const CONTEXT = { finetune: 2048 }; // tokens of a sequence, where they are left open
 const USUAL_CONTEXT = 8192;
 const IN_ONE_PASS = 2048; // tokens of each sequence at most, as the calculator starts with
+const LEAST_TRAINED = 512; // tokens of a sequence: below, fine-tuning that asks for less memory is no answer
 const SERVED = [16, 8, 4, 2, 1]; // sequences at once, tried in turn where one who serves leaves their number open
 // Of ways to train, the one that asks least: adapters in bf16 beside all linear layers, gradient checkpointing.
 const THRIFTY = { targets: "all-linear", rank: 16, adapter: "bfloat16", optimizer: "8-bit", checkpointed: true };
@@ -57,13 +58,27 @@ function useOf(a, batch, model) {
   };
   if (!trains(a) || !model?.training) return use;
   const whole = { ...use, train: { ...THRIFTY, peaks: model.training } };
-  return trainsMeasured(model, whole) ? whole : use;
+  const known = measuredTo(model, whole);
+  return known ? { ...whole, context: known } : use;
 }
 
-/** The longest context of one sequence with which a variant of a model fits, with what must be spared; 0 where none does. */
-export function longest(variant, a, model) {
-  const use = useOf(a, 1, model);
-  return largestContext(model, variant, { ...use, memory: (1 - spare(a)) * use.memory });
+/** With how much less a variant of a model fits: {tokens, many}, the longest context of as many sequences as are asked for,
+ * which the model was made for, and how many sequences of the context that is asked for; 0 where none does. */
+function less(variant, a, model) {
+  const batch = a.sequences || 1;
+  const use = useOf(a, batch, model);
+  const tokens = largestContext(model, variant, { ...use, memory: (1 - spare(a)) * use.memory });
+  const fits = (many) => needs(variant, useOf(a, many, model), model) <= (1 - spare(a)) * room(a);
+  return { tokens: Math.min(tokens, model.limit ?? Infinity), many: batch > 1 ? largest(fits, batch - 1) : 0 };
+}
+
+/** The same in words; empty where nothing does. */
+function lessText(variant, a, model) {
+  const { tokens, many } = less(variant, a, model);
+  const { context } = useOf(a, 1, model);
+  const sequences = a.sequences > 1 ? `${a.sequences} sequences` : "one sequence";
+  const most = tokens && `${sequences} of at most ${tokens.toLocaleString("en")} tokens`;
+  return [most, many && `${many} of ${context.toLocaleString("en")}`].filter(Boolean).join(", or ");
 }
 
 /** Bytes that a variant of a model takes over all GPUs, bf16 where it is null; null where the model is open. */
@@ -108,19 +123,33 @@ function sorted(variants, a, model, use) {
  * named leaves less than a tenth of the memory. */
 function tried(variants, a, model) {
   const found = seated(variants, a, model);
-  if (!model || !a.memory || trains(a) || !(narrow(found, a) || (a.context && tight(found, a)))) return found;
+  if (!model || !a.memory || !(narrow(found, a) || (a.context && tight(found, a)))) return found;
+  if (trains(a)) return (!a.context && shortened(found, variants, a, model)) || found;
   if (model.bounded && !elsewhere(a)) return found; // Transformers quantizes a cache of full attention alone
   if (elsewhere(a) && cacheFlag(variants[0].loads.engine, a, model) === undefined) return found;
   const halved = seated(variants, { ...a, cache: 8 }, model);
-  if (narrow(found, a)) return halved.left[0]?.variant.bits >= NARROW ? halved : found;
+  if (narrow(found, a)) return first(halved, a)?.variant.bits >= NARROW ? halved : found;
   return tight(halved, a) ? found : halved;
 }
 
-/** Whether the first leaves less than a tenth of the memory. */
-const tight = ({ left: [top] }, a) => !top || top.needs > (1 - AMPLE) * room(a);
+/** Training with sequences so short that 4 bits fit, where their length was left open; null where none fits. */
+function shortened({ out }, variants, a, model) {
+  const context = atFewerTokens(out, a, model)?.tokens;
+  const use = useOf({ ...a, context }, a.sequences || 1, model);
+  return context >= LEAST_TRAINED && use.train ? { ...sorted(variants, a, model, use), short: true } : null;
+}
 
-/** Whether nothing is left, or only what is narrower than was asked for. */
-const narrow = ({ left: [top] }, a) => !top || beyond(top.variant, a);
+/** What of a list is taken first: what is at hand, or what the engine loads by itself and was not made for another. */
+const first = ({ left }, a) => left.find(({ variant: v }) => ready(v, a) || !(v.loads?.plugin || (v.home && foreign(v, a))));
+
+/** Whether the first leaves less than a tenth of the memory. */
+const tight = (found, a) => !(first(found, a)?.needs <= (1 - AMPLE) * room(a));
+
+/** Whether nothing is left to take first, or only what is narrower than was asked for. */
+function narrow(found, a) {
+  const top = first(found, a);
+  return !top || beyond(top.variant, a);
+}
 
 /** The same with as many sequences as leave something of 8 bits, of at least SEVERAL, else something of at least 4; where one
  * who serves leaves their number open. */
@@ -133,8 +162,8 @@ function seated(variants, a, model) {
   const at = (n) => (found[n] ??= sorted(variants, a, model, useOf(a, SERVED[n], model)));
   const own = SERVED.findIndex((_, n) => at(n).left[0] && original(at(n).left[0].variant, model));
   if (own >= 0) return at(own);
-  const wide = SERVED.findIndex((batch, n) => batch >= SEVERAL && at(n).left[0]?.variant.bits >= 8);
-  const enough = wide < 0 ? SERVED.findIndex((_, n) => at(n).left.length && !beyond(at(n).left[0].variant, a)) : wide;
+  const wide = SERVED.findIndex((batch, n) => batch >= SEVERAL && first(at(n), a)?.variant.bits >= 8);
+  const enough = wide < 0 ? SERVED.findIndex((_, n) => !narrow(at(n), a)) : wide;
   return at(enough < 0 ? SERVED.length - 1 : enough);
 }
 
@@ -191,7 +220,7 @@ export function choose(choices, answers, model = null) {
     reads: readsOf(choices, answers),
   };
   const variants = variantsOf(choices, a);
-  const { asked, left, out, bf16, use } = tried(variants, a, model);
+  const { asked, left, out, bf16, use, short } = tried(variants, a, model);
   a.cache = use.cache;
   const most = asked.map((_, i) => Math.max(...left.map((entry) => entry.scores[i])));
   const ranked = left.map(({ variant: v, needs: bytes, scores }, n) => {
@@ -209,9 +238,10 @@ export function choose(choices, answers, model = null) {
     out,
     bf16,
     use,
+    short,
     a,
     published: model && [...ranked, ...out].find(({ variant, needs: bytes }) => bytes && variant.originals.includes(model.id)),
-    shorter: narrow({ left }, a) ? atFewerTokens(out, a, model) : null,
+    shorter: !left.length || beyond(left[0].variant, a) ? atFewerTokens(out, a, model) : null,
     unpacked: unpacked({ left, out }, a),
     runners: runners(choices, a),
     barred: barred(elsewhere(a) && engines[a.engine], generations, a, model),
@@ -244,9 +274,9 @@ const tooLarge = (out, a) =>
 
 /** What of at least 4 bits would fit with one sequence of fewer tokens, and how many; null where nothing does. */
 function atFewerTokens(out, a, model) {
-  const entry = tooLarge(out, a).find(({ variant }) => !beyond(variant, a) && variant.bits >= NARROW);
-  const tokens = entry ? longest(entry.variant, a, model) : 0;
-  return entry ? { ...entry, tokens } : null;
+  const wide = tooLarge(out, a).filter(({ variant }) => !beyond(variant, a) && variant.bits >= NARROW);
+  const entry = wide.find(({ variant }) => !trains(a) || variant.cells.peft.answer === "yes") ?? wide[0];
+  return entry ? { ...entry, ...less(entry.variant, a, model), text: lessText(entry.variant, a, model) } : null;
 }
 
 /** What of 4 bits runs where the engine leaves some layers in the computer's memory, and how; null where none does. */
@@ -278,8 +308,8 @@ function changes(choices, a, model, out) {
     .flatMap((question) => {
       const open = question === "checkpoint" ? "none" : "";
       const changed = { ...a, [question]: open };
-      const [first] = tried(variantsOf(choices, changed), changed, model).left;
-      return first ? [`With ${others[question]}: ${named(first.variant)}.`] : [];
+      const [top] = tried(variantsOf(choices, changed), changed, model).left;
+      return top ? [`With ${others[question]}: ${named(top.variant)}.`] : [];
     });
   const small = tooLarge(out, a);
   if (small.length) {
@@ -290,8 +320,8 @@ function changes(choices, a, model, out) {
         `With more than ${gib(bytes / (1 - spare(a)))} of memory, on this device or over several: ${named(variant)}.`,
     );
     const shorter = smallest.flatMap(({ variant }) => {
-      const tokens = longest(variant, a, model);
-      return tokens ? [`With one sequence of at most ${tokens.toLocaleString("en")} tokens: ${named(variant)}.`] : [];
+      const text = lessText(variant, a, model);
+      return text ? [`With ${text}: ${named(variant)}.`] : [];
     });
     const part = split(out, a, model);
     const here = part ? [`W${part.how.slice(1)}, which is slower: ${named(part.variant)}.`] : [];

@@ -3,7 +3,7 @@
 // chunk of the prompt, bits, GiB of one GPU, GPUs. An engine reads {chunk, prompts} in a
 // pass: tokens of each prompt, prompts. Where adapters are trained, `use.train` says how, see training.js, and the context is
 // the length of a sequence.
-import { cache, parameterCount, peak, readConfig, tensors } from "./architecture.js";
+import { cache, parameterCount, peak, readConfig, tensors, windowsOf } from "./architecture.js";
 import { lacksFamily } from "./families.js";
 import { BF16_BYTES, FLOAT32_BYTES, allowance, rough, weights } from "./memory.js";
 import { adapters, asFourBit, held as keptFor, widens } from "./training.js";
@@ -88,6 +88,14 @@ function stepOf(model, variant, { train, context, batch }) {
 export const trainsMeasured = (model, { train, context, batch }) =>
   [true, false].every((fourBit) => keptFor(model, fourBit, train, context, batch) !== null);
 
+/** The longest sequence, up to the one that is asked for, of which that was measured; 0 where none was. */
+export function measuredTo(model, use) {
+  const known = (context) => trainsMeasured(model, { ...use, context });
+  if (known(use.context)) return use.context;
+  const window = Math.min(...windowsOf(model.family, model.config)); // beyond it layers hold other things
+  return window < use.context && known(window) ? window : 0;
+}
+
 /** The bytes of a variant's weights in use. */
 const weightsOf = (model, variant, { train }) =>
   weights(model.tensors, variant, train && widens(variant, train) ? FLOAT32_BYTES : BF16_BYTES);
@@ -105,18 +113,26 @@ export function count(model, variant, use, held = weightsOf(model, variant, use)
   return { held, cached: pass.cached, added, beside, pass, shared, own, total: shared + use.gpus * own };
 }
 
-/** The most tokens of each sequence that fit; 0 where not even one does. */
-export function largestContext(model, variant, use, held) {
-  const fits = (context) => count(model, variant, { ...use, context }, held).total <= use.gpus * use.memory * GIB;
-  if (!fits(1)) return 0;
-  let [low, high] = [1, MOST_TOKENS + 1];
+/** The largest whole number of at most `most` that does, where every smaller one does too; 0 where not even 1 does. */
+export function largest(does, most) {
+  let [low, high] = [0, most + 1];
   while (high - low > 1) {
-    const middle = Math.floor((low + high) / 2);
-    if (fits(middle)) low = middle;
-    else high = middle;
+    const middle = low ? Math.floor((low + high) / 2) : 1; // 1 first, since often that does not
+    if (does(middle)) low = middle;
+    else if (low) high = middle;
+    else return 0;
   }
   return low;
 }
+
+/** The most tokens of each sequence that fit, and of which is known what they take; 0 where not even one does. */
+export const largestContext = (model, variant, use, held) =>
+  largest(
+    (context) =>
+      (!use.train || trainsMeasured(model, { ...use, context })) &&
+      count(model, variant, { ...use, context }, held).total <= use.gpus * use.memory * GIB,
+    MOST_TOKENS,
+  );
 
 /** How many GPUs of a size it takes: [GPUs, bytes on each]; null where no number of them would do. */
 export function gpusOf(gib, { shared, own }, layers) {

@@ -40,11 +40,13 @@ const fitsWhole = (bf16, a) => Boolean(bf16 && a.memory) && bf16 <= (1 - AMPLE) 
 /** Whether we know that a variant is fast on the hardware: by a kernel of an NVIDIA GPU or an engine, or measured on a CPU. */
 const knownFast = (v, a) => (a.hardware in DEVICES && !v.loads ? a.hardware === "cpu" && fastOnCpu(v, a) : fast(v, a));
 
+const asked = ({ context, batch }) => tokens(context) + (batch > 1 ? ` × ${batch}` : "");
+
 /** What it takes of the memory, and for what that was counted. */
-function size({ needs }, { a, use: { context, batch, cache } }) {
+function size({ needs }, { a, use }) {
   if (!needs) return "";
-  const many = (batch > 1 ? ` × ${batch}` : "") + (cache < 16 ? ` and a cache of ${cache} bits` : "");
-  return ` (${gib(needs)}${a.memory ? ` of ${roomText(a)}` : ""} with ${tokens(context)}${many})`;
+  const halved = use.cache < 16 ? ` and a cache of ${use.cache} bits` : "";
+  return ` (${gib(needs)}${a.memory ? ` of ${roomText(a)}` : ""} with ${asked(use)}${halved})`;
 }
 
 /** Whether a variant should be compiled: its kernel is torch.compile's, and the hardware takes it. */
@@ -62,6 +64,7 @@ function condition(v, a, model) {
     v.loads?.plugin && `, which takes ${v.loads.plugin}`,
     !a.series && v.loads?.lacks?.[a.hardware] && `, but not on ${v.loads.lacks[a.hardware]}`,
     unverified(v, a) && ", which is not verified on this hardware",
+    trains(a) && v.cells.peft.answer !== "yes" && ", above which fine-tuning was not verified",
   ]
     .filter(Boolean)
     .join("");
@@ -76,9 +79,9 @@ function taking(top, found, whole, model) {
   const loader = variant.loads ? ` in ${variant.loads.title}` : ` with ${variant.title}`;
   if (ready(variant, a)) return `Load your ${a.checkpointName} checkpoint${loader}${needs}${condition(variant, a, model)}.`;
   if (beyond(variant, a)) {
-    const wide = shorter?.tokens ? `4 bits fit with one sequence of at most ${tokens(shorter.tokens)}. ` : "";
+    const wide = shorter?.text ? `4 bits fit with ${shorter.text}. ` : "";
     const so = `${named(top)}${needs}${condition(variant, a, model)}`;
-    return `${wide}Only below 4 bits does it fit with ${tokens(use.context)}: ${so}.`;
+    return `${wide}Only below 4 bits does it fit with ${asked(use)}: ${so}.`;
   }
   const aims = { finetune: "to train in less memory", smallest: "to make it small all the same" };
   const aim = aims[a.purpose] ?? (knownFast(variant, a) ? "for speed or more context" : "for more context");
@@ -131,14 +134,16 @@ export function verdict(found, model) {
   const [top, ...others] = ranked;
   if (barred && !top) return `${losing(found)}${barred}.`;
   const whole = fitsWhole(bf16, a);
-  const first = losing(found) + (whole ? fitting(found, model) : found.unpacked ? "" : wanting(found));
+  const unknown = use.train && a.context > use.context;
+  const upTo = unknown ? `Training was not measured above ${tokens(use.context)}, and takes more there. ` : "";
+  const first = upTo + losing(found) + (whole ? fitting(found, model) : found.unpacked ? "" : wanting(found));
   const left = others.length + 1;
   const rest = `${left} of ${left + out.length} variants ${left === 1 ? "is" : "are"} left.`;
   if (top) return `${first}${taking(top, found, whole, model)} ${rest}`;
   if (whole) return first.trim();
-  const fewer = shorter?.tokens ? `${named(shorter)} does with one sequence of at most ${tokens(shorter.tokens)}.` : "";
+  const fewer = shorter?.text ? `${named(shorter)} does with ${shorter.text}.` : "";
   const most = fewer || (split ? `${named(split)} does ${split.how}.` : "");
-  return `${first}Nothing fits with ${tokens(use.context)}${most ? `; ${most}` : `; all ${out.length} are ruled out.`}`;
+  return `${first}Nothing fits with ${asked(use)}${most ? `; ${most}` : `; all ${out.length} are ruled out.`}`;
 }
 
 /** What to do rather than go below 4 bits, each {text, facts}; none where that is not at stake. */
@@ -147,8 +152,8 @@ function rather({ ranked: [top], shorter, split, a }) {
   const texts = [
     `Rather: ${named(shorter)}, on one device or several with more than ${gib(shorter.needs / (1 - spare(a)))}.`,
     split && `Or ${named(split)} ${split.how}, which is slower.`,
-    shorter.tokens && `Or ${named(shorter)} here, with one sequence of at most ${tokens(shorter.tokens)}.`,
-    "Or a cache in 8 bits, which the memory calculator counts, or a smaller model.",
+    shorter.text && `Or ${named(shorter)} here, with ${shorter.text}.`,
+    `Or ${trains(a) ? "" : "a cache in 8 bits, which the memory calculator counts, or "}a smaller model.`,
   ];
   return texts.filter(Boolean).map((text) => ({ text, facts: [fact(shorter.variant, "storage")] }));
 }
@@ -177,7 +182,7 @@ export function remarks(found, model) {
     : [];
   const mac = `macOS lets the GPU take ${roomText(a)} of ${a.gpus > 1 ? "each Mac's " : ""}${a.memory} GiB; `;
   const engine = "Train with Transformers and PEFT, merge the adapters in 16 bit, and quantize that for the engine.";
-  const { use, ranked, bf16 } = found;
+  const { use, ranked, bf16, short } = found;
   const [top] = ranked;
   const made16 =
     top &&
@@ -187,6 +192,7 @@ export function remarks(found, model) {
   const few = a.purpose === "throughput" && !a.sequences && a.memory && top && use.batch < SEVERAL;
   const others = [
     use.cache < 16 && "Its key-value cache is counted in 8 bits: the page The KV cache says how to ask for that.",
+    short && `Longer sequences than ${tokens(use.context)} do not fit above 4 bits: add a GPU, or take a smaller model.`,
     few && `More than ${use.batch} at once of ${tokens(use.context)} do not fit: shorten the context, or add a GPU.`,
     made16 && bf16 > room(a) && (top.variant.home === a.engine && top.variant.loads.engine.by_parts ? BY_PARTS : MAKING),
     top?.variant.bits < NARROW && !ready(top.variant, a) && "A smaller model at 4 bits may do better in this memory.",
