@@ -813,3 +813,12 @@ def test_the_page_loads_little_javascript_of_its_own(site, calculator, record_pr
     assert {"assets/calculator.js", "assets/architecture.js", "assets/memory.js"} <= set(own)
     assert sum(sizes.values()) <= MOST_BYTES
     assert [request for request in calculator.requests if not request.startswith(url)] == []
+
+
+def test_the_longest_sequence_is_no_longer_than_what_was_measured(calculator):
+    """Beyond Gemma 2's window nothing is known of this way; activations that are not known are not none."""
+    calculator.open(
+        model="gemma-2-9b", variant="bitsandbytes/nf4", work="train", adapter="bfloat16", targets="all-linear",
+        checkpointing="yes", context=2048, batch=1, memory=80, gpus=1,
+    )  # fmt: skip
+    calculator.tab.get_by_text("Longest sequence that fits: at least 4,095 tokens").wait_for()

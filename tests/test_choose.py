@@ -361,6 +361,7 @@ CUDA_75 = "vLLM 0.32.0, docs/getting_started/installation/gpu.cuda.inc.md: compu
 FLOAT32 = "vLLM 0.32.0, config/model.py, _FLOAT16_NOT_SUPPORTED_MODELS; config/vllm.py refuses float32 for quantized ones"
 SPLIT = "llama.cpp: --n-gpu-layers; the calculator's own split"
 CHUNKS = "vLLM 0.32.0, EngineArgs.get_batch_defaults; SGLang 0.5.23, handle_gpu_memory_settings: weights, cache, a chunk"
+MEASURED_TO = "docs/assets/training: beyond its window nothing was measured of this way, and more tokens take more"
 LOADS = "Transformers 5.23.0: the quantizer that its registry names for the checkpoint"
 
 CASES = [
@@ -413,6 +414,28 @@ CASES = [
     Case("hardware=ampere&memory=48&model=llama-3.1-70b&purpose=finetune", NF4, QLORA),
     Case("hardware=intel_gpu&purpose=finetune", NF4, "bitsandbytes 0.50.2 names xpu; " + QLORA),
     Case("hardware=blackwell&memory=16&purpose=finetune&model=deepseek-v2-lite&calibration=no", set(), BYTES, "Nothing fits"),
+    # Training is counted as far as it was measured, and a shorter sequence comes before weights below 4 bits
+    Case("hardware=ampere&memory=12&model=gemma-2-9b&purpose=finetune", NF4, QLORA, r"12 GiB with 1,\d{3} tokens\).*Longer"),
+    Case("hardware=ampere&memory=12&model=gemma-2-9b&purpose=finetune&context=8192", set(), MEASURED_TO,
+         "^Training was not measured above 4,095 tokens, and takes more there.*Nothing fits with 4,095 .* of at most 1,"),
+    Case("hardware=ada&memory=24&model=gemma-2-9b&purpose=finetune&context=8192", NF4, MEASURED_TO, "above 4,095 tokens, and"),
+    Case("hardware=ada&memory=24&model=gemma-2-27b&purpose=finetune", NF4, QLORA, r"of 24 GiB with 1,\d{3} tokens\)"),
+    Case("hardware=ampere&memory=24&gpus=2&model=llama-3.1-70b&purpose=finetune", NF4, QLORA, "with 1,085 tokens"),
+    Case("hardware=ada&memory=24&model=qwen3-32b&purpose=finetune", NF4, QLORA, "with 1,479 .*Longer sequences than 1,479"),
+    Case("hardware=ada&memory=24&model=qwen3-32b&purpose=finetune&context=2048", {"gptq/3-bit"}, QLORA,
+         "^(?!.*cache in 8 bits).*4 bits fit with one sequence of at most 1,479 tokens.*fine-tuning was not verified"),
+    Case("hardware=hopper&memory=80&model=gpt-oss-20b&purpose=finetune", {"fp8/blocks"}, "its page: PEFT not verified",
+         "above which fine-tuning was not verified"),
+    # Less of what was asked for, by as many sequences as were asked for, and no more tokens than the model was made for
+    Case("hardware=ampere&memory=24&model=qwen3-32b&purpose=throughput&sequences=50", set(), BYTES,
+         r"Nothing fits with 8,192 tokens × 50; .* does with 50 sequences of at most \d{3} tokens, or \d of 8,192\."),
+    Case("hardware=ampere&memory=12&model=qwen2.5-7b&engine=vllm&purpose=throughput&sequences=50", set(), CHUNKS,
+         r"Nothing fits with 8,192 tokens × 50; (?!GGUF).* 50 sequences of at most 1,\d{3} tokens, or 1\d of 8,192\."),
+    Case("hardware=ada&memory=45&model=qwen2.5-7b&context=200000&sequences=9&engine=vllm", set(), BYTES,
+         r"9 sequences of at most 1?\d\d,\d{3} tokens"),
+    # A format that an engine loads by itself, with fewer sequences, before one that takes another package
+    Case("hardware=turing&memory=15&model=llama-3.1-8b&engine=vllm&purpose=throughput", W8A8 | CALIBRATED,
+         "vllm-gguf-plugin's page: highly experimental", "^(?!.*plugin).*with 8,192 tokens × 4"),
     # Another engine
     Case("hardware=ampere&memory=80&model=llama-3.1-70b&engine=vllm&purpose=throughput", CALIBRATED, SCHEME, "In vLLM take"),
     Case("hardware=hopper&memory=80&model=llama-3.1-8b&engine=vllm&purpose=throughput", FP8, SCHEME, WHOLE),
@@ -431,6 +454,9 @@ CASES = [
     Case("hardware=ada&memory=24&model=llama-3.1-8b&engine=vllm&checkpoint=bnb-nf4", NF4, "the plugin loads it", "Load your"),
     Case("hardware=ada&memory=24&engine=exllamav3&checkpoint=awq-4", {"exl3/4-bpw"}, "its page: no AWQ", "packed in vLLM"),
     Case("hardware=ada&memory=24&model=llama-3.1-8b&engine=vllm&purpose=finetune", NF4, QLORA, "merge the adapters in 16 bit"),
+    Case("hardware=hopper&memory=141&gpus=4&model=kimi-k2.5&engine=vllm", {"gptq/3-bit"}, PUBLISHED,
+         r"As published, in compressed-tensors, it needs 57\d\.\d GiB of 4 × 141 GiB"),
+    Case("hardware=hopper&memory=141&gpus=8&model=kimi-k2.5&engine=vllm", {"compressed-tensors/w4a16"}, PUBLISHED, r" \(60\d"),
     Case("hardware=blackwell&memory=180&gpus=8&model=kimi-k2.5&engine=vllm", {"compressed-tensors/w4a16"}, PUBLISHED),
     Case("hardware=hopper&memory=80&model=qwen2.5-72b&engine=tensorrt-llm&purpose=throughput", FP8, BYTES, "More than 1 at"),
     Case("hardware=cdna&memory=192&model=qwen3-32b&engine=vllm&purpose=throughput", FP8, "vLLM emulates fp4", "not on MI200"),
@@ -494,6 +520,16 @@ CASES = [
     Case("checkpoint=gemma&model=llama-3.1-8b", INT8, "its page: for Gemma alone", "Your gemma checkpoint is no answer in"),
     Case("hardware=ampere&memory=12&model=llama-3.1-8b&checkpoint=gguf-k", INT8, "unpacked", "Your GGUF.* no .*llama.cpp"),
     Case("hardware=volta&memory=16&model=llama-3.1-8b&checkpoint=awq-4", NF4, "GPTQModel 7.6.0 asks for 7.5", "Your"),
+    Case("hardware=ada&memory=16&model=qwen3-32b&engine=llama-cpp&checkpoint=gguf-k", {"gguf-k/q2-k"}, GGML,
+         r"if it is Q2_K: of 16 GiB, with 8,192 tokens, Q2_K takes 14\.\d GiB, .*Q4_K_M 2[01]\.\d GiB, .*Q6_K 27\.\d GiB\."),
+    Case("hardware=ada&memory=24&model=qwen3-32b&engine=llama-cpp&checkpoint=gguf-k", {"gguf-k/q4-k-m"}, GGML, "or smaller"),
+    Case("hardware=ada&memory=24&model=qwen3-8b&engine=llama-cpp&checkpoint=gguf-k", {"gguf-k/q6-k"}, GGML, r"\): of 24 GiB"),
+    Case("hardware=apple&memory=32&model=qwen3-32b&engine=mlx&checkpoint=mlx", {"mlx/4-bit"}, BYTES, "is 4 bit: of 21.3 GiB"),
+    Case("hardware=ada&memory=24&model=llama-3.1-70b&checkpoint=quanto", set(), BYTES, "Your Quanto checkpoint needs 2[56]"),
+    Case("hardware=turing&memory=15&model=llama-3.1-70b&engine=vllm&checkpoint=awq-4", set(), BYTES,
+         r"^(?!.*runs it)Your AWQ checkpoint needs 40\.\d GiB of 15 GiB\."),
+    Case("hardware=apple&memory=16&model=llama-3.1-70b&engine=mlx&checkpoint=mlx", set(), BYTES, "^Your MLX.* needs 40"),
+    Case("hardware=ada&memory=24&model=llama-3.1-70b&checkpoint=bnb-nf4", set(), BYTES, "^Your bits.* needs 43.2 GiB of"),
     Case("hardware=ampere&memory=24&model=llama-3.1-8b&checkpoint=fp8-block", INT8, LOADS, UNPACKED),
     Case("hardware=hopper&memory=80&model=gpt-oss-120b&checkpoint=mxfp4", {"mxfp4/mxfp4"}, LOADS, "Load your MXFP4 gpt-oss"),
     Case("hardware=blackwell&memory=16&model=exaone-4.0-32b&checkpoint=gguf-k&calibration=no", set(), BYTES),
@@ -929,6 +965,44 @@ def test_an_fp8_checkpoint_without_fp8_is_loaded_unpacked(site, tab):
     code = folded.locator("pre code")
     code.wait_for()
     assert "dequantize=True" in code.text_content()
+
+
+LONGER = """async ({ base, ids }) => {
+  const { choose } = await import(`${base}assets/choose.js`);
+  const { modelOf } = await import(`${base}assets/models.js`);
+  const choices = await (await fetch(`${base}assets/choices.json`)).json();
+  const faults = [];
+  for (const id of ids) {
+    const model = modelOf(id, await (await fetch(`${base}assets/models/${id}.json`)).json());
+    let before = 0;
+    for (const context of [512, 2048, 4095, 4096, 8192, 32768, 1000000]) {
+      const { out, ranked, use } = choose(choices, { hardware: "ada", memory: 12, purpose: "finetune", context }, model);
+      const { needs } = [...ranked, ...out].find(({ variant }) => variant.id === "bitsandbytes/nf4");
+      if (needs < before || use.context > context) faults.push([id, context, needs, before]);
+      before = needs;
+    }
+    const { shorter } = choose(choices, { hardware: "ada", memory: 12, purpose: "finetune", context: 1000000 }, model);
+    if (shorter?.tokens > (model.limit ?? Infinity)) faults.push([id, shorter.tokens]);
+  }
+  return faults;
+}"""
+
+
+def test_a_longer_sequence_never_takes_less_to_train(site, selector, architectures):
+    ids = [preset["id"] for preset in architectures["presets"]]
+    assert {"gemma-2-9b", "gemma-3-1b", "qwen3-32b", "qwen3-30b-a3b"} <= set(ids)
+    assert selector.evaluate(LONGER, {"base": site[1], "ids": ids}) == []
+
+
+def test_what_a_maker_publishes_is_counted_as_it_is_published(choices):
+    """Kimi-K2.5: experts alone in groups of 32, which its repository's 594 GB are."""
+    scheme = next(one for one in choices["variants"] if one["id"] == "compressed-tensors/w4a16")
+    own = scheme["published"]["kimi-k2.5"]
+    assert own["quantizes"] == ["experts"] and scheme["quantizes"] != own["quantizes"]
+    assert [one["tile"] for one in own["storage"] if one["what"] == "scales"] == [[1, 32]]
+    assert [one for one in own["storage"] if one["what"] != "scales"] == [
+        one for one in scheme["packed"] if one["what"] != "scales"
+    ]
 
 
 READS = [  # by what the engines' sources say of each

@@ -59,27 +59,29 @@ function useOf(a, batch, model) {
   if (!trains(a) || !model?.training) return use;
   const whole = { ...use, train: { ...THRIFTY, peaks: model.training } };
   const known = measuredTo(model, whole);
-  return known ? { ...whole, context: known } : use;
+  return known ? { ...whole, context: known, wanted: context } : use;
 }
 
-/** With how much less a variant of a model fits: {tokens, many}, the longest context of as many sequences as are asked for,
- * which the model was made for, and how many sequences of the context that is asked for; 0 where none does. */
+/** With how much less a variant of a model fits: {tokens, text}, the longest context of as many sequences as are asked for,
+ * which the model was made for; and that in words, or as many sequences as can have the context that is asked for. */
 function less(variant, a, model) {
   const batch = a.sequences || 1;
   const use = useOf(a, batch, model);
-  const tokens = largestContext(model, variant, { ...use, memory: (1 - spare(a)) * use.memory });
+  const most = largestContext(model, asPublished(variant, model), { ...use, memory: (1 - spare(a)) * use.memory });
+  const tokens = Math.min(most, model.limit ?? Infinity);
   const fits = (many) => needs(variant, useOf(a, many, model), model) <= (1 - spare(a)) * room(a);
-  return { tokens: Math.min(tokens, model.limit ?? Infinity), many: batch > 1 ? largest(fits, batch - 1) : 0 };
+  const many = batch > 1 && largest(fits, batch - 1);
+  const sequences = batch > 1 ? `${batch} sequences` : "one sequence";
+  const texts = [
+    tokens && `${sequences} of at most ${tokens.toLocaleString("en")} tokens`,
+    many && `${many} of ${use.context.toLocaleString("en")}`,
+  ];
+  return { tokens, text: texts.filter(Boolean).join(", or ") };
 }
 
-/** The same in words; empty where nothing does. */
-function lessText(variant, a, model) {
-  const { tokens, many } = less(variant, a, model);
-  const { context } = useOf(a, 1, model);
-  const sequences = a.sequences > 1 ? `${a.sequences} sequences` : "one sequence";
-  const most = tokens && `${sequences} of at most ${tokens.toLocaleString("en")} tokens`;
-  return [most, many && `${many} of ${context.toLocaleString("en")}`].filter(Boolean).join(", or ");
-}
+/** A variant as the maker of a model publishes it, where that holds other layers, or groups, than the guide's own. */
+const asPublished = (variant, model) =>
+  variant?.runs === "packed" ? { ...variant, ...variant.published?.[model.id] } : variant;
 
 /** Bytes that a variant of a model takes over all GPUs, bf16 where it is null; null where the model is open. */
 export function needs(variant, use, model) {
@@ -87,7 +89,7 @@ export function needs(variant, use, model) {
   if (!counted.has(model)) counted.set(model, new Map());
   const known = counted.get(model);
   const key = [variant?.id, variant?.loads?.title, ...Object.values(use)].join();
-  if (!known.has(key)) known.set(key, count(model, variant, use).total);
+  if (!known.has(key)) known.set(key, count(model, asPublished(variant, model), use).total);
   return known.get(key);
 }
 
@@ -140,7 +142,7 @@ function shortened({ out }, variants, a, model) {
 }
 
 /** What of a list is taken first: what is at hand, or what the engine loads by itself and was not made for another. */
-const first = ({ left }, a) => left.find(({ variant: v }) => ready(v, a) || !(v.loads?.plugin || (v.home && foreign(v, a))));
+const first = ({ left }, a) => left.find(({ variant }) => ready(variant, a) || foreign(variant, a) < 2);
 
 /** Whether the first leaves less than a tenth of the memory. */
 const tight = (found, a) => !(first(found, a)?.needs <= (1 - AMPLE) * room(a));
@@ -276,7 +278,7 @@ const tooLarge = (out, a) =>
 function atFewerTokens(out, a, model) {
   const wide = tooLarge(out, a).filter(({ variant }) => !beyond(variant, a) && variant.bits >= NARROW);
   const entry = wide.find(({ variant }) => !trains(a) || variant.cells.peft.answer === "yes") ?? wide[0];
-  return entry ? { ...entry, ...less(entry.variant, a, model), text: lessText(entry.variant, a, model) } : null;
+  return entry ? { ...entry, ...less(entry.variant, a, model) } : null;
 }
 
 /** What of 4 bits runs where the engine leaves some layers in the computer's memory, and how; null where none does. */
@@ -291,8 +293,8 @@ function split(out, a, model) {
   return { variant, how };
 }
 
-/** Whether a format is not the engine's own. */
-const foreign = (v, a) => elsewhere(a) && v.home !== a.engine;
+/** How far a format is from an engine: 0 its own, 1 others, 2 what takes another package or was made for another engine. */
+const foreign = ({ home, loads }, a) => (!loads || home === a.engine ? 0 : loads.plugin || home ? 2 : 1);
 
 /** What one other answer would bring, where nothing fits. */
 function changes(choices, a, model, out) {
@@ -320,7 +322,7 @@ function changes(choices, a, model, out) {
         `With more than ${gib(bytes / (1 - spare(a)))} of memory, on this device or over several: ${named(variant)}.`,
     );
     const shorter = smallest.flatMap(({ variant }) => {
-      const text = lessText(variant, a, model);
+      const { text } = less(variant, a, model);
       return text ? [`With ${text}: ${named(variant)}.`] : [];
     });
     const part = split(out, a, model);

@@ -70,6 +70,18 @@ function condition(v, a, model) {
     .join("");
 }
 
+/** What a checkpoint takes whose format has several widths, of which the file has one: which fit, and the bytes of each. */
+function widths({ ranked, out, bf16, a, use }) {
+  const large = out.filter(({ rule }) => rule === "memory");
+  const all = [...ranked, ...large].filter(({ variant, needs }) => ready(variant, a) && needs < bf16);
+  if (new Set(all.map(({ variant }) => variant.bits)).size < 2) return null;
+  const sizes = all.sort((one, other) => one.needs - other.needs);
+  const fit = sizes.filter((one) => ranked.includes(one)).map(({ variant }) => variant.label);
+  const each = sizes.map(({ variant, needs }, n) => `${variant.label} ${n ? "" : "takes "}${gib(needs)}`).join(", ");
+  const which = fit.length < sizes.length ? ` if it is ${fit.at(-1)}${fit.length > 1 ? " or smaller" : ""}` : "";
+  return { which, each: `: ${a.memory ? `of ${roomText(a)}, ` : ""}with ${asked(use)}, ${each}` };
+}
+
 /** What to take, and with which condition. */
 function taking(top, found, whole, model) {
   const { a, shorter, use } = found;
@@ -77,7 +89,10 @@ function taking(top, found, whole, model) {
   const needs = size(top, found);
   const engine = variant.loads ? `in ${variant.loads.title} ` : "";
   const loader = variant.loads ? ` in ${variant.loads.title}` : ` with ${variant.title}`;
-  if (ready(variant, a)) return `Load your ${a.checkpointName} checkpoint${loader}${needs}${condition(variant, a, model)}.`;
+  if (ready(variant, a)) {
+    const { which, each } = widths(found) ?? { which: needs, each: "" };
+    return `Load your ${a.checkpointName} checkpoint${loader}${which}${condition(variant, a, model)}${each}.`;
+  }
   if (beyond(variant, a)) {
     const wide = shorter?.text ? `4 bits fit with ${shorter.text}. ` : "";
     const so = `${named(top)}${needs}${condition(variant, a, model)}`;
@@ -89,14 +104,23 @@ function taking(top, found, whole, model) {
   return said[0].toUpperCase() + said.slice(1);
 }
 
+/** Whether an entry is out for want of memory though it stays packed: then another engine would be no help. */
+const tooLarge = (entry) => entry?.rule === "memory" && entry.variant.runs === "packed";
+
 /** The checkpoint at hand where no variant loads it: the variant that would, and why not; else null. */
-const lost = ({ ranked, out, a }) =>
-  ranked.some(({ variant }) => ready(variant, a)) ? null : (out.find(({ variant }) => ready(variant, a)) ?? null);
+function lost({ ranked, out, a }) {
+  if (ranked.some(({ variant }) => ready(variant, a))) return null;
+  const gone = out.filter(({ variant }) => ready(variant, a));
+  const large = gone.filter(tooLarge).sort((one, other) => one.needs - other.needs);
+  return large[0] ?? gone[0] ?? null;
+}
 
 /** What becomes of a checkpoint that is no answer. */
 function losing(found) {
   const { unpacked, runners, bf16, a } = found;
-  if (!lost(found)) return "";
+  const entry = lost(found);
+  if (!entry) return "";
+  if (tooLarge(entry)) return `Your ${a.checkpointName} checkpoint needs ${gib(entry.needs)} of ${roomText(a)}. `;
   const begins = `Your ${a.checkpointName} checkpoint is`;
   const where = runners.length ? `; ${runners[0]} runs it: choose that under “Where it will run”` : "";
   if (!unpacked) return `${begins} no answer in ${elsewhere(a) ? "this engine" : "Transformers"}${where}. `;
@@ -134,7 +158,7 @@ export function verdict(found, model) {
   const [top, ...others] = ranked;
   if (barred && !top) return `${losing(found)}${barred}.`;
   const whole = fitsWhole(bf16, a);
-  const unknown = use.train && a.context > use.context;
+  const unknown = use.train && use.wanted > use.context;
   const upTo = unknown ? `Training was not measured above ${tokens(use.context)}, and takes more there. ` : "";
   const first = upTo + losing(found) + (whole ? fitting(found, model) : found.unpacked ? "" : wanting(found));
   const left = others.length + 1;
@@ -172,7 +196,8 @@ function experts({ ranked: [top], out, a }, model) {
 /** What stands below the verdict: why the checkpoint is out, what to do rather, what the hardware asks; {text, facts}. */
 export function remarks(found, model) {
   const { unpacked, runners, a } = found;
-  const entry = lost(found);
+  const gone = lost(found);
+  const entry = tooLarge(gone) ? null : gone; // of that the verdict says all
   const page = entry?.rule === "capability" ? ` Its page: ${hardware(entry.variant, a).note}.` : "";
   const anew =
     " To save memory quantize the 16-bit original; where there is none, unpack this as its page shows, and save that.";

@@ -12,7 +12,7 @@ from typing import Annotated, Literal, Self, TypeVar
 
 from pydantic import Field, ValidationError, model_validator
 
-from guide.facts.method import Answer, Capability, Cell, Method, NvidiaCell, Package, Version, front_matter, in_order
+from guide.facts.method import Answer, Capability, Cell, Method, NvidiaCell, Package, Part, Version, front_matter, in_order
 from guide.project import GuideError, Strict, first_fault
 
 Model = TypeVar("Model", bound=Strict)
@@ -73,6 +73,14 @@ class Offer(Strict):
     source: str = Field(description="where the bits a weight were read, or how they follow")
 
 
+class Original(Strict):
+    """How a maker's own checkpoint differs from what the method's page makes."""
+
+    source: str
+    quantizes: list[Part]
+    group: int = Field(gt=0, description="weights of a row that share a scale")
+
+
 class Format(Strict):
     """What a file holds: a row of the matrix."""
 
@@ -84,7 +92,7 @@ class Format(Strict):
     holds: str = Field(description="what is stored, in a phrase")
     named: list[str] = Field(default=[], description="endings of repositories' names by which it is known, in any case")
     hinted: list[str] = Field(default=[], description="endings that other formats have too: they tell where no other does")
-    originals: dict[str, str] = Field(
+    originals: dict[str, str | Original] = Field(
         default={}, description="presets of the calculator whose maker publishes them so, each with where that was read"
     )
     home: str | None = Field(default=None, description="the engine that it was made for, if it was for one")

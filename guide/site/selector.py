@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import Any
 
 from guide.calculator.shapes import language_part
-from guide.facts.engine import Engine, Format, How, Loads, Offer
+from guide.facts.engine import Engine, Format, How, Loads, Offer, Original
 from guide.facts.guide import Guide
 from guide.facts.method import Answer, Group, Hardware, Method, NvidiaCell, Part, Stored, Variant
 from guide.facts.ranking import Row, judged
@@ -188,6 +188,7 @@ def entry(guide: Guide, name: str, method: Method, number: int, link: Links) -> 
         "formats": [one.id for one in formats],
         "home": None,
         "originals": sorted({model for one in formats for model in one.originals}),
+        **({"published": found} if (found := published(formats, variant)) else {}),
         "only_models": method.only_models,
         "bits": variant.bits,
         "product": variant.product,
@@ -219,6 +220,23 @@ def entry(guide: Guide, name: str, method: Method, number: int, link: Links) -> 
         "notebook": notebook(guide, name, variant, link),
         "numbers": numbers(guide, name, variant),
         "wider": wider(guide, name, variant),
+    }
+
+
+def published(formats: list[Format], variant: Variant) -> dict[str, Any]:
+    """What makers' own checkpoints store otherwise, by model."""
+    originals = {model: one for each in formats for model, one in each.originals.items() if isinstance(one, Original)}
+    return {
+        model: {
+            "quantizes": one.quantizes,
+            "storage": counted(
+                [
+                    stored.model_copy(update={"tile": (1, one.group)}) if stored.what == "scales" else stored
+                    for stored in variant.storage
+                ]
+            ),
+        }
+        for model, one in originals.items()
     }
 
 
