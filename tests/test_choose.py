@@ -436,6 +436,8 @@ CASES = [
     # A format that an engine loads by itself, with fewer sequences, before one that takes another package
     Case("hardware=turing&memory=15&model=llama-3.1-8b&engine=vllm&purpose=throughput", W8A8 | CALIBRATED,
          "vllm-gguf-plugin's page: highly experimental", "^(?!.*plugin).*with 8,192 tokens × 4"),
+    Case("hardware=ada&memory=24&model=qwen3-32b&context=32768&engine=vllm", {"gguf-iq/iq4-xs"},
+         "4 bits by a plugin before 2 without", "a cache of 8 bits.*which takes vllm-gguf-plugin"),
     # Another engine
     Case("hardware=ampere&memory=80&model=llama-3.1-70b&engine=vllm&purpose=throughput", CALIBRATED, SCHEME, "In vLLM take"),
     Case("hardware=hopper&memory=80&model=llama-3.1-8b&engine=vllm&purpose=throughput", FP8, SCHEME, WHOLE),
@@ -479,8 +481,8 @@ CASES = [
     Case("hardware=ampere&memory=24&model=gemma-2-9b&engine=vllm", FP8, "bf16 from 8.0", "In vLLM take"),
     Case("hardware=turing&memory=15&model=qwen2.5-7b&engine=vllm", FP8, "float16 is no matter for Qwen", "In vLLM take"),
     # An engine that splits a model over GPU and computer
-    Case("hardware=blackwell_rtx&memory=32&model=gpt-oss-120b&engine=llama-cpp", set(), SPLIT, "MXFP4 .* with 15 of its 36 l"),
-    Case("hardware=ada&memory=24&model=llama-3.1-70b&engine=llama-cpp", set(), SPLIT, "With 39 of .* GiB of .*: GGUF Q4_K_M"),
+    Case("hardware=blackwell_rtx&memory=32&model=gpt-oss-120b&engine=llama-cpp", set(), SPLIT, "MXFP4 .* with 16 of its 36 l"),
+    Case("hardware=ada&memory=24&model=llama-3.1-70b&engine=llama-cpp", set(), SPLIT, "With 38 of .* GiB of .*: GGUF Q4_K_M"),
     Case("hardware=ampere&memory=12&model=qwen3-30b-a3b&engine=llama-cpp", {"gguf-iq/iq2-m"}, SPLIT, "Or GGUF Q4_K_M with 27"),
     Case("hardware=apple&memory=16&model=qwen3-32b&engine=llama-cpp", set(), SPLIT, r"^(?!.*layers on the GPU).*Nothing fits"),
     Case("hardware=ada&memory=24&model=llama-3.1-70b&engine=vllm", set(), "no layers elsewhere", "^(?!.*on the GPU).*Nothing"),

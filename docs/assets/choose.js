@@ -130,7 +130,10 @@ function tried(variants, a, model) {
   if (model.bounded && !elsewhere(a)) return found; // Transformers quantizes a cache of full attention alone
   if (elsewhere(a) && cacheFlag(variants[0].loads.engine, a, model) === undefined) return found;
   const halved = seated(variants, { ...a, cache: 8 }, model);
-  if (narrow(found, a)) return first(halved, a)?.variant.bits >= NARROW ? halved : found;
+  if (narrow(found, a)) {
+    const mends = [narrow, scarce].some((lacks) => lacks(found, a) && !lacks(halved, a));
+    return mends && halved.left[0].variant.bits >= NARROW ? halved : found;
+  }
   return tight(halved, a) ? found : halved;
 }
 
@@ -147,11 +150,11 @@ const first = ({ left }, a) => left.find(({ variant }) => ready(variant, a) || f
 /** Whether the first leaves less than a tenth of the memory. */
 const tight = (found, a) => !(first(found, a)?.needs <= (1 - AMPLE) * room(a));
 
+/** Whether nothing is left at all, or only what is narrower than was asked for. */
+const scarce = ({ left: [top] }, a) => !top || beyond(top.variant, a);
+
 /** Whether nothing is left to take first, or only what is narrower than was asked for. */
-function narrow(found, a) {
-  const top = first(found, a);
-  return !top || beyond(top.variant, a);
-}
+const narrow = (found, a) => scarce({ left: [first(found, a)] }, a);
 
 /** The same with as many sequences as leave something of 8 bits, of at least SEVERAL, else something of at least 4; where one
  * who serves leaves their number open. */
@@ -165,8 +168,8 @@ function seated(variants, a, model) {
   const own = SERVED.findIndex((_, n) => at(n).left[0] && original(at(n).left[0].variant, model));
   if (own >= 0) return at(own);
   const wide = SERVED.findIndex((batch, n) => batch >= SEVERAL && first(at(n), a)?.variant.bits >= 8);
-  const enough = wide < 0 ? SERVED.findIndex((_, n) => !narrow(at(n), a)) : wide;
-  return at(enough < 0 ? SERVED.length - 1 : enough);
+  const tries = [wide, ...[narrow, scarce].map((lacks) => SERVED.findIndex((_, n) => !lacks(at(n), a)))];
+  return at(tries.find((n) => n >= 0) ?? SERVED.length - 1);
 }
 
 /** The number of the first preference that tells two entries apart; -1 if none does. */
@@ -243,7 +246,7 @@ export function choose(choices, answers, model = null) {
     short,
     a,
     published: model && [...ranked, ...out].find(({ variant, needs: bytes }) => bytes && variant.originals.includes(model.id)),
-    shorter: !left.length || beyond(left[0].variant, a) ? atFewerTokens(out, a, model) : null,
+    shorter: scarce({ left }, a) ? atFewerTokens(out, a, model) : null,
     unpacked: unpacked({ left, out }, a),
     runners: runners(choices, a),
     barred: barred(elsewhere(a) && engines[a.engine], generations, a, model),
