@@ -145,9 +145,9 @@ def test_hardware_that_no_page_knows_is_named(planted):
 
 
 def test_an_exception_of_hardware_that_is_not_nvidias_is_refused(planted):
-    planted.edit("docs/engines/sglang.md", "{tokens: 4096, gib: 20}", "{tokens: 4096, gib: 20, excepts: [gaudi]}")
-    assert "In docs/engines/sglang.md, reads.chunks.excepts names 'gaudi'; known are ada, ampere" in refused(planted)
-    planted.edit("docs/engines/sglang.md", ", excepts: [gaudi]", "")
+    planted.edit("docs/engines/sglang.md", "{tokens: 4096, gib: 20}", "{tokens: 4096, gib: 20, not_on: [gaudi]}")
+    assert "In docs/engines/sglang.md, reads.chunks.not_on names 'gaudi'; known are ada, ampere" in refused(planted)
+    planted.edit("docs/engines/sglang.md", ", not_on: [gaudi]", "")
     planted.edit("docs/engines/vllm.md", "    excepts:\n      blackwell:", "    excepts:\n      cpu:")
     assert re.search(r"In docs/engines/vllm.md, formats\.[\w-]+\.excepts names 'cpu'; known are ada, ampere", refused(planted))
 

@@ -40,7 +40,7 @@ const counted = new WeakMap(); // by model, what was counted before
 /** How an engine reads prompts on the hardware, {chunk, prompts} in tokens; null where that is not known. */
 function readsOf({ engines = {} }, a) {
   const { chunks = [], prompts = 1 } = (elsewhere(a) && engines[a.engine]?.reads) || {};
-  const last = chunks.findLast(({ gib: from = 0, excepts = [] }) => from <= a.memory && !excepts.includes(a.hardware));
+  const last = chunks.findLast(({ gib: from = 0, not_on: not = [] }) => from <= a.memory && !not.includes(a.hardware));
   return last ? { chunk: last.tokens, prompts } : null;
 }
 

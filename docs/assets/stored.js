@@ -33,7 +33,7 @@ function regrouped(variant, group) {
   return { ...variant, id: "pasted", label, storage: variant.storage.map(entry) };
 }
 
-/** A variant of the guide that has the method, bits and type of a reading, and stores as it does; undefined where none does. */
+/** The variant of the guide that has the method, bits and type of a reading and stores as it does; undefined if none does. */
 function nearest({ bits, group, activations, notes, type, scale, tables }, row, own) {
   const product = activations.replace("float", "fp");
   const twice = notes.includes("double quantization");

@@ -196,7 +196,7 @@ class Chunk(Strict):
 
     tokens: int = Field(gt=0)
     gib: int = Field(default=0, ge=0, description="from how much memory of one device on")
-    excepts: list[str] = Field(default=[], description="generations of hardware on which it stays with the one before")
+    not_on: list[str] = Field(default=[], description="generations of hardware on which it stays with the one before")
 
 
 class Reads(Strict):
@@ -315,7 +315,7 @@ def parse_engine(name: str, text: str, common: str) -> Engine:
     named = [("flags.cache.places", cached.places, nvidia | others) for cached in engine.flags.cache]
     named.append(("serves_not", engine.serves_not, nvidia | others))
     chunks = engine.reads.chunks if engine.reads else []
-    named += [("reads.chunks.excepts", chunk.excepts, nvidia | others) for chunk in chunks]
+    named += [("reads.chunks.not_on", chunk.not_on, nvidia | others) for chunk in chunks]
     for format, cell in engine.formats.items():
         named.append((f"formats.{format}.elsewhere", list(cell.elsewhere), others))
         named.append((f"formats.{format}.excepts", list(cell.excepts), nvidia | parts))
