@@ -6,7 +6,6 @@ import functools
 import gzip
 import http.server
 import json
-import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,7 +17,7 @@ PHONE, DESKTOP = {"width": 390, "height": 844}, {"width": 1280, "height": 900}  
 
 
 class _Handler(http.server.SimpleHTTPRequestHandler):
-    """Quiet, and with two files of a site changed on their way, see ``serve``."""
+    """Quiet, and with what ``serve`` says changed on its way."""
 
     protocol_version = "HTTP/1.1"  # connections are kept
 
@@ -31,18 +30,12 @@ class _Handler(http.server.SimpleHTTPRequestHandler):
 
     def send_head(self):
         path = Path(self.translate_path(self.path))
-        if path.name == "sitemap.xml" and path.is_file():
-            return self.send_text(self.own_addresses(path.read_text(encoding="utf-8")), "application/xml")
         if path.name == "search_index.json" and path.is_file() and not self.searched:
             return self.send_text(json.dumps(json.loads(path.read_text(encoding="utf-8")) | {"docs": []}), "application/json")
         page = path / "index.html" if path.is_dir() and self.path.partition("?")[0].endswith("/") else path
         if self.packed and page.is_file() and page.suffix in PACKED:
             return self.send_text(page.read_text(encoding="utf-8"), self.guess_type(page))
         return super().send_head()
-
-    def own_addresses(self, sitemap: str) -> str:
-        home = min(re.findall("<loc>(.*?)</loc>", sitemap), key=len)
-        return sitemap.replace(f"<loc>{home}", f"<loc>http://127.0.0.1:{self.server.server_address[1]}/")
 
     def send_text(self, text: str, kind: str) -> BytesIO:
         content = gzip.compress(text.encode()) if self.packed else text.encode()

@@ -12,7 +12,7 @@ const complete = () => {
   });
 };
 
-// The theme adds those parts after the page is there, and changes the page without reloading.
+// The theme adds those parts after the page is there.
 document$.subscribe(() => {
   complete();
   new MutationObserver(complete).observe(document.querySelector(".md-content"), { childList: true, subtree: true });

@@ -1,4 +1,4 @@
-// Loads what a page asks for, and only there. The theme changes pages without reloading, so each is looked at as it comes.
+// Loads what a page asks for, and only there.
 const MODULES = {
   "#selector": "./selector.js",
   "#memory-calculator": "./calculator.js",
@@ -8,14 +8,12 @@ const MODULES = {
   "#checkpoint": "./checkpoint.js",
 };
 
-document$.subscribe(() => {
-  for (const [place, module] of Object.entries(MODULES)) {
-    const found = document.querySelector(`${place}:not([data-ready])`);
-    if (!found) continue;
-    found.dataset.ready = "";
+for (const [place, module] of Object.entries(MODULES)) {
+  const found = document.querySelector(place);
+  if (found) {
     import(module).then(({ mount }) => mount(found));
   }
-});
+}
 
 document.addEventListener("click", ({ target }) => {
   const button = target.closest(".all-columns");
