@@ -1,6 +1,7 @@
 """Where checkpoints run: the matrix of formats and engines, and the facts of one engine."""
 
 import json
+import re
 
 from guide.facts import served
 from guide.facts.engine import Engine, Format, Generation, How, Loads
@@ -112,9 +113,13 @@ def facts(guide: Guide, page: str, link: Links) -> str:
         for one in served.runs(guide, page)
     ]
     heads = ("format", "checkpoint", "loads", "first tokens as Transformers", "it said", "notebook")
-    machines = ", ".join(sorted({one.stored.proof.machine.name for one in served.runs(guide, page)}))
+    proofs = [one.stored.proof for one in served.runs(guide, page)]
+    machines = ", ".join(sorted({proof.machine.name for proof in proofs}))
+    plugins = {re.split(r"[^\w-]", cell.plugin)[0] for cell in engine.formats.values() if cell.plugin}
+    missing = ", ".join(sorted(plugins.difference(*(proof.pins for proof in proofs))))
+    without = f", without {missing}" if missing else ""
     caption = (
-        f"What was run of {engine.title}, on {machines}, without plugins; the next table has every format and all hardware. "
+        f"What was run of {engine.title}, on {machines}{without}; the next table has every format and all hardware. "
         "First tokens as Transformers: how many, before the first that differs; empty where that was not compared"
     )
     ran = [Table(heads, tried, caption).html()] if tried else []
