@@ -2,9 +2,9 @@
 const MODULES = {
   "#selector": "./selector.js",
   "#memory-calculator": "./calculator.js",
-  ".overview": "./overview.js",
-  ".matrix:has([data-generations])": "./matrix.js",
-  ".works:has([data-places])": "./works.js",
+  ".overview-filter": "./overview.js",
+  "#matrix-hardware": "./matrix.js",
+  "#works-hardware": "./works.js",
   "#checkpoint": "./checkpoint.js",
 };
 

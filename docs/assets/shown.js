@@ -90,11 +90,12 @@ function divided({ loads, storage, quantizes }, gpus, model) {
 export function serving(v, { a, use: { context, gpus, cache } }, { formats }, model) {
   const { format, plugin, converted, engine } = v.loads;
   const { serve, serves_not: not, install, flags, convert } = engine;
+  const { step = 1 } = flags;
   const { label } = v;
   const { name, named: endings } = formats.find(({ id }) => id === format);
   const among = divided(v, gpus, model);
   const shares = [
-    [flags.context, context, true],
+    [flags.context, Math.ceil(context / step) * step, true],
     [flags.gpus, among, among > 1],
     [flags.pipeline, gpus / among, gpus > among],
     [cache < 16 && cacheFlag(engine, a, model), "", true],
@@ -199,7 +200,11 @@ function evidence({ notebook, loads }, a) {
 
 /** Four to six words on a card. */
 function badges({ variant: v, needs }, { a }) {
-  const data = { none: "no calibration data", needed: "calibrated with texts", "made elsewhere": "ready checkpoints only" };
+  const data = {
+    none: "no calibration data",
+    needed: "calibrated with texts",
+    "made elsewhere": "only loads ready checkpoints",
+  };
   const saved = { yes: "saves", no: "does not save", "not verified": "saving not verified" };
   const texts = [
     `${v.bits} bit`,

@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 from statistics import median
 
@@ -93,11 +94,32 @@ def said(page: str, found: dict[str, float]) -> str:
     return f"Lighthouse, {page}: {points}, layout shift {found['shift']:.3f}, {found['kB']:.0f} kB"
 
 
+@pytest.fixture(scope="session")
+def took() -> list[float]:
+    """Seconds of each page so far."""
+    return []
+
+
+@pytest.fixture
+def tell(capsys, record_property, took):
+    """Says a page's figures now, with how long the rest will take, and again at the end."""
+    began = time.monotonic()
+
+    def tell(line: str) -> None:
+        took.append(time.monotonic() - began)
+        left = max(0, len(PAGES) - len(took)) * sum(took) / len(took) / 60
+        with capsys.disabled():
+            print(f"\n[{len(took)}] {line} (about {left:.0f} min left)", flush=True)
+        record_property("figure", line)
+
+    return tell
+
+
 @pytest.mark.parametrize("page", PAGES)
-def test_a_page_is_fast_on_a_phone(site_folder, npx, tmp_path, record_property, page):
+def test_a_page_is_fast_on_a_phone(site_folder, npx, tmp_path, tell, page):
     with serve(site_folder, searched=True, packed=True) as url:
         found = scores(npx, url + PAGES[page], tmp_path)
-    record_property("figure", said(page, found))
+    tell(said(page, found))
     shift, performance = found.pop("shift"), found.pop("performance")
     del found["kB"]
     assert performance >= SLOWEST
@@ -105,8 +127,8 @@ def test_a_page_is_fast_on_a_phone(site_folder, npx, tmp_path, record_property, 
     assert set(found.values()) == {100}, found
 
 
-def test_the_same_notebook_without_the_guides_theme_for_comparison(stock, npx, tmp_path, record_property):
+def test_the_same_notebook_without_the_guides_theme_for_comparison(stock, npx, tmp_path, tell):
     with serve(stock, searched=True, packed=True) as url:
         found = scores(npx, url, tmp_path)
-    record_property("figure", said("stock mkdocs-jupyter", found))
+    tell(said("stock mkdocs-jupyter", found))
     assert found["kB"] > 0

@@ -1,6 +1,5 @@
 """Where checkpoints run: the matrix of formats and engines, and the facts of one engine."""
 
-import json
 import re
 
 from guide.facts import served
@@ -10,6 +9,7 @@ from guide.facts.method import Answer
 from guide.facts.served import Ran
 from guide.site.render import render
 from guide.site.urls import Links
+from guide.site.views import forms
 from guide.site.views.methods import MARKS
 from guide.site.views.tables import Item, Table
 
@@ -17,7 +17,7 @@ LETTERS = {Answer.YES: "y", Answer.NO: "n", Answer.UNVERIFIED: "u"}  # data-on, 
 
 
 def matrix(guide: Guide, link: Links) -> Table:
-    """Formats by engines; ``engines.js`` narrows the answers to one generation of hardware by each cell's ``data-on``."""
+    """Formats by engines; ``matrix.js`` narrows the answers to one generation of hardware by each cell's ``data-on``."""
     pages = [Item(engine.title, url=link(f"engines/{name}.md")) for name, engine in guide.engines.items()]
     ran = {name: {one.row.format: one for one in served.runs(guide, name)} for name in guide.engines}
     rows: list[list[Item | str]] = [
@@ -29,8 +29,9 @@ def matrix(guide: Guide, link: Links) -> Table:
     ]
     versions = ", ".join(f"{engine.title} {engine.version}" for engine in guide.engines.values())
     caption = f"Which engine loads which format, and where; numbers are compute capabilities of NVIDIA GPUs. {versions}."
-    names = json.dumps([{"id": one.id, "name": f"{one.name} ({one.examples})"} for one in guide.common.generations])
-    return Table(["format", *pages], rows, caption, "Formats and engines", "matrix", {"generations": names})
+    options = [(one.id, f"{one.name} ({one.examples})") for one in guide.common.generations]
+    form = forms.choice("matrix-hardware", "Hardware", options)
+    return Table(["format", *pages], rows, caption, "Formats and engines", "matrix", form)
 
 
 def _format(one: Format, link: Links) -> Item:
@@ -112,7 +113,7 @@ def facts(guide: Guide, page: str, link: Links) -> str:
         ]
         for one in served.runs(guide, page)
     ]
-    heads = ("format", "checkpoint", "loads", "first tokens as Transformers", "it said", "notebook")
+    heads = ("format", "checkpoint", "loads", "equal first tokens", "it said", "notebook")
     proofs = [one.stored.proof for one in served.runs(guide, page)]
     machines = ", ".join(sorted({proof.machine.name for proof in proofs}))
     plugins = {re.split(r"[^\w-]", cell.plugin)[0] for cell in engine.formats.values() if cell.plugin}
@@ -120,7 +121,7 @@ def facts(guide: Guide, page: str, link: Links) -> str:
     without = f", without {missing}" if missing else ""
     caption = (
         f"What was run of {engine.title}, on {machines}{without}; the next table has every format and all hardware. "
-        "First tokens as Transformers: how many, before the first that differs; empty where that was not compared"
+        "Equal first tokens: how many tokens Transformers also generates before the first that differs; empty if not compared"
     )
     ran = [Table(heads, tried, caption).html()] if tried else []
     return "\n\n".join(

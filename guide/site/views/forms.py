@@ -1,6 +1,7 @@
 """The selector's form: its questions, with the answers that the facts know."""
 
 import json
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from guide.calculator.shapes import read_config, tensors
@@ -34,6 +35,16 @@ def selector(guide: Guide) -> str:
         "keys": _keys(guide),
     }
     return render("selector.html.jinja", **data)
+
+
+def choice(id: str, label: str, options: Iterable[tuple[str, str]]) -> str:
+    """What narrows a matrix, one of the options, value and text, or any; ``works.js`` and ``matrix.js`` read it."""
+    return render("choice.html.jinja", id=id, label=label, options=options)
+
+
+def overview_filter(facts: Mapping[str, str], keys: int) -> str:
+    """What narrows the overview, a box a fact, by the facts' labels; ``overview.js`` reads it."""
+    return render("overview_filter.html.jinja", facts=facts, keys=keys)
 
 
 def _has_experts(guide: Guide, preset: dict[str, Any]) -> bool:

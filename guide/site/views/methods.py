@@ -9,7 +9,7 @@ from guide.facts.traps import ShownTrap, all_traps, shown_traps
 from guide.notebooks.build import install_lines
 from guide.site.render import render
 from guide.site.urls import Links
-from guide.site.views import proofs
+from guide.site.views import forms, proofs
 from guide.site.views.tables import Item, Table
 
 MARKS = {Answer.YES: "✓", Answer.NO: "✗", Answer.UNVERIFIED: "?"}
@@ -29,6 +29,7 @@ LABELS = {
 # The cell of a method that answers for a generation of hardware that is not NVIDIA's
 PLACES = {"cdna": "amd", "rdna": "amd", "intel_gpu": "intel_gpu", "apple": "apple", "cpu": "cpu"}
 FEATURES = ("quantize_on_load", "save_and_reload", "peft", "torch_compile")
+NARROWED = ("cpu", "nvidia", "amd", "intel_gpu", "apple", *FEATURES)  # the facts that narrow the overview
 COMMON = (Group.ON_THE_FLY, Group.CALIBRATED, Group.FORMAT)
 
 
@@ -50,7 +51,7 @@ def group(guide: Guide, group: Group) -> str:
 def badges(guide: Guide, method: Method) -> str:
     """HTML: what decides about a method, in a few words each, with the answer as a colour beside."""
     cells = method.cells()
-    data = {"none": "no calibration data", "needed": "calibrated with texts", "made elsewhere": "ready checkpoints only"}
+    data = {"none": "no calibration data", "needed": "calibrated with texts", "made elsewhere": "only loads ready checkpoints"}
     nvidia = method.hardware.nvidia
     least = f" from {nvidia.capability}" if nvidia.answer is Answer.YES and nvidia.capability else ""
     runs = [f"NVIDIA{least}" if name == "nvidia" else LABELS[name].removesuffix(" GPU")
@@ -135,7 +136,9 @@ def works(guide: Guide, link: Links, short: bool = False) -> Table:
         "✓ it loads and generates there, ✗ it does not, ? not verified. Some dequantize the weights and save no memory: "
         "each method's page says so."
     )
-    return Table(heads, rows, caption, "What works where", "matrix works", {} if short else {"places": str(len(places))})
+    options = [] if short else [(one.id, f"{one.name} ({one.examples})") for one in places]
+    form = forms.choice("works-hardware", "Your hardware", options) if options else ""
+    return Table(heads, rows, caption, "What works where", "matrix works", form)
 
 
 def on(method: Method, place: Generation) -> Answer:
@@ -179,7 +182,8 @@ def overview(guide: Guide, link: Links) -> Table:
                 ]
             )
     caption = f"The {len(rows)} keys of Transformers' registry. Notes and sources of the answers are on each method's page."
-    return Table(head, rows, caption, label="All methods", classes="overview")
+    form = forms.overview_filter({fact: LABELS[fact] for fact in NARROWED}, len(rows))
+    return Table(head, rows, caption, "All methods", "overview", form, sorts=True)
 
 
 def differences(guide: Guide, link: Links) -> Table:

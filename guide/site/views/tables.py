@@ -33,7 +33,8 @@ class Table:
     caption: str
     label: str = ""  # of the region, where it is not the caption
     classes: str = ""  # beside guide-table
-    data: Mapping[str, str] = field(default_factory=dict)  # for scripts
+    form: str = ""  # HTML before it, seen where scripts run
+    sorts: bool = False  # its heads are buttons, which a script enables
 
     def html(self) -> str:
         """The table as HTML."""
