@@ -30,7 +30,7 @@ from guide.facts.guide import Guide
 from guide.facts.load import load
 from guide.facts.number import Made, Number, NumbersScript, Part, Quality, Run, Speed, parse_number
 from guide.facts.proof import Machine
-from guide.facts.ranking import REAL, timed_on
+from guide.facts.ranking import REAL
 from guide.project import GuideError, Project, first_fault, told, write_whole
 from guide.prove import environments
 from guide.prove.machine import this_machine
@@ -312,7 +312,7 @@ def faults(guide: Guide, machine: str) -> Iterator[str]:
     """What is wrong with the committed records of a machine, a sentence each. A CPU's must be whole; of a GPU, whose time is
     dear, there are those that were asked for, with what was measured there."""
     known = {name: script for script in guide.recipes.values() for name in script.table.variants}
-    stored, timer = guide.numbers.get(machine, {}), timed_on(guide, machine)
+    stored = guide.numbers.get(machine, {})
     on = next((number.machine for number in stored.values()), None)
     for name in sorted(set(stored) - set(known)):
         yield f"proofs/numbers/{machine}/{name}.json is of no variant of snippets/numbers/: delete it."
@@ -333,8 +333,8 @@ def faults(guide: Guide, machine: str) -> Iterator[str]:
                 yield f"{path} has no {part}: {command}."
             elif found and found.digest != guide.digest_of(script, name, part):
                 yield f"{path}: its {part} was measured with other code or pins: {command}."
-            elif isinstance(found, Speed) and found.on != timer:
-                yield f"{path}: its {part} was measured on {found.on}, bf16's on {timer}: {command} and bf16 on one of them."
+            elif found and number.machine.kind == "cuda" and found.on != number.machine.name:
+                yield f"{path}: its {part} was measured on {found.on}, but the record is of {number.machine.name}: {command}."
 
 
 def compiled_shapes(bench: Bench, shapes: dict[str, list[int]]) -> dict[str, list[int]]:

@@ -36,6 +36,7 @@ class Row:
     quality: Quality | None
     speed: Speed | None
     compiled: Speed | None
+    elsewhere: Speed | None = None  # a speed beside bf16 on another processor, where it was timed only there
 
     @property
     def method(self) -> str | None:
@@ -68,18 +69,27 @@ def machines(guide: Guide, kind: str) -> list[str]:
     return sorted(found, key=lambda slug: -len(found[slug]))
 
 
-def rows(guide: Guide, machine: str, replayed: bool = False) -> list[Row]:
+def rows(guide: Guide, machine: str, replayed: bool = False, timer: str | None = None) -> list[Row]:
     """What was measured on a machine; variants in the order of their recipes. Left out are parts of older code, and speeds
-    of another processor than the one that timed bf16. ``replayed``: the speeds are those of steps replayed as CUDA graphs."""
-    found, timer = [], timed_on(guide, machine)
-    kinds: tuple[Part, ...] = ("quality", "graph", "compiled_graph") if replayed else ("quality", "speed", "compiled")
+    of another processor than ``timer``, bf16's if none is given. ``replayed``: the speeds are those of steps replayed as CUDA
+    graphs."""
+    timer, found = timer or timed_on(guide, machine), []
+    kinds: tuple[Part, Part] = ("graph", "compiled_graph") if replayed else ("speed", "compiled")
     for script in guide.recipes.values():
         for name, contender in script.table.variants.items():
             if number := guide.numbers.get(machine, {}).get(name):
-                parts = [current(guide, script, number, part) for part in kinds]
-                parts = [None if isinstance(part, Speed) and part.on != timer else part for part in parts]
-                found.append(Row(name, contender, script, number, *parts))  # type: ignore[arg-type]
+                quality = None if replayed else current(guide, script, number, "quality")
+                timed = [timings(guide, script, number, kind) for kind in kinds]
+                plain, compiled = (next((one for one in each if one.on == timer), None) for each in timed)
+                elsewhere = None if plain else next(iter(timed[0]), None)
+                found.append(Row(name, contender, script, number, quality, plain, compiled, elsewhere))  # type: ignore[arg-type]
     return found
+
+
+def timings(guide: Guide, script: NumbersScript, number: Number, kind: Part) -> list[Speed]:
+    """The speeds of a variant that today's code measured, on whichever processor."""
+    found = (current(guide, script, number, kind, run) for run in range(len(number.runs)))
+    return [one for one in found if isinstance(one, Speed)]
 
 
 def timed_on(guide: Guide, machine: str) -> str | None:
@@ -87,6 +97,19 @@ def timed_on(guide: Guide, machine: str) -> str | None:
     number = guide.numbers.get(machine, {}).get(BASE)
     run = number.runs[0] if number and number.runs else Run()
     return next((part.on for part in (run.speed, run.graph) if part), None)
+
+
+def timers(guide: Guide, machine: str) -> list[str]:
+    """The processors that timed variants of a kind of machine, each beside bf16 on itself; that of bf16's own record first."""
+    scripts = {name: script for script in guide.recipes.values() for name in script.table.variants}
+    every = [
+        one.on
+        for name, number in guide.numbers.get(machine, {}).items()
+        if name in scripts
+        for one in timings(guide, scripts[name], number, "speed")
+    ]
+    first = timed_on(guide, machine)
+    return sorted(set(every), key=lambda name: (name != first, -every.count(name)))
 
 
 def current(guide: Guide, script: NumbersScript, number: Number, part: Part, run: int = 0) -> Quality | Speed | None:
@@ -97,9 +120,9 @@ def current(guide: Guide, script: NumbersScript, number: Number, part: Part, run
     return found if found and found.digest == guide.digest_of(script, number.variant, part) else None
 
 
-def on_cpu(guide: Guide) -> list[Row]:
-    """What was measured on the CPU that measured most, bf16 too."""
-    return [row for slug in machines(guide, "cpu")[:1] for row in rows(guide, slug)]
+def on_cpu(guide: Guide, timer: str | None = None) -> list[Row]:
+    """What was measured on the CPU that measured most, bf16 too; speeds of ``timer``, of bf16's processor if none is given."""
+    return [row for slug in machines(guide, "cpu")[:1] for row in rows(guide, slug, timer=timer)]
 
 
 def judged(guide: Guide, bits: int | None = None) -> list[Row]:

@@ -12,7 +12,7 @@ from guide.calculator.shapes import language_part
 from guide.facts.engine import Engine, Format, How, Loads, Offer, Original
 from guide.facts.guide import Guide
 from guide.facts.method import Answer, Group, Hardware, Method, NvidiaCell, Part, Stored, Variant
-from guide.facts.ranking import Row, judged
+from guide.facts.ranking import Row, judged, race_of
 from guide.notebooks.build import install_lines
 from guide.notebooks.complete import completed
 from guide.project import GuideError
@@ -317,7 +317,7 @@ def wider(guide: Guide, page: str, variant: Variant) -> dict[str, Any] | None:
 def figures(guide: Guide, row: Row) -> dict[str, Any]:
     """A row's figures, as the rules read them."""
     wiki = row.quality.texts["wikitext"] if row.quality else None
-    plain, compiled = row.race(DECODE), row.race(DECODE, compiled=True)
+    plain, compiled = row.race(DECODE) or race_of(row.elsewhere, DECODE), row.race(DECODE, compiled=True)
     fastest = max((race for race in (plain, compiled) if race), key=lambda race: race.ratio[0], default=None)
     return {
         "id": row.id,

@@ -10,7 +10,7 @@ from guide.site.views import ladders, speeds
 from guide.site.views.ladders import LADDER, NOT_YET, minutes, name_of, smaller, span
 from guide.site.views.plots import Plot, Point, svg
 from guide.site.views.speeds import DECODE, speed_text
-from guide.site.views.tables import Table
+from guide.site.views.tables import Item, Table
 
 
 def of_method(guide: Guide, method: str, link: Links) -> str:
@@ -18,11 +18,11 @@ def of_method(guide: Guide, method: str, link: Links) -> str:
     found = [row for row in ranking.on_cpu(guide) if row.method == method]
     if not found:
         return render("nothing_measured.html.jinja")
-    everyone, lines = ranking.on_cpu(guide), []
+    everyone, lines = ranking.on_cpu(guide), list[list[Item | str]]()
     rest = slice(7, None if any(row.contender.differs for row in found) else -1)  # what differs, where anything does
     for row in found:
         full = ladders.ladder_row(guide, row, row.contender.label)
-        speed = speed_text(everyone, row, DECODE) if row.race(DECODE) else speeds.not_timed(row)
+        speed = speed_text(everyone, row, DECODE) or speeds.timed_elsewhere(guide, row) or speeds.not_timed(row)
         lines.append([*full[:4], speed, *full[rest]])
         if row.compiled and (shape := row.compiled.shapes.get(REAL)):
             speed = speed_text(everyone, row, DECODE, compiled=True) or speeds.refusal(shape)

@@ -29,7 +29,17 @@ def not_timed(row: Row) -> str:
     """Why a variant has no speed."""
     failed = row.number.runs[0].failed.get("speed", "") if row.number.runs else ""
     of_shape = row.speed.shapes[REAL].failed if row.speed and REAL in row.speed.shapes else ""
-    return row.script.table.not_timed or failed or of_shape or NOT_YET
+    there = f"timed on another processor alone, {row.elsewhere.on}" if row.elsewhere else ""
+    return row.script.table.not_timed or failed or of_shape or there or NOT_YET
+
+
+def timed_elsewhere(guide: Guide, row: Row) -> str:
+    """Decoding at batch 1 beside bf16 on another processor than the other rows'; empty where that was not timed."""
+    if not row.elsewhere:
+        return ""
+    there = ranking.on_cpu(guide, row.elsewhere.on)
+    own = next(one for one in there if one.id == row.id)
+    return f"{speed_text(there, own, DECODE)}, on {row.elsewhere.on}" if own.race(DECODE) else ""
 
 
 def refusal(told: ShapeSpeed) -> str:
@@ -126,7 +136,8 @@ def on_cpu(guide: Guide, shape: str, link: Links) -> Table | None:
 
 def on_other_cpus(guide: Guide, shape: str, link: Links) -> list[Table]:
     """The same on every other CPU that timed the shape, each held against bf16 on itself."""
-    every = [ranking.rows(guide, slug) for slug in ranking.machines(guide, "cpu")[1:]]
+    _, *others = [(slug, timer) for slug in ranking.machines(guide, "cpu") for timer in ranking.timers(guide, slug)]
+    every = [ranking.rows(guide, slug, timer=timer) for slug, timer in others]
     found = [(records, speeds(guide, records, shape, link)) for records in every if shape in timed_shapes(records)]
     return [replace(table, label=f"{table.label}, {timer(records)}") for records, table in found if table]
 
