@@ -135,7 +135,7 @@ def test_the_table_shows_each_case(guide):
     table = stored(guide, record)
     assert len(table.rows) == len(record.cases)
     assert {len(row) for row in table.rows} == {len(table.head)}
-    assert re.search(r"worst error [\d.]+ %", record.summary())
+    assert re.search(r"worst error of any part [\d.]+ %", record.summary())
 
 
 # Tables that a page types, beside what is computed

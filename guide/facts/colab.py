@@ -170,6 +170,8 @@ def in_colab(image: Image, name: str, table: GuideTable, method: Method | None, 
         failure = outcome.failure
         place = f"Cell {failure.cell}: " if failure.cell else ""
         return InColab("no", gpu, f"{place}{failure.message.rstrip('.')}.")
+    if table.colab_not:
+        return InColab("no", gpu, table.colab_not)
     if gpu is None and table.needs != "cpu":
         return InColab("no", None, f"It needs {table.needs}, and its head names no GPU of Colab.")
     if gpu and not gpu.free:

@@ -177,6 +177,7 @@ class Flags(Strict):
     """What an engine's server calls what a reader asks for; empty where it has no such argument."""
 
     context: str = Field(default="", description="a limit of tokens")
+    step: int = Field(default=1, gt=0, description="of which that limit must be a multiple")
     gpus: str = Field(default="", description="GPUs among which each layer is divided")
     pipeline: str = Field(default="", description="GPUs each of which takes whole layers")
     offload: bool = Field(default=False, description="whether a GPU may hold some layers, and the computer the others")
@@ -241,6 +242,7 @@ class Engine(Strict):
     version: Version
     released: date | None
     read: date = Field(description="the day its source was read")
+    read_in: str = Field(default="", description="what was read instead, where its source at this version was out of reach")
     repository: Annotated[str, Field(pattern=r"^[\w.-]+/[\w.-]+$", description="owner/name on GitHub")]
     tag: Annotated[str, Field(pattern=r"^[\w./+-]+$")] | None
     licence: str
@@ -249,6 +251,7 @@ class Engine(Strict):
         default=None, description="the versions of Transformers that it asks for"
     )
     install: str
+    first: str = Field(default="", description="what must be there before that command, or what comes with it")
     serve: str | None = Field(description="starts a server that speaks OpenAI's protocol; null if there is none")
     serves_not: list[str] = Field(default=[], description="hardware on which the engine runs and its server does not")
     convert: str = Field(default="", description="makes its own file of a checkpoint that it does not open as it is")

@@ -317,7 +317,7 @@ class Method(Strict):
     @property
     def calibration_words(self) -> str:
         """Whether it calibrates, the variants that differ, and what a reader should know of it."""
-        words = {"made elsewhere": "none here, checkpoints are made elsewhere"}
+        words = {"made elsewhere": "none in Transformers, which only loads such checkpoints"}
         others: dict[str, list[str]] = {}
         for variant in self.variants:
             if variant.calibration not in (None, self.calibration):

@@ -91,14 +91,14 @@ class Record(Strict):
         return [case for case in self.cases if case.measured]
 
     def summary(self) -> str:
-        """How many cases were measured, and the worst error, in half a sentence."""
+        """How many cases were measured, and the worst error of any part of a model, in half a sentence."""
         cases = self.weighed()
         if not cases:
             return "nothing was measured"
         worst = max(cases, key=Case.worst)
         return (
-            f"predicted against measured: {len(cases)} cases, worst error {100 * worst.worst():.3f} % "
-            f"({worst.method} {worst.variant}, {worst.shape})"
+            f"predicted against measured: {len(cases)} of {len(self.cases)} cases, the worst error of any part "
+            f"{100 * worst.worst():.3f} % ({worst.method} {worst.variant}, {worst.shape})"
         )
 
 

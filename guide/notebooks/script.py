@@ -82,6 +82,7 @@ class GuideTable(Strict):
     cuda_dependencies: list[Pin] = Field(default=[], description="pins that only an NVIDIA GPU has a use for")
     colab_gpu: str | None = Field(default=None, description="the smallest GPU of models/colab/image.toml that it runs on; "
                                   "none where it needs none")  # fmt: skip
+    colab_not: str = Field(default="", description="why it does not run in Colab, as a sentence; none where it may")
     colab_unwanted: dict[str, str] = Field(default={}, description="packages of Colab's image that break it, each with how, "
                                            "as a sentence; its install cell takes them away")  # fmt: skip
     colab_restart: list[str] = Field(default=[], description="packages that its install cell replaces when Colab's kernel has "
