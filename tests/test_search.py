@@ -14,27 +14,27 @@ MOST_MISSED = 0.15  # of the short queries
 REPORTS = {
     "bitsandbytes-foundation/bitsandbytes/issues/1849": (
         "quant MoE models with fused expert weights transformers v5",
-        ("experts/", "symptoms/#moe-experts-16-bit"),
+        ("experts/", "symptoms-running/#moe-experts-16-bit"),
     ),
     "ModelCloud/GPTQModel/issues/2694": (
         "Qwen3.5-MoE GPTQ garbled output experts MISSING UNEXPECTED load report",
-        ("symptoms/#gptq-moe-garbled",),
+        ("symptoms-running/#gptq-moe-garbled",),
     ),
-    "artidoro/qlora/issues/71": ("Your setup doesn't support bf16/gpu T4", ("symptoms/#bf16-not-supported",)),
+    "artidoro/qlora/issues/71": ("Your setup doesn't support bf16/gpu T4", ("symptoms-running/#bf16-not-supported",)),
     "bitsandbytes-foundation/bitsandbytes/issues/490": (
         "load_in_8bit very slow and slower than load_in_4bit",
-        ("symptoms/#int8-slower",),
+        ("symptoms-running/#int8-slower",),
     ),
     "pytorch/ao/issues/3300": ("torchao int4 weight only does not work for CPU/XPU", ("symptoms/#torchao-mslk",)),
     "pytorch/ao/issues/1704": ("torchao int4 save_pretrained on CPU fails", ("symptoms/#torchao-int4-cpu-save",)),
     "intel/torch-xpu-ops/issues/3124": ("ImportError: Requires mslk >= 1.0.0", ("symptoms/#torchao-mslk",)),
     "huggingface/transformers/issues/42723": (
         "gpt-oss-20b will not load with MXFP4 quantization even though triton version satisfies",
-        ("symptoms/#gpt-oss-bf16",),
+        ("symptoms-running/#gpt-oss-bf16",),
     ),
     "black-forest-labs/flux2/issues/54": (
         "FP8 quantized models is only supported on GPUs with compute capability >= 8.9 RTX 3090",
-        ("symptoms/#fp8-on-ampere",),
+        ("symptoms-running/#fp8-on-ampere",),
     ),
     "oobabooga/textgen/issues/7599": (
         "how to install GPTQ and AWQ model loaders on Windows",
@@ -46,28 +46,28 @@ REPORTS = {
     ),
     "huggingface/transformers/issues/26153": (
         "Some modules are dispatched on the CPU or the disk. Make sure you have enough GPU RAM",
-        ("symptoms/#dispatched-cpu-disk",),
+        ("symptoms-running/#dispatched-cpu-disk",),
     ),
     "vllm-project/vllm/issues/21932": (
         "vLLM fine-tuned model bnb-4bit does not load unknown quantization method",
-        ("symptoms/#vllm-unknown-bitsandbytes",),
+        ("symptoms-running/#vllm-unknown-bitsandbytes",),
     ),
     "vllm-project/llm-compressor/issues/3071": (
         "Qwen3-VL AWQ GPTQ calibration fails vision tower even with visual.* in ignore",
-        ("symptoms/#vlm-calibration", "unquantized/"),
+        ("symptoms-running/#vlm-calibration", "unquantized/"),
     ),
     "huggingface/trl/pull/4262": (
         "TypeError: __init__() got an unexpected keyword argument 'load_in_4bit'",
         ("symptoms/#load-in-4bit-typeerror",),
     ),
-    "vllm-project/vllm/issues/5711": ("Running Llama 3 70B on one A100 80GB GPU", ("symptoms/#70b-one-gpu",)),
+    "vllm-project/vllm/issues/5711": ("Running Llama 3 70B on one A100 80GB GPU", ("symptoms-running/#70b-one-gpu",)),
     "huggingface/transformers/issues/40070": (
         "GGUF takes more memory in transformers than the file",
-        ("symptoms/#gguf-full-size",),
+        ("symptoms-running/#gguf-full-size",),
     ),
     "huggingface/transformers/issues/43032": (
         "BitsAndBytes 4-bit quantization OOM transformers v5",
-        ("symptoms/#v5-load-oom",),
+        ("symptoms-running/#v5-load-oom",),
     ),
     "huggingface/transformers/issues/24037": (
         "BitsAndBytesConfig llm_int8_skip_modules does not work",
@@ -79,11 +79,11 @@ REPORTS = {
     ),
     "huggingface/peft/issues/2105": (
         "merge_and_unload quantized base model",
-        ("symptoms/#merge-4bit-worse", "symptoms/#merged-file-small", "fine-tuning/#merge-or-not"),
+        ("symptoms-running/#merge-4bit-worse", "symptoms/#merged-file-small", "fine-tuning/#merge-or-not"),
     ),
     "huggingface/peft/issues/2833": (
         "QLORA FSDP doesn't work with 8bit",
-        ("devices/#fsdp", "symptoms/#fsdp-uniform-dtype"),
+        ("devices/#fsdp", "symptoms-running/#fsdp-uniform-dtype"),
     ),
     "huggingface/transformers/issues/33358": (
         "Can't save quantized model",
@@ -91,7 +91,7 @@ REPORTS = {
     ),
     "huggingface/accelerate/issues/1415": (
         "Integer parameters are unsupported FSDP load_in_8bit",
-        ("devices/#fsdp", "symptoms/#fsdp-uniform-dtype"),
+        ("devices/#fsdp", "symptoms-running/#fsdp-uniform-dtype"),
     ),
     "ggml-org/llama.cpp/issues/12923": (
         "convert_hf_to_gguf.py Quant method is not yet supported: 'bitsandbytes'",
@@ -99,7 +99,7 @@ REPORTS = {
     ),
     "QwenLM/Qwen3/issues/381": (
         "output is only exclamation marks !!!!! GPTQ int4",
-        ("symptoms/#exclamation-marks",),
+        ("symptoms-running/#exclamation-marks",),
     ),
 }
 
@@ -108,9 +108,9 @@ TYPED = {
     "4bit": ("methods/bitsandbytes/", "benchmarks/", "size-or-bits/"),
     "nf4 vs fp4": ("methods/bitsandbytes/",),
     "double quantization": ("methods/bitsandbytes/",),
-    "int4 slow": ("symptoms/", "benchmarks/", "methods/torchao/"),
-    "int8 slower": ("symptoms/", "methods/bitsandbytes/"),
-    "out of memory": ("symptoms/", "memory/"),
+    "int4 slow": ("symptoms-running/", "benchmarks/", "methods/torchao/"),
+    "int8 slower": ("symptoms-running/", "methods/bitsandbytes/"),
+    "out of memory": ("symptoms-running/", "memory/"),
     "T4": ("activations/", "install/", "fine-tuning/"),
     "perplexity": ("judge/",),
     "KL divergence": ("judge/",),
@@ -121,7 +121,7 @@ TYPED = {
     "which is fastest": ("benchmarks/",),
     "moe": ("experts/",),
     "deepseek": ("experts/",),
-    "gibberish": ("symptoms/",),
+    "gibberish": ("symptoms-running/",),
     "Some modules are dispatched on the CPU or the disk": ("symptoms/",),
     "kv cache": ("cache/", "memory/"),
     "calibration": ("calibration/",),
@@ -138,10 +138,10 @@ TYPED = {
     "vllm": ("engines/vllm/",),
     "ollama": ("engines/llama-cpp/",),
     "gguf to transformers": ("methods/gguf/",),
-    "fp8 rtx 3090": ("symptoms/", "methods/fp8/", "activations/"),
+    "fp8 rtx 3090": ("symptoms-running/", "methods/fp8/", "activations/"),
     "awq": ("methods/awq/",),
     "gptq": ("methods/gptq/",),
-    "llama 70b one gpu": ("symptoms/",),
+    "llama 70b one gpu": ("symptoms-running/",),
     "fine-tune 4bit": ("fine-tuning/",),
     "merge lora": ("fine-tuning/",),
     "how does quantization work": ("how/",),

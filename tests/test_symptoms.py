@@ -7,7 +7,7 @@ import re
 import pytest
 from serving import answers, serve
 
-from guide.facts.symptoms import Group, parse_symptoms, shown_symptoms
+from guide.facts.symptoms import PAGES, Group, lead, parse_symptoms, shown_symptoms
 from guide.project import GuideError
 
 LEAST, LEAST_SHOWN = 60, 25
@@ -22,6 +22,19 @@ def test_every_symptom_has_a_version_a_cure_and_a_public_source(guide):
         assert public or one.source in guide.pages, one.id
         assert re.search(r"\d", one.versions) and one.cause and one.cure and one.said, one.id
         assert all(page in guide.pages for page in one.pages), one.id
+
+
+def test_each_is_on_one_page_and_a_link_to_it_leads_there(guide):
+    """Also from a page of another folder, from the site's HTML, and to the heading of a group."""
+    assert sorted(group for groups in PAGES.values() for group in groups) == sorted(Group)
+    assert lead(guide, "[a](../symptoms.md#hqq-not-available)") == "[a](../symptoms.md#hqq-not-available)"
+    assert lead(guide, "[a](symptoms.md#70b-one-gpu), b") == "[a](symptoms-running.md#70b-one-gpu), b"
+    assert lead(guide, 'href="../../symptoms/#int8-slower"') == 'href="../../symptoms-running/#int8-slower"'
+    assert lead(guide, "symptoms.md#out-of-memory") == "symptoms-running.md#out-of-memory"
+    assert (
+        lead(guide, "[all](symptoms.md), notebooks/symptoms_training/#x")
+        == "[all](symptoms.md), notebooks/symptoms_training/#x"
+    )
 
 
 def test_a_part_of_them_was_run_and_printed_what_the_entry_says(guide, record_property):
@@ -56,7 +69,10 @@ def test_a_pasted_message_finds_its_entry(site_folder, desktop, guide, record_pr
         desktop.locator(".md-search__input").click()
         for one in messages:
             found = [link for link in answers(desktop, one.message.splitlines()[0][:90]) if "#" in link][:FOUND_FIRST]
-            if not any(link.partition("?")[0] + "#" + link.partition("#")[2] == f"{url}symptoms/#{one.id}" for link in found):
+            if not any(
+                link.partition("?")[0] + "#" + link.partition("#")[2] == lead(guide, f"{url}symptoms/#{one.id}")
+                for link in found
+            ):
                 missed.append(one.id)
     record_property("figure", f"symptoms: {len(messages) - len(missed)} of {len(messages)} pasted messages find their entry")
     assert len(missed) <= len(messages) / 15, missed

@@ -1,9 +1,11 @@
 """Symptoms: what people see or paste when something does not work, each with its cause, its cure and who reported it.
 
-They are the front matter of ``docs/symptoms.md``. A cell tagged ``symptom:<id>`` of a notebook shows one happen.
+They are the front matter of ``docs/symptoms.md``, and a link to ``symptoms.md#<id>`` leads to the page that shows it. A cell
+tagged ``symptom:<id>`` of a notebook shows one happen.
 """
 
 import ast
+import re
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
@@ -21,19 +23,27 @@ from guide.project import GuideError, Strict, first_fault
 
 PAGE = "docs/symptoms.md"
 TAG = "symptom:"
+LINK = re.compile(r"\bsymptoms(?P<ending>\.md|/)#(?P<id>[\w-]+)")  # in Markdown, and as the site has it
 
 
 class Group(StrEnum):
-    """Where a symptom is met; the page follows this order."""
+    """Where a symptom is met; the pages follow this order."""
 
     LOADING = "loading"
+    SAVING = "saving"
+    INSTALLING = "installing"
     MEMORY = "out of memory"
     SLOW = "slow"
     GARBAGE = "gibberish and garbage output"
-    SAVING = "saving"
     TRAINING = "training"
-    INSTALLING = "installing"
     SERVING = "serving"
+
+
+# The pages that show them: one for all would be too heavy for a phone
+PAGES = {
+    "symptoms.md": (Group.LOADING, Group.SAVING, Group.INSTALLING),
+    "symptoms-running.md": (Group.MEMORY, Group.SLOW, Group.GARBAGE, Group.TRAINING, Group.SERVING),
+}
 
 
 class Symptom(Strict):
@@ -109,6 +119,18 @@ def parse_symptoms(text: str) -> tuple[Symptom, ...]:
         return tuple(Symptoms.model_validate(front_matter(PAGE, text)).symptoms)
     except ValidationError as error:
         raise GuideError(f"In the front matter of {PAGE}, {first_fault(error)}.") from error
+
+
+def lead(guide: Guide, text: str) -> str:
+    """A text whose links to symptoms lead to the pages that show them."""
+    of_group = {group: page for page, groups in PAGES.items() for group in groups}
+    pages = {one.id: of_group[one.group] for one in parse_symptoms(guide.pages["symptoms.md"])}
+    pages |= {group.replace(" ", "-"): page for group, page in of_group.items()}  # its heading
+
+    def shown(link: re.Match[str]) -> str:
+        return f"{pages.get(link['id'], 'symptoms.md').removesuffix('.md')}{link['ending']}#{link['id']}"
+
+    return LINK.sub(shown, text)
 
 
 def shown_symptoms(guide: Guide) -> list[ShownSymptom]:

@@ -15,13 +15,13 @@ from guide.site.links import dead_links
 
 NOTEBOOK = "notebooks/"
 # Kilobytes of HTML as hosts send it, compressed; of a plain page, of a notebook's, of the lists of everything.
-PLAIN, OF_NOTEBOOK, LARGEST = 20, 15, 45
-LISTS = ("traps/", "symptoms/")
+PLAIN, OF_NOTEBOOK, LARGEST = 20, 15, 35
+LISTS = ("traps/", "symptoms/", "symptoms-running/")
 INDEX = 70  # kilobytes of the search's index, compressed
 INLINE = 4_000  # characters of a picture that may stand in a page
 LONGEST = 160  # characters of a description that search engines show
 UNRENDERED = re.compile(
-    r"^(?:!!!|\?\?\?|===) |\*\*\w|\]\((?:https?:|\.|#|\w)|^```|<!-- guide|--8<--|\{#[\w-]+\}|\{[{%]", re.MULTILINE
+    r"^(?:!!!|\?\?\?|===) |\*\*\w|\]\((?:https?:|\.|#|\w)|^```|<!-- guide|--8<--|\{ ?[.#][\w-]+ ?\}|\{[{%]", re.MULTILINE
 )
 WRITTEN = "script, style, pre, code, .guide-output, svg"  # where such signs may stand
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import nbformat
 
+from guide.facts import symptoms
 from guide.facts.guide import Guide
 from guide.facts.method import Group
 from guide.facts.traps import all_traps
@@ -33,9 +34,12 @@ def files(guide: Guide) -> dict[str, bytes]:
         return Links(page, known, guide.project.repository)
 
     texts = scripts | made
-    texts |= {page: marks.fill(guide, text, f"docs/{page}", links(page)) for page, text in guide.pages.items()}
+    texts |= {
+        page: symptoms.lead(guide, marks.fill(guide, text, f"docs/{page}", links(page))) for page, text in guide.pages.items()
+    }
     for name, page in zip(guide.scripts, notebooks, strict=True):
-        texts[page] = nbformat.writes(notebook_pages.shown(guide, name, links(page))) + "\n"
+        shown = nbformat.writes(notebook_pages.shown(guide, name, links(page))) + "\n"
+        texts[page] = symptoms.lead(guide, shown)
     assets = {path: _without_comments(content) if path.endswith(".js") else content for path, content in guide.assets.items()}
     return {**assets, **pictures, **{path: text.encode() for path, text in texts.items()}}
 

@@ -66,7 +66,7 @@ def faults(guide: Guide) -> Iterator[str]:
     for page, text in guide.pages.items():
         path = f"docs/{page}"
         body = text.partition("\n---\n")[2] if text.startswith("---\n") else text
-        cited = page == "symptoms.md" or page.startswith("engines/")
+        cited = page.startswith("symptoms") or page.startswith("engines/")
         method = guide.methods.get(page.removeprefix("methods/").removesuffix(".md")) if page.startswith("methods/") else None
         notebooks = _named(guide, body) + (method.notebooks if method else [])
         yield from _of_prose(path, body, known, _all(printed, notebooks), figures=not cited)

@@ -136,8 +136,8 @@ def on_cpu(guide: Guide, shape: str, link: Links) -> Table | None:
 
 def on_other_cpus(guide: Guide, shape: str, link: Links) -> list[Table]:
     """The same on every other CPU that timed the shape, each held against bf16 on itself."""
-    _, *others = [(slug, timer) for slug in ranking.machines(guide, "cpu") for timer in ranking.timers(guide, slug)]
-    every = [ranking.rows(guide, slug, timer=timer) for slug, timer in others]
+    timers = [(slug, timer) for slug in ranking.machines(guide, "cpu") for timer in ranking.timers(guide, slug)]
+    every = [ranking.rows(guide, slug, timer=timer) for slug, timer in timers[1:]]
     found = [(records, speeds(guide, records, shape, link)) for records in every if shape in timed_shapes(records)]
     return [replace(table, label=f"{table.label}, {timer(records)}") for records, table in found if table]
 
