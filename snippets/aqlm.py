@@ -52,7 +52,8 @@
 #
 # When to take AQLM at all: [the method's page](../docs/methods/aqlm.md).
 #
-# A T4, the free GPU of Colab, computes bf16 slowly: [what to do there](../docs/install.md#colab).
+# On a T4, the free GPU of Colab, first replace every `torch.bfloat16` by `torch.float16`: AQLM's CUDA kernels refuse bf16
+# there ([more](../docs/install.md#colab)).
 
 # %%
 from snippets.shared.environment import show_environment

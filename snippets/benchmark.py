@@ -46,9 +46,10 @@
 # %% [markdown]
 # # Benchmark your own model
 #
-# Quantizes your model in every way that this machine offers, and compares each with 16 bit: stored bytes, distance on your
-# text, decode speed. Gives a table, two plots and `benchmark.json`. Each variant runs in a process of its own, alone in
-# memory: one without a kernel here, or out of memory, is a row that says so. Runs on a CPU, an NVIDIA GPU, Colab's free T4.
+# Tries 16 variants of bitsandbytes, torchao, Quanto and HQQ, which need no calibration texts, on your model, and compares
+# each with 16 bit: stored bytes, distance on your text, decode speed. Gives a table, two plots and `benchmark.json`. Each
+# variant runs in a process of its own, alone in memory: one without a kernel here, or out of memory, is a row that says so.
+# Runs on a CPU, an NVIDIA GPU, Colab's free T4.
 #
 # What the guide measured itself: [the benchmarks](../docs/benchmarks.md).
 
@@ -97,6 +98,8 @@ DTYPE = "float16" if device.type == "cuda" and torch.cuda.get_device_capability(
 def bitsandbytes(**how):
     from transformers import BitsAndBytesConfig
 
+    if how.get("load_in_4bit"):
+        how["bnb_4bit_compute_dtype"] = getattr(torch, DTYPE)  # it would stay in float32 beside float16
     return {"quantization_config": BitsAndBytesConfig(**how)}
 
 
@@ -283,14 +286,18 @@ again = attempt(dict, base)
 
 # %% [markdown]
 # What was asked for must be what was made: a variant that ran stores its linear layers in about the bits it names, and 16 bit
-# beside itself differs in nothing.
+# beside itself differs in nothing. A line says where that is not so; as the notebook stands, on a CPU, it must be.
 
 # %% tags=["check"]
 done = {name: row for name, row in results.items() if "failed" not in row}
-assert len(done) >= 12
+unlike = []
 for name, row in done.items():
     row["linear_ratio"] = base["linear_bytes"] / row["linear_bytes"]
-    assert 0.85 * 16 / (row["bits"] + 0.6) < row["linear_ratio"] < 16 / row["bits"] and row["kl"] > again["kl"], name
+    if not (0.85 * 16 / (row["bits"] + 0.6) < row["linear_ratio"] < 16 / row["bits"] and row["kl"] > again["kl"]):
+        unlike.append(f"{name}: {16 / row['linear_ratio']:.1f} bits a weight, not {row['bits']}; KL {row['kl']:.4f}")
+print("\n".join(unlike) or f"{len(done)} variants ran, and each stores about the bits it names.")
+if device.type == "cpu" and (MODEL, TEXT, len(VARIANTS)) == ("HuggingFaceTB/SmolLM2-135M-Instruct", "", 16):
+    assert len(done) >= 12 and not unlike, unlike
 
 # %% [markdown]
 # ## What fails is a row too

@@ -19,7 +19,6 @@
 # [tool.guide.not_pasted]
 # experts = "FOLDER stands for your mixture of experts"
 # lora = "FOLDER stands for your mixture of experts"
-# fsdp = "it is saved as a file, which torchrun starts"
 # ///
 
 # %% [markdown]
@@ -29,6 +28,11 @@
 # library changes. The models are small and random.
 #
 # The pages: [mixtures of experts](../docs/experts.md), [more than one device](../docs/devices.md).
+
+# %%
+import os
+
+os.environ["CUDA_VISIBLE_DEVICES"] = ""  # what follows is shown on a CPU, also where there is a GPU
 
 # %%
 from snippets.shared.environment import show_environment
@@ -293,40 +297,51 @@ import subprocess
 import sys
 
 SCRIPT = """
-import json
-import sys
-
+# --8<-- [start:fsdp]
 import torch
 from peft import LoraConfig, get_peft_model
+from torch.distributed.fsdp import fully_shard
 from transformers import AutoModelForCausalLM, BitsAndBytesConfig
-from transformers.distributed import DistributedConfig
 
-folder, kind, wanted = sys.argv[1:]
-how = {}
-if kind == "int8":
-    how["quantization_config"] = BitsAndBytesConfig(load_in_8bit=True)
-if kind.startswith("nf4"):
-    how["quantization_config"] = BitsAndBytesConfig(
-        load_in_4bit=True,
-        bnb_4bit_quant_type="nf4",
-        bnb_4bit_compute_dtype=torch.bfloat16,
-        bnb_4bit_quant_storage=torch.bfloat16 if kind == "nf4 in bf16" else torch.uint8,
-    )
-if wanted == "load":
-    how["distributed_config"] = DistributedConfig(fsdp_size=2)
-model = AutoModelForCausalLM.from_pretrained(folder, **how)
-if wanted != "load":
-    torch.manual_seed(0)
-    model = get_peft_model(model, LoraConfig(r=4, target_modules=["q_proj", "v_proj"]), autocast_adapter_dtype=False)
-if wanted == "shard":
-    # --8<-- [start:fsdp]
-    from torch.distributed.fsdp import fully_shard
+NF4 = BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=torch.bfloat16)
+LORA = LoraConfig(r=4, target_modules=["q_proj", "v_proj"])
 
+
+def qlora(folder, config=NF4):
+    # the quantized model with adapters to train, whole in each process
+    model = AutoModelForCausalLM.from_pretrained(folder, quantization_config=config)
+    return get_peft_model(model, LORA, autocast_adapter_dtype=False)
+
+
+def shard(model):
+    # each layer divided over the processes, then what is left of the model
     torch.distributed.init_process_group("gloo")  # "nccl" on GPUs
     for layer in model.base_model.model.model.layers:
         fully_shard(layer)
     fully_shard(model)
-    # --8<-- [end:fsdp]
+# --8<-- [end:fsdp]
+
+
+import json
+import sys
+
+from transformers.distributed import DistributedConfig
+
+folder, kind, wanted = sys.argv[1:]
+in_bf16 = {"bnb_4bit_compute_dtype": torch.bfloat16, "bnb_4bit_quant_storage": torch.bfloat16}
+config = {
+    "int8": BitsAndBytesConfig(load_in_8bit=True),
+    "nf4": NF4,
+    "nf4 in bf16": BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", **in_bf16),
+}[kind]
+torch.manual_seed(0)
+if wanted == "load":
+    halves = DistributedConfig(fsdp_size=2)
+    model = AutoModelForCausalLM.from_pretrained(folder, quantization_config=config, distributed_config=halves)
+else:
+    model = qlora(folder, config)
+if wanted == "shard":
+    shard(model)
 ids = torch.arange(2, 34)[None]
 model.train()  # in evaluation mode bitsandbytes packs 4-bit weights otherwise on a CPU
 optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-2)

@@ -14,6 +14,7 @@
 # models = ["Qwen/Qwen3-0.6B"]
 # texts = ["ggml-org/ci"]
 # colab_gpu = "H100"
+# colab_not = "Its wheel is for CUDA 13 and torch 2.13; Colab has torch 2.11, for CUDA 12.8."
 #
 # [tool.guide.held]
 # fbgemm-gpu-genai = "each of its releases is built for one torch: 1.8 for 2.13"

@@ -48,7 +48,8 @@
 #
 # When to take GPTQ at all: [the method's page](../docs/methods/gptq.md).
 #
-# A T4, the free GPU of Colab, computes bf16 slowly: [what to do there](../docs/install.md#colab).
+# On a T4, the free GPU of Colab, first replace every `torch.bfloat16` by `torch.float16`: GPTQ's Marlin kernel refuses bf16
+# there ([more](../docs/install.md#colab)).
 
 # %%
 from snippets.shared.environment import show_environment

@@ -32,6 +32,11 @@
 # The page: [what must stay unquantized](../docs/unquantized.md).
 
 # %%
+import os
+
+os.environ["CUDA_VISIBLE_DEVICES"] = ""  # what follows is shown on a CPU, also where there is a GPU
+
+# %%
 from snippets.shared.environment import show_environment
 
 # %%

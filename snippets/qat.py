@@ -13,7 +13,7 @@
 # models = ["Qwen/Qwen3-0.6B"]
 # texts = ["ggml-org/ci"]
 # own_figures = true
-# colab_gpu = "T4"
+# colab_gpu = "L4"
 # control = """
 # import torchao.quantization
 #
@@ -147,6 +147,7 @@ assert abs(loaded - rounded) < 1e-3 and abs(converted - rounded) < 1e-3
 # rounding. The first model is a stand-in where the notebook says so, and its figures are no figures of a real one.
 
 # %%
+del model, optimizer, loss, quantized, weights, layers  # what follows needs their memory
 int2 = IntxWeightOnlyConfig(weight_dtype=torch.int2, granularity=PerGroup(32))
 
 
@@ -169,6 +170,7 @@ baseline = AutoModelForCausalLM.from_pretrained(MODEL, dtype=torch.float32, devi
 losses = {"not quantized": held_out_loss(baseline)}
 quantize_(baseline, int2, filter_fn=is_quantized)
 losses["rounded to 2 bits"] = held_out_loss(baseline)
+del baseline
 losses["trained, then rounded"] = held_out_loss(trained(aware=False))
 losses["trained with rounding"] = held_out_loss(trained(aware=True))
 for what, loss in losses.items():

@@ -280,14 +280,18 @@ known_fault(footprints[8] == footprints[2], "sinq", "transformers")
 # %% [markdown]
 # ### Every start of Python loads Transformers
 #
-# The package installs a `sitecustomize.py`, which Python runs at each start, whatever the program. It imports Transformers and
-# replaces three of its methods; on the way it prints a line to standard output, which breaks programs whose output is read.
-# The variable `SINQ_AUTO_PATCH` turns it off. The cell starts Python twice with nothing set but that.
+# The package installs a `sitecustomize.py`, which Python runs at each start, whatever the program, unless another one comes
+# first, as in the Python of Debian and Ubuntu. It imports Transformers and replaces three of its methods; on the way it
+# prints a line to standard output, which breaks programs whose output is read. The variable `SINQ_AUTO_PATCH` turns it off.
+# The cell starts Python twice with nothing set but that.
 
 # %% tags=["trap:sinq-every-start"]
 import subprocess
 import sys
+from importlib.util import find_spec
+from pathlib import Path
 
+run_at_start = Path(find_spec("sitecustomize").origin).read_text()
 PROGRAM = "import sys; print('transformers' in sys.modules)"
 starts = {}
 for switch in ("1", "0"):
@@ -295,7 +299,8 @@ for switch in ("1", "0"):
     done = subprocess.run(command, env=variables, capture_output=True, text=True, check=True)
     *printed, loaded = starts[switch] = done.stdout.splitlines()
     print(f"SINQ_AUTO_PATCH={switch}: Transformers loaded: {loaded}; printed without being asked: {printed}")
-known_fault(len(starts["1"]) > 1 and starts["1"][-1] == "True" and starts["0"] == ["False"], "sinq")
+loads_it = len(starts["1"]) > 1 and starts["1"][-1] == "True" and starts["0"] == ["False"]
+known_fault(loads_it or "sinq" not in run_at_start, "sinq")
 
 # %% [markdown]
 # ### It says that it can be trained, and PEFT refuses it
@@ -317,3 +322,25 @@ except ValueError as error:
     print(str(error)[:24])
 print("is_trainable:", model.hf_quantizer.is_trainable)
 known_fault(refused and model.hf_quantizer.is_trainable, "transformers", "peft", "sinq")
+
+# %% [markdown]
+# ### It drops the biases of the layers that it replaces
+#
+# A small model of Qwen2's architecture, whose query, key and value layers have biases.
+
+# %% tags=["trap:sinq-bias"]
+import torch
+from transformers import AutoModelForCausalLM, Qwen2Config, Qwen2ForCausalLM, SinqConfig
+
+sizes = {"hidden_size": 256, "intermediate_size": 512, "num_hidden_layers": 1, "vocab_size": 512}
+whole = Qwen2ForCausalLM(Qwen2Config(**sizes, num_attention_heads=4, num_key_value_heads=2)).to(torch.bfloat16)
+torch.nn.init.ones_(whole.model.layers[0].self_attn.q_proj.bias)
+whole.save_pretrained("with-biases")
+model = AutoModelForCausalLM.from_pretrained(
+    "with-biases", quantization_config=SinqConfig(nbits=4), dtype=torch.bfloat16, device_map="auto"
+)
+layer = model.model.layers[0].self_attn.q_proj
+nothing = torch.zeros(1, 1, 256, dtype=torch.bfloat16)
+before, after = whole.model.layers[0].self_attn.q_proj(nothing), layer(nothing.to(model.device))
+print(f"of an input of zeros: {before.max().item()} before, {after.max().item()} in SINQ; bias: {layer.bias}")
+known_fault(before.max() == 1 and after.abs().max() == 0, "sinq", "transformers")

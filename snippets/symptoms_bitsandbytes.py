@@ -21,6 +21,11 @@
 # models are small and random. What each means, and what to do: [the index of symptoms](../docs/symptoms.md).
 
 # %%
+import os
+
+os.environ["CUDA_VISIBLE_DEVICES"] = ""  # what follows is shown on a CPU, also where there is a GPU
+
+# %%
 from snippets.shared.environment import show_environment
 
 # %%

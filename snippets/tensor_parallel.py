@@ -52,7 +52,6 @@ from pathlib import Path
 
 SCRIPT = """
 # --8<-- [start:script]
-import json
 import sys
 
 import torch
@@ -72,11 +71,14 @@ model = AutoModelForCausalLM.from_pretrained(
 )
 tokenizer = AutoTokenizer.from_pretrained(model_id)
 inputs = tokenizer("def read_config(path):", return_tensors="pt").to(model.device)
-tokens = model.generate(**inputs, max_new_tokens=16, do_sample=False)[0].tolist()
+tokens = model.generate(**inputs, max_new_tokens=16, do_sample=False)[0]
+print(tokenizer.decode(tokens))
 # --8<-- [end:script]
+import json
+
 weight = model.model.layers[0].mlp.up_proj.weight
 shard = weight.to_local() if hasattr(weight, "to_local") else weight
-print("ROW " + json.dumps({"tokens": tokens, "rows": shard.shape[0], "class": type(shard).__name__}))
+print("ROW " + json.dumps({"tokens": tokens.tolist(), "rows": shard.shape[0], "class": type(shard).__name__}))
 """
 Path("parallel.py").write_text(SCRIPT)
 

@@ -290,7 +290,8 @@ if has_int4_kernel:
 #
 # Without it torchao runs each unpacking step as a kernel of its own; with it they are fused into the matrix product. A
 # cache of fixed size lets one compiled graph serve every step. Compiling costs seconds to minutes at the first call, and
-# again for each new batch size.
+# again for each new batch size. On a GPU below compute capability 8.0, such as a T4, torch.compile skips bf16: load in float16
+# first, or the last row is not compiled.
 
 # %%
 rows = [row | quality(model, baseline, windows) | speed(model, baseline, prompt) for row, model in variants]

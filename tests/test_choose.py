@@ -1106,6 +1106,8 @@ COMMANDS = [
     ("hardware=turing&memory=11&model=llama-3.1-8b&engine=exllamav3", "", 16, "Its server does not run on this hardware"),
     ("hardware=rdna&series=rdna3&memory=24&model=qwen3-32b&engine=exllamav3", "", 16, "does not run on this hard"),
     ("hardware=ada&memory=24&model=llama-3.1-8b&engine=exllamav3", "", 16, "python main.py .* --cache-size 8192$"),
+    ("hardware=ada&memory=24&model=llama-3.1-8b&engine=exllamav3&context=5000", "", 16, "--cache-size 5120$"),  # 20 x 256
+    ("hardware=cpu&memory=32&model=qwen3-8b&engine=openvino", "gptq-4", 16, "optimum-cli export.*\\n.*ovms --model_path"),
     ("hardware=ada&memory=24&model=gpt-oss-20b&engine=llama-cpp", "mxfp4", 16, "gpt-oss-20b\n(.*\n)*python convert_hf.*\n"),
     ("hardware=ada&memory=24&model=qwen3-32b&engine=llama-cpp", "gguf-k", 16, "^(?!.*convert_hf)"),
 ]  # fmt: skip

@@ -401,6 +401,11 @@ def test_what_a_notebook_takes_in_colab_follows_from_its_head_and_page(guide, na
     assert found.why.endswith(why) or why in found.why
 
 
+def test_what_cannot_run_there_says_why_and_names_no_gpu(guide):
+    found = guide.in_colab("fbgemm_fp8")
+    assert (found.answer, found.with_what) == ("no", "does not run there") and "CUDA 13" in found.why
+
+
 def test_a_failure_is_said_with_its_cell(guide):
     failure = Failure.model_validate({"class": "error", "message": "ImportError: old", "cell": 9})
     table = guide.scripts["hqq"].head.guide
