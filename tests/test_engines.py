@@ -80,7 +80,7 @@ def test_an_answer_on_hardware_follows_from_format_and_engine(guide, cell, place
     ("engine", "format", "runs"),
     [
         ("vllm", "ct-fp8", {"volta": "no", "cdna2": "no", "cdna3": "yes", "cdna4": "yes", "rdna3": "no", "rdna4": "yes"}),
-        ("vllm", "ct-w8a8", {"volta": "no", "cdna2": "yes", "cdna3": "yes", "rdna3": "not verified", "arm": "no"}),
+        ("vllm", "ct-w8a8", {"volta": "no", "cdna2": "yes", "cdna3": "yes", "rdna3": "not verified", "arm": "yes"}),
         ("vllm", "fp8-block", {"volta": "no", "cdna2": "not verified", "cdna3": "yes", "arm": "yes"}),
         ("vllm", "bnb-nf4", {"volta": "no"}),
         ("sglang", "mxfp4", {"volta": "no", "cdna2": "no", "cdna3": "no", "cdna4": "yes", "rdna4": "no"}),
@@ -119,15 +119,15 @@ def test_where_a_method_ends_to_run_transformers_ends_too(planted):
     before = planted.load()
     found = {name: before.engines["transformers"].on("fbgemm-fp8", generation(before, name)) for name in NVIDIA}
     assert [name for name, answer in found.items() if answer is Answer.YES] == ["hopper", "blackwell"]
-    assert "not on Blackwell, RTX: its method does not run from compute capability 12.0 on" in engines.said(
+    assert "not on Blackwell, RTX: its method does not run from compute capability 10.3 on" in engines.said(
         before.engines["transformers"].formats["fbgemm-fp8"], before.common.generations
     )
-    planted.edit("docs/methods/fbgemm-fp8.md", '    not_from: "12.0"\n', "")
+    planted.edit("docs/methods/fbgemm-fp8.md", '    not_from: "10.3"\n', "")
     assert planted.load().engines["transformers"].on("fbgemm-fp8", generation(before, "blackwell_rtx")) is Answer.YES
 
 
 def test_a_method_that_ends_before_it_begins_is_refused(planted):
-    planted.edit("docs/methods/fbgemm-fp8.md", 'not_from: "12.0"', 'not_from: "8.9"')
+    planted.edit("docs/methods/fbgemm-fp8.md", 'not_from: "10.3"', 'not_from: "8.9"')
     assert "runs nowhere: from compute capability 9.0, but not from 8.9" in refused(planted)
 
 

@@ -172,7 +172,7 @@ FACTS = {  # cells and variants beside what they rest on
         "docs/methods/quark.md", '  cpu:\n    answer: "yes"', '  cpu:\n    answer: "no"',
         ": hardware.cpu is 'no' by a run, but its note does not say what is raised or not done"),
     "a run on a CPU that was none": Fault(
-        "docs/methods/mxfp4.md", "the only case that was run; not proven here", "the only case that was run",
+        "docs/methods/mxfp4.md", '  cpu:\n    answer: not verified', '  cpu:\n    answer: "yes"',
         ": hardware.cpu is 'yes' as if it had been run, but no proof that it rests on ran there."),
     "a run on a CPU that is not verified": Fault(
         "docs/methods/gguf.md", '  cpu:\n    answer: "yes"', "  cpu:\n    answer: not verified",

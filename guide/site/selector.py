@@ -319,13 +319,13 @@ def figures(guide: Guide, row: Row) -> dict[str, Any]:
     wiki = row.quality.texts["wikitext"] if row.quality else None
     plain, compiled = row.race(DECODE) or race_of(row.elsewhere, DECODE), row.race(DECODE, compiled=True)
     fastest = max((race for race in (plain, compiled) if race), key=lambda race: race.ratio[0], default=None)
-    return {
-        "id": row.id,
-        "model": guide.real.name,
+    read = {
         "kl": wiki.kl.mean if wiki else None,
         "kl_error": wiki.kl.error if wiki else None,
         "top1": wiki.top1_agreement.mean if wiki else None,
         "speed": fastest.ratio[0] if fastest else None,
         "speed_high": fastest.ratio[2] if fastest else None,
-        "compiled": fastest is not None and fastest is compiled,
     }
+    # Digits that no rule needs would weigh on the page
+    short = {name: value and float(f"{value:.4g}") for name, value in read.items()}
+    return {"id": row.id, "model": guide.real.name, **short, "compiled": fastest is not None and fastest is compiled}

@@ -2,7 +2,7 @@
 
 from guide.facts.guide import Guide
 from guide.facts.method import front_matter
-from guide.facts.symptoms import PAGES, shown_symptoms
+from guide.facts.symptoms import PAGES, Group, shown_symptoms
 from guide.facts.traps import all_traps
 from guide.site.render import render
 from guide.site.urls import Links
@@ -10,7 +10,7 @@ from guide.site.urls import Links
 
 def index(guide: Guide, link: Links) -> str:
     """Those of a page, and on the last page the traps that say nothing, which the page of traps explains."""
-    own = PAGES[link.page]
+    own = PAGES.get(link.page, tuple(Group))
     found = [one for one in shown_symptoms(guide) if one.symptom.group in own]
     groups = {group: [one for one in found if one.symptom.group == group] for group in own}
     silent = [shown.trap for shown in all_traps(guide) if shown.trap.silent] if link.page == [*PAGES][-1] else []
