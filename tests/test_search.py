@@ -20,13 +20,13 @@ REPORTS = {
         "Qwen3.5-MoE GPTQ garbled output experts MISSING UNEXPECTED load report",
         ("symptoms-running/#gptq-moe-garbled",),
     ),
-    "artidoro/qlora/issues/71": ("Your setup doesn't support bf16/gpu T4", ("symptoms-running/#bf16-not-supported",)),
+    "artidoro/qlora/issues/71": ("Your setup doesn't support bf16/gpu T4", ("symptoms-training/#bf16-not-supported",)),
     "bitsandbytes-foundation/bitsandbytes/issues/490": (
         "load_in_8bit very slow and slower than load_in_4bit",
         ("symptoms-running/#int8-slower",),
     ),
     "pytorch/ao/issues/3300": ("torchao int4 weight only does not work for CPU/XPU", ("symptoms/#torchao-mslk",)),
-    "pytorch/ao/issues/1704": ("torchao int4 save_pretrained on CPU fails", ("symptoms/#torchao-int4-cpu-save",)),
+    "pytorch/ao/issues/1704": ("torchao int4 save_pretrained on CPU fails", ("symptoms-installing/#torchao-int4-cpu-save",)),
     "intel/torch-xpu-ops/issues/3124": ("ImportError: Requires mslk >= 1.0.0", ("symptoms/#torchao-mslk",)),
     "huggingface/transformers/issues/42723": (
         "gpt-oss-20b will not load with MXFP4 quantization even though triton version satisfies",
@@ -38,7 +38,7 @@ REPORTS = {
     ),
     "oobabooga/textgen/issues/7599": (
         "how to install GPTQ and AWQ model loaders on Windows",
-        ("symptoms/#awq-gptq-loaders", "install/#windows-arm-boards-and-servers-dgx-spark"),
+        ("symptoms-installing/#awq-gptq-loaders", "install/#windows-arm-boards-and-servers-dgx-spark"),
     ),
     "lllyasviel/stable-diffusion-webui-forge/issues/1161": (
         "NF4 on AMD GPU ROCm",
@@ -50,11 +50,11 @@ REPORTS = {
     ),
     "vllm-project/vllm/issues/21932": (
         "vLLM fine-tuned model bnb-4bit does not load unknown quantization method",
-        ("symptoms-running/#vllm-unknown-bitsandbytes",),
+        ("symptoms-serving/#vllm-unknown-bitsandbytes",),
     ),
     "vllm-project/llm-compressor/issues/3071": (
         "Qwen3-VL AWQ GPTQ calibration fails vision tower even with visual.* in ignore",
-        ("symptoms-running/#vlm-calibration", "unquantized/"),
+        ("symptoms-serving/#vlm-calibration", "unquantized/"),
     ),
     "huggingface/trl/pull/4262": (
         "TypeError: __init__() got an unexpected keyword argument 'load_in_4bit'",
@@ -79,23 +79,23 @@ REPORTS = {
     ),
     "huggingface/peft/issues/2105": (
         "merge_and_unload quantized base model",
-        ("symptoms-running/#merge-4bit-worse", "symptoms/#merged-file-small", "fine-tuning/#merge-or-not"),
+        ("symptoms-running/#merge-4bit-worse", "symptoms-installing/#merged-file-small", "fine-tuning/#merge-or-not"),
     ),
     "huggingface/peft/issues/2833": (
         "QLORA FSDP doesn't work with 8bit",
-        ("devices/#fsdp", "symptoms-running/#fsdp-uniform-dtype"),
+        ("devices/#fsdp", "symptoms-training/#fsdp-uniform-dtype"),
     ),
     "huggingface/transformers/issues/33358": (
         "Can't save quantized model",
-        ("symptoms/#not-serializable", "works-where/"),
+        ("symptoms-installing/#not-serializable", "works-where/"),
     ),
     "huggingface/accelerate/issues/1415": (
         "Integer parameters are unsupported FSDP load_in_8bit",
-        ("devices/#fsdp", "symptoms-running/#fsdp-uniform-dtype"),
+        ("devices/#fsdp", "symptoms-training/#fsdp-uniform-dtype"),
     ),
     "ggml-org/llama.cpp/issues/12923": (
         "convert_hf_to_gguf.py Quant method is not yet supported: 'bitsandbytes'",
-        ("symptoms/#gguf-quant-method-bnb",),
+        ("symptoms-installing/#gguf-quant-method-bnb",),
     ),
     "QwenLM/Qwen3/issues/381": (
         "output is only exclamation marks !!!!! GPTQ int4",

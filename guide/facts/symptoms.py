@@ -30,8 +30,8 @@ class Group(StrEnum):
     """Where a symptom is met; the pages follow this order."""
 
     LOADING = "loading"
-    SAVING = "saving"
     INSTALLING = "installing"
+    SAVING = "saving"
     MEMORY = "out of memory"
     SLOW = "slow"
     GARBAGE = "gibberish and garbage output"
@@ -41,9 +41,13 @@ class Group(StrEnum):
 
 # The pages that show them: one for all would be too heavy for a phone
 PAGES = {
-    "symptoms.md": (Group.LOADING, Group.SAVING, Group.INSTALLING),
-    "symptoms-running.md": (Group.MEMORY, Group.SLOW, Group.GARBAGE, Group.TRAINING, Group.SERVING),
+    "symptoms.md": (Group.LOADING,),
+    "symptoms-installing.md": (Group.INSTALLING, Group.SAVING),
+    "symptoms-running.md": (Group.MEMORY, Group.SLOW, Group.GARBAGE),
+    "symptoms-training.md": (Group.TRAINING,),
+    "symptoms-serving.md": (Group.SERVING,),
 }
+SILENT = "symptoms-running.md"  # that lists the traps which say nothing, too
 
 
 class Symptom(Strict):

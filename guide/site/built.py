@@ -16,7 +16,7 @@ from guide.site.links import dead_links
 NOTEBOOK = "notebooks/"
 # Kilobytes of HTML as hosts send it, compressed; of a plain page, of a notebook's, of the lists of everything.
 PLAIN, OF_NOTEBOOK, LARGEST = 20, 15, 35
-LISTS = ("traps/", "symptoms/", "symptoms-running/")
+LISTS = ("traps/",)
 INDEX = 70  # kilobytes of the search's index, compressed
 INLINE = 4_000  # characters of a picture that may stand in a page
 LONGEST = 160  # characters of a description that search engines show

@@ -35,6 +35,7 @@ PAGES = {
     "calculator": "memory/",
     "benchmarks": "benchmarks/",
     "symptoms": "symptoms/",
+    "symptoms of running": "symptoms-running/",
     "traps": "traps/",
     "engine": "engines/vllm/",
     "engines": "engines/",
