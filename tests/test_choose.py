@@ -470,7 +470,7 @@ CASES = [
     Case("hardware=cdna&series=cdna4&memory=288&model=gpt-oss-120b&engine=sglang", {"mxfp4/mxfp4"}, GFX95, WHOLE),
     Case("hardware=rdna&series=rdna4&memory=32&model=qwen3-8b&engine=vllm&purpose=throughput", FP8, "gfx12x", "In vLLM take"),
     Case("hardware=rdna&series=rdna3&memory=24&model=qwen3-8b&engine=vllm&purpose=throughput", W4A16, "gfx12x: not gfx11"),
-    Case("hardware=cpu&memory=64&model=llama-3.1-8b&engine=vllm&purpose=throughput", W8A8, AMX, r"In vLLM take compressed-tensors W8A8 for speed or more context \("),
+    Case("hardware=cpu&memory=64&model=llama-3.1-8b&engine=vllm&purpose=throughput", W8A8, AMX, r"W8A8 for speed or more"),
     # What is older than an engine
     Case("hardware=volta&memory=32&model=qwen2.5-7b&engine=vllm", set(), CUDA_75, r"^vLLM does not run on Volta \(V100\)\."),
     Case("hardware=volta&memory=32&model=qwen2.5-7b&engine=tensorrt-llm", set(), "no Turing either", "^TensorRT-LLM does not"),
@@ -1107,7 +1107,7 @@ COMMANDS = [
     ("hardware=rdna&series=rdna3&memory=24&model=qwen3-32b&engine=exllamav3", "", 16, "does not run on this hard"),
     ("hardware=ada&memory=24&model=llama-3.1-8b&engine=exllamav3", "", 16, "python main.py .* --cache-size 8192$"),
     ("hardware=ada&memory=24&model=llama-3.1-8b&engine=exllamav3&context=5000", "", 16, "--cache-size 5120$"),  # 20 x 256
-    ("hardware=cpu&memory=32&model=qwen3-8b&engine=openvino", "openvino", 16, "^(?!.*optimum-cli).*\\n(.*\\n)*ovms --model_path"),
+    ("hardware=cpu&memory=32&model=qwen3-8b&engine=openvino", "openvino", 16, "^(?!.*optimum-cli)(.*\\n)*ovms --model_path"),
     ("hardware=ada&memory=24&model=gpt-oss-20b&engine=llama-cpp", "mxfp4", 16, "gpt-oss-20b\n(.*\n)*python convert_hf.*\n"),
     ("hardware=ada&memory=24&model=qwen3-32b&engine=llama-cpp", "gguf-k", 16, "^(?!.*convert_hf)"),
 ]  # fmt: skip

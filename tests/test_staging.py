@@ -294,7 +294,7 @@ def test_what_raises_stands_under_errors_and_nothing_else(guide):
 
 def test_a_trap_that_did_not_happen_in_the_recorded_run_says_so(guide):
     page = stage.files(guide)["traps.md"].decode()
-    entries = dict(re.findall(r"\{ #([\w-]+) \}\n(.*?)(?=\n#|\Z)", page, re.DOTALL))
+    entries = dict(re.findall(r'<h4 id="([\w-]+)">(.*?)(?=\n#|\n<h4|\Z)', page, re.DOTALL))
     for found in all_traps(guide):
         if found.printed:
             said = "In the recorded run it did not happen:" in entries[found.trap.id]
