@@ -37,6 +37,13 @@ def test_each_is_on_one_page_and_a_link_to_it_leads_there(guide):
     )
 
 
+def test_versions_begin_as_a_sentence_does(guide):
+    since = {one.versions: one.since for one in parse_symptoms(guide.pages["symptoms.md"])}
+    assert all(said.lower() == versions.lower() for versions, said in since.items())
+    assert not [said for said in since.values() if said.startswith(("VLLM", "Torchao ", "Bitsandbytes "))]
+    assert [said for said in since.values() if said.startswith("Seen with ")]
+
+
 def test_a_part_of_them_was_run_and_printed_what_the_entry_says(guide, record_property):
     shown = [one for one in shown_symptoms(guide) if one.printed]
     record_property("figure", f"symptoms: {len(parse_symptoms(guide.pages['symptoms.md']))}, {len(shown)} of them run here")

@@ -23,6 +23,7 @@ from guide.project import GuideError, Strict, first_fault
 
 PAGE = "docs/symptoms.md"
 TAG = "symptom:"
+PACKAGE = re.compile(r"vLLM\b|[\w-]+ \d")  # as texts begin that name one with its version
 LINK = re.compile(r"\bsymptoms(?P<ending>\.md|/)#(?P<id>[\w-]+)")  # in Markdown, and as the site has it
 
 
@@ -71,6 +72,11 @@ class Symptom(Strict):
     ]
     said: str = Field(description="what the report says, in a line, with its date")
     pages: list[str] = Field(default=[], description="pages of docs/ that explain more")
+
+    @property
+    def since(self) -> str:
+        """The versions as a sentence begins; the name of a package keeps its small letter."""
+        return self.versions if PACKAGE.match(self.versions) else self.versions[:1].upper() + self.versions[1:]
 
     @property
     def language(self) -> str:
