@@ -23,7 +23,6 @@ from guide.project import GuideError, Strict, first_fault
 
 PAGE = "docs/symptoms.md"
 TAG = "symptom:"
-PACKAGE = re.compile(r"vLLM\b|[\w-]+ \d")  # as texts begin that name one with its version
 LINK = re.compile(r"\bsymptoms(?P<ending>\.md|/)#(?P<id>[\w-]+)")  # in Markdown, and as the site has it
 
 
@@ -59,7 +58,7 @@ class Symptom(Strict):
     title: str = Field(description="the heading: the error's own words, or what is seen")
     message: str = Field(default="", description="the stable part of what is printed, as it is printed")
     see: str = Field(default="", description="what is seen, where nothing is printed")
-    versions: str = Field(description="since when, until when, or where it was seen")
+    versions: str = Field(description="since when, until when, or where it was seen; as a sentence begins")
     cause: str
     cure: str
     code: str = Field(default="", description="of the cure")
@@ -72,11 +71,6 @@ class Symptom(Strict):
     ]
     said: str = Field(description="what the report says, in a line, with its date")
     pages: list[str] = Field(default=[], description="pages of docs/ that explain more")
-
-    @property
-    def since(self) -> str:
-        """The versions as a sentence begins; the name of a package keeps its small letter."""
-        return self.versions if PACKAGE.match(self.versions) else self.versions[:1].upper() + self.versions[1:]
 
     @property
     def language(self) -> str:
