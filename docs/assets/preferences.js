@@ -33,7 +33,7 @@ const LEAST_SOUND = 0.5; // of likeliest tokens with bf16's: below it, every sec
 const calibrated = (v) => reason(`is calibrated: ${v.calibration_note}`, v.facts.calibration, v.facts.calibration_note);
 const measured = (v) => v.numbers;
 const figures = (v) => `number:${v.numbers.id}`;
-const decoded = (v) => `decoded ${v.numbers.model} at ${timed(v).toFixed(2)} of bf16's speed on our CPU`;
+const decoded = (v) => `decoded ${v.numbers.model} at ${timed(v).toFixed(2)} of bf16's speed on a CPU of ours`;
 const divergence = (v) => `KL ${measured(v).kl.toFixed(4)} ± ${measured(v).kl_error.toFixed(4)}`;
 
 export const PREFERENCES = [

@@ -315,7 +315,8 @@ def wider(guide: Guide, page: str, variant: Variant) -> dict[str, Any] | None:
 
 
 def figures(guide: Guide, row: Row) -> dict[str, Any]:
-    """A row's figures, as the rules read them."""
+    """A row's figures, as the rules read them. A speed of another processor counts where there is no other: the rules ask only
+    whether it reaches bf16's there."""
     wiki = row.quality.texts["wikitext"] if row.quality else None
     plain, compiled = row.race(DECODE) or race_of(row.elsewhere, DECODE), row.race(DECODE, compiled=True)
     fastest = max((race for race in (plain, compiled) if race), key=lambda race: race.ratio[0], default=None)
