@@ -749,7 +749,7 @@ def test_the_selector_is_worked_by_keyboard(selector):
     assert hardware.input_value() == "volta"
     for label in (
         "Memory, GiB",
-        "How many",
+        "Number of them",
         "Model",
         "What for",
         "Where it will run",

@@ -28,3 +28,9 @@ def test_sixteen_bits_are_the_parameters_and_what_stands_beside_them(guide: Guid
 def test_a_model_that_the_calculator_lacks_is_named(guide: Guide):
     with pytest.raises(ValueError, match="no model nothing-9b"):
         fits.needs(guide, ["nothing-9b"])
+
+
+def test_it_keeps_as_much_memory_free_as_the_selector(guide: Guide):
+    """One page must not say that a model fits which the other rules out."""
+    reader = (guide.project.docs / "assets" / "reader.js").read_text(encoding="utf-8")
+    assert f"export const SPARE = {fits.SPARE};" in reader

@@ -27,9 +27,9 @@ class How(StrEnum):
 
     @property
     def words(self) -> str:
-        """As a reader needs it."""
+        """As a note says it; nothing where they stay packed, which is the rule."""
         return {
-            How.PACKED: "weights keep their bit width in memory",
+            How.PACKED: "",
             How.UNPACKED: "unpacked to 16 bit",
             How.CONVERTED: "convert it first",
         }[self]

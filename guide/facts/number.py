@@ -35,6 +35,7 @@ class RealModel(Strict):
     notebook: str = Field(description="in whose environment it is unpacked, and run in bf16")
     licence: str
     parameters: int
+    rounded: str = Field(description="what was done to its weights before, for captions")
     text: str = Field(description="the text beside the project's own code, and its licence")
     text_sha256: str = Field(description="of the copy that the committed records were measured with")
     windows_sha256: str = Field(description="of the token ids that are evaluated and calibrated with; other records differ")

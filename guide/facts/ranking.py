@@ -170,7 +170,7 @@ def verdict(race: Race, spread: Span) -> str:
     limit = widest(spread)
     if race.ratio[1] > limit:
         return "faster"
-    return "slower" if race.ratio[2] < 1 / limit else "as bf16"
+    return "slower" if race.ratio[2] < 1 / limit else "not told apart"
 
 
 def widest(spread: Span) -> float:

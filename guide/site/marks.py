@@ -135,6 +135,7 @@ MARKS: dict[str, Callable[[Place], str]] = {
     "group": lambda place: "\n\n".join(methods.group(place.guide, group) for group in place.groups),
     "install": lambda place: methods.install(place.guide, place.method),
     "links": lambda place: methods.elsewhere(place.method),
+    "kl-scale": lambda place: f"{ladders.scale(place.guide)}.",
     "ladder": _ladder,
     "matrix": lambda place: engines.matrix(place.guide, place.link).html(),
     "misled": lambda place: _table(ladders.misled(place.guide, place.link)),

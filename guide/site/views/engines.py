@@ -6,6 +6,7 @@ from guide.facts import served
 from guide.facts.engine import Engine, Format, Generation, How, Loads
 from guide.facts.guide import Guide
 from guide.facts.method import Answer
+from guide.facts.proof import Proof
 from guide.facts.served import Ran
 from guide.site.render import render
 from guide.site.urls import Links
@@ -115,22 +116,30 @@ def facts(guide: Guide, page: str, link: Links) -> str:
     ]
     heads = ("format", "checkpoint", "loads", "equal first tokens", "it said", "notebook")
     proofs = [one.stored.proof for one in served.runs(guide, page)]
-    machines = ", ".join(sorted({proof.machine.name for proof in proofs}))
+    machines = ", ".join(sorted({_where(proof) for proof in proofs}))
+    of = ", each checkpoint by a small stand-in of its format" if any(proof.stand_in for proof in proofs) else ""
     plugins = {re.split(r"[^\w-]", cell.plugin)[0] for cell in engine.formats.values() if cell.plugin}
     missing = ", ".join(sorted(plugins.difference(*(proof.pins for proof in proofs))))
     without = f", without {missing}" if missing else ""
     caption = (
-        f"What was run of {engine.title}, on {machines}{without}; the next table has every format and all hardware. "
+        f"What was run of {engine.title}, on {machines}{without}{of}; the next table has every format and all hardware. "
         "Equal first tokens: how many tokens Transformers also generates before the first that differs; empty if not compared"
     )
     ran = [Table(heads, tried, caption).html()] if tried else []
+    packed = any(cell.how is How.PACKED for cell in engine.formats.values())
+    kept = ". Weights stay packed in memory unless the note says otherwise; numbers are NVIDIA's compute capabilities" * packed
     return "\n\n".join(
         [
             *ran,
-            Table(("format", "loads", "where", "note", "source"), formats, f"Formats that {engine.title} loads").html(),
+            Table(("format", "loads", "where", "note", "source"), formats, f"Formats that {engine.title} loads{kept}").html(),
             Table(("hardware", "runs", "note", "source"), hardware, f"Hardware that {engine.title} runs on").html(),
         ]
     )
+
+
+def _where(proof: Proof) -> str:
+    """The machine of a run, a CPU called one."""
+    return f"a CPU ({proof.machine.name})" if proof.machine.kind == "cpu" else proof.machine.name
 
 
 def said(cell: Loads, generations: list[Generation]) -> str:

@@ -10,6 +10,7 @@ from guide.site.views.tables import Item, Table
 
 WIDTHS = (16, 8, 4, 3, 2)  # bits a weight, scales apart
 MEMORIES = (8, 12, 16, 24, 48, 80)  # GiB of one GPU
+SPARE = 0.05  # of the memory, which the selector keeps free too
 GROUP, SCALE_BYTES = 64, 2  # weights that share a scale of 16 bits
 CONTEXT, PROMPT = 8192, 2048  # tokens of one sequence, and of them those of the prompt, as the calculator begins
 GIB = 2**30
@@ -57,8 +58,8 @@ def fits(guide: Guide, names: list[str]) -> Table:
     for memory in MEMORIES:
         row: list[Item | str] = [f"{memory} GiB"]
         for column in range(2, 2 + len(WIDTHS)):
-            inside = [line for line in taken if float(str(line[column])) <= memory]
+            inside = [line for line in taken if float(str(line[column])) <= (1 - SPARE) * memory]
             row.append(f"{inside[-1][0]}, {inside[-1][column]}" if inside else "none of these")
         rows.append(row)
-    caption = f"The largest of these models that fits, and the GiB that it takes in all, with {USE}."
+    caption = f"The largest of these models that fits with {SPARE:.0%} free, and the GiB that it takes in all, with {USE}."
     return Table(head, rows, caption, "The largest model that fits, by memory and width")

@@ -35,7 +35,12 @@ def amount(figure: Mean, form: str = ".3f", times: float = 1) -> str:
 
 def divergence(figure: Mean) -> str:
     """A KL divergence: small ones with more digits, since they are told apart by those."""
-    return amount(figure, ".4f" if figure.mean < 0.1 else ".3f" if figure.mean < 10 else ".1f")
+    return amount(figure, digits(figure.mean))
+
+
+def digits(kl: float) -> str:
+    """The format of a KL divergence."""
+    return ".4f" if kl < 0.1 else ".3f" if kl < 10 else ".1f"
 
 
 def perplexity(figure: float) -> str:
@@ -75,7 +80,8 @@ def origin(guide: Guide) -> str:
         for name, one in base.quality.texts.items()
     )
     return (
-        f"{guide.real.public_id}, {guide.real.parameters / 1e6:.1f} million parameters, on {texts}, in windows of 512. "
+        f"{guide.real.public_id}, {guide.real.parameters / 1e6:.1f} million parameters, {guide.real.rounded}, on {texts}, in "
+        "windows of 512. "
         f"{processors}, {base.number.machine.cores} cores; {long_date(days[0].isoformat())}"
         + (f" to {long_date(days[-1].isoformat())}" if days[-1] != days[0] else "")
         + ". ± is the standard error over windows of these texts. It says nothing about other models, texts or seeds."
@@ -117,6 +123,21 @@ def ladder(guide: Guide, bits: int, link: Links) -> tuple[Table | None, list[str
     lines = [ladder_row(guide, row, linked(guide, row, link)) for row in found]
     pairs = [f"{name_of(guide, one)} and {name_of(guide, other)}" for one, other in ranking.not_told_apart(found)]
     return Table(LADDER, lines, f"{bits} bit, nearest to bf16 first", f"Quality at {bits} bit", "numbers"), pairs
+
+
+def scale(guide: Guide) -> str:
+    """What a KL means on the real model: the nearest variant of each width with the share of tokens it keeps."""
+    nearest = [ranking.judged(guide, bits)[0] for bits in sorted({row.contender.bits for row in ranking.judged(guide)})[::-1]]
+    wiki = [(row.contender.bits, row.quality.texts["wikitext"]) for row in nearest if row.quality]
+    if not wiki:
+        return NOT_YET
+    parts = [
+        f"{text.kl.mean:{digits(text.kl.mean)}} at {bits} bit ({100 * text.top1_agreement.mean:.0f} %)" for bits, text in wiki
+    ]
+    return (
+        f"On {guide.real.name} the nearest variant of each width has a KL of {', '.join(parts)}; in brackets how often its "
+        "most likely token is bf16's. Larger models lose less"
+    )
 
 
 def not_measured(guide: Guide) -> str:
@@ -171,7 +192,7 @@ def widths(guide: Guide) -> Table:
             span([100 * one.top1_agreement.mean for one in wiki], ".0f"),
         ])  # fmt: skip
     head = ("width", "variants", "decoder linears, times smaller", "whole model, times smaller", "KL from bf16, WikiText-2",
-            "same top-1 as bf16, %")  # fmt: skip
+            "same most likely token as bf16, %")  # fmt: skip
     unpacked = [name_of(guide, row) for row in ranking.judged(guide) if smaller(guide, row, "linears") < UNPACKED]
     told = (
         f" {', '.join(unpacked)} {'are' if len(unpacked) > 1 else 'is'} unpacked to bf16 while loading: 1.00."

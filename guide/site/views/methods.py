@@ -40,7 +40,7 @@ def use_cases(guide: Guide, groups: Sequence[Group]) -> str:
 
 def pros_and_cons(method: Method) -> str:
     """Markdown: what speaks for a method and against it."""
-    return render("pros_and_cons.md.jinja", method=method)
+    return render("pros_and_cons.md.jinja", method=method, page="")
 
 
 def group(guide: Guide, group: Group) -> str:

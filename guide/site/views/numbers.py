@@ -7,7 +7,7 @@ from guide.facts.ranking import REAL, Row
 from guide.site.render import render
 from guide.site.urls import Links
 from guide.site.views import ladders, speeds
-from guide.site.views.ladders import LADDER, NOT_YET, minutes, name_of, smaller, span
+from guide.site.views.ladders import LADDER, NOT_YET, UNPACKED, minutes, name_of, smaller, span
 from guide.site.views.plots import Plot, Point, svg
 from guide.site.views.speeds import DECODE, speed_text
 from guide.site.views.tables import Item, Table
@@ -27,7 +27,7 @@ def of_method(guide: Guide, method: str, link: Links) -> str:
         if row.compiled and (shape := row.compiled.shapes.get(REAL)):
             speed = speed_text(everyone, row, DECODE, compiled=True) or speeds.refusal(shape)
             lines.append([f"{row.contender.label}, compiled", "", "", "", speed, *[""] * len(LADDER[rest])])
-    head = (*LADDER[:4], "decode at batch 1, times bf16's speed on this CPU", *LADDER[rest])
+    head = (*LADDER[:4], "decode at batch 1, times bf16's speed", *LADDER[rest])
     own = Table(head, lines, f"On the real model: {ladders.origin(guide)}", "On the real model", "numbers").html()
     return "\n\n".join([plot_of_method(guide, method), own, *speeds.on_gpus_of(guide, method, link)])
 
@@ -88,6 +88,8 @@ def plot(guide: Guide, kind: str) -> str:
             x_label="stored, MB",
             y_label="KL from bf16, nats a token (log)" if quality else "times bf16's decode speed (log)",
             points=marks,
+            caption=f"{'Lower is nearer to bf16' if quality else 'Higher is faster'}, left is smaller. The line joins the "
+            "variants that no other beats in both. What loading dequantizes is drawn at the size of its file.",
             kinds={shape: text for shape, text in KINDS.items() if any(one.shape == shape for one in marks)},
             reference=base.quality.stored.whole / 1e6,
             band=None if quality else (1 / limit, limit),
@@ -144,9 +146,11 @@ def _range(guide: Guide, found: list[Row]) -> str:
     wiki = [row.quality.texts["wikitext"] for row in found if row.quality]
     if not wiki:
         return NOT_YET
+    packed = [row for row in found if smaller(guide, row, "linears") >= UNPACKED]
+    left = f" ({len(found) - len(packed)} that loading dequantizes left out)" if len(packed) < len(found) else ""
     return (
-        f"decoder linears {span([smaller(guide, row, 'linears') for row in found], '.2f')} times smaller; KL "
-        f"{span([one.kl.mean for one in wiki], '.3f')} nats, same top-1 "
+        f"linear layers {span([smaller(guide, row, 'linears') for row in packed], '.2f')} times smaller{left}; KL "
+        f"{span([one.kl.mean for one in wiki], '.3f')} nats, same most likely token "
         f"{span([100 * one.top1_agreement.mean for one in wiki], '.0f')} %; {len(wiki)} variants"
     )
 
@@ -159,8 +163,9 @@ def _ahead(guide: Guide, four: list[Row]) -> str:
     pairs = [(one, other) for one in with_data for other in without if ranking.told_apart(one, other)]
     won = sum(one.kl() < other.kl() for one, other in pairs)
     return (
-        f"nearest with data {name_of(guide, with_data[0])}, KL {with_data[0].kl():.3f}; without {name_of(guide, without[0])}, "
-        f"KL {without[0].kl():.3f}. Of {len(pairs)} pairs that are told apart, the calibrated one is nearer in {won}"
+        f"nearest with calibration data: {name_of(guide, with_data[0])}, KL {with_data[0].kl():.3f}; nearest without: "
+        f"{name_of(guide, without[0])}, KL {without[0].kl():.3f}. In {won} of {len(pairs)} pairs that are told apart the "
+        "calibrated one is nearer, on text like its calibration data"
     )
 
 
@@ -188,7 +193,7 @@ def _faster(guide: Guide) -> str:
     found = [ranking.verdict(race, spread) for race in races]
     compiled = [ranking.verdict(race, spread) for row in ranking.judged(guide) if (race := row.race(DECODE, compiled=True))]
     return (
-        f"on this CPU, decoding at batch 1: {found.count('faster')} variants faster, {found.count('slower')} slower, "
-        f"{found.count('as bf16')} within bf16's own spread; of {len(compiled)} that are compiled, {compiled.count('faster')} "
-        "faster"
+        f"on {speeds.timer(ranking.on_cpu(guide))}, decoding at batch 1: {found.count('faster')} variants faster, "
+        f"{found.count('slower')} slower, {found.count('not told apart')} within bf16's own spread; of {len(compiled)} that "
+        f"are compiled, {compiled.count('faster')} faster"
     )

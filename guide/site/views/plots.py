@@ -38,6 +38,7 @@ class Plot:
     kinds: Mapping[str, str]  # what each shape says
     reference: float  # where bf16 stands on the x axis
     band: tuple[float, float] | None = None  # what bf16 differs from itself on the y axis, where that is shown
+    caption: str = ""  # stands below, the title where there is none
     front: bool = True  # whether the best are joined
     wide: int = WIDTH  # pixels
     high: int = HEIGHT

@@ -111,11 +111,11 @@ def spread_sentence(records: list[Row], shape: str, figures: dict[str, str]) -> 
            for what, figure in figures.items() if (spread := ranking.spread(records, figure))]  # fmt: skip
     seconds, bandwidth, share = pace(records, figures)
     return (
-        f"{shape}'s shape on {timer(records)}. Each figure is the variant's speed divided by bf16's: the median of five "
-        f"repeats, the lowest and the highest in brackets. A second bf16 in its place gave {'; '.join(own)}. "
-        "'Faster' and 'slower' are said only where all five repeats are beyond that factor, 'as bf16' otherwise. "
-        f"bf16 decodes {1 / seconds:.1f} tokens a second at batch 1, which takes {100 * share:.0f} % of the "
-        f"{gigabytes(bandwidth):.0f} GB/s at which the memory was read."
+        f"{shape}'s shape on {timer(records)}: speed divided by bf16's, so 2 is twice as fast. Median of five repeats, lowest "
+        f"to highest in brackets. bf16 beside itself: {'; '.join(own)}. Faster and slower need all five repeats beyond that "
+        "factor; 'not told apart' does not mean equal. "
+        f"bf16 decodes {1 / seconds:.1f} tokens a second at batch 1, {100 * share:.0f} % of the memory's "
+        f"{gigabytes(bandwidth):.0f} GB/s."
     )
 
 
