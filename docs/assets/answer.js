@@ -3,7 +3,7 @@ import { GIB, MOST_TOKENS, bitsOf, count, gpusOf, largestContext, trainsMeasured
 import { element } from "./element.js";
 import { offloaded } from "./offload.js";
 import { widens } from "./training.js";
-import { isFor, refused } from "./variant.js";
+import { isFor, named, refused } from "./variant.js";
 
 const NARROWEST_NAMED = 0.4; // of the bar, where the name of a part has room on a phone
 const NARROWEST_LETTERED = 0.035; // where its letter in the table has
@@ -12,7 +12,7 @@ const FORMATS = [0, 1, 2].map(
   (digits) => new Intl.NumberFormat("en", { minimumFractionDigits: digits, maximumFractionDigits: digits }),
 );
 export const number = (value, digits = 0) => FORMATS[digits].format(value);
-export const named = (variant) => (variant ? `${variant.title} ${variant.label}` : "bf16");
+const called = (variant) => (variant ? named(variant) : "bf16");
 const plural = (many, word) => `${number(many)} ${word}${many === 1 ? "" : "s"}`;
 const letter = (index) => String.fromCharCode(65 + index);
 
@@ -102,7 +102,7 @@ function showVerdict({ answer }, { model, variant, use, found, room }) {
       : [`one GPU with ${memory}`, ""];
   const does = use.train ? `, training adapters of rank ${number(use.train.rank)}` : "";
   const tokens = `${number(use.context)} tokens × ${plural(use.batch, "sequence")}`;
-  const work = `${model.name} in ${named(variant)}${does}, with ${tokens}`;
+  const work = `${model.name} in ${called(variant)}${does}, with ${tokens}`;
   const needs = `${size(found.total)} (${number(found.total / 1e9, 1)} GB)${onEach}`;
   const verdict =
     rest >= 0

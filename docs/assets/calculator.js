@@ -1,11 +1,14 @@
 // The form of the memory calculator: reads it, keeps it in the page's address, and has answer.js show what it comes to.
-import { comparedRows, named, number, showAnswer } from "./answer.js";
+import { comparedRows, number, showAnswer } from "./answer.js";
 import { parameterCount } from "./architecture.js";
 import { readModel, trainsMeasured } from "./counting.js";
+import { data } from "./data.js";
 import { element } from "./element.js";
 import { lacksFamily, withFamilies } from "./families.js";
-import { isFor, refused } from "./variant.js";
+import { isFor, named, refused } from "./variant.js";
 
+const UNREAD =
+  "This page could not load what reads the quantization in it: check your connection, and edit the text to try again.";
 const MOST_KEPT = 0.1; // of a model's weights
 const WAIT = 400; // ms; browsers let a page change its address only so often
 
@@ -102,11 +105,15 @@ class Calculator {
     if (text === this.#stored?.text) return;
     this.#stored = { text };
     if (!/"(quantization(_config)?|compression_config|aqlm)"\s*:\s*\{/.test(text)) return;
-    this.#reader ??= Promise.all([
-      import("./stored.js"),
-      fetch(new URL("serving.json", import.meta.url)).then((one) => one.json()),
-    ]);
-    const [{ storedAs }, { formats }] = await this.#reader;
+    this.#reader ??= Promise.all([import("./stored.js"), data("serving.json")]);
+    const reader = await this.#reader.catch(() => null);
+    if (!reader) {
+      this.#reader = null; // to be asked again
+      this.#stored = {};
+      this.#say("config", UNREAD, false);
+      return;
+    }
+    const [{ storedAs }, { formats }] = reader;
     if (text !== this.#stored.text) return; // another was pasted meanwhile
     const variants = this.variants.filter((one) => isFor(one, id) && !refused(one, tensors));
     this.#stored = { text, ...storedAs(text, formats, variants) };
@@ -200,7 +207,7 @@ class Calculator {
   async #readPeaks() {
     const type = this.#model?.model_type;
     if (this.control.work.value !== "train" || !type || this.#peaks.has(type)) return;
-    const read = async (name) => (await fetch(new URL(`training/${name}.json`, import.meta.url))).json();
+    const read = (name) => data(`training/${name}.json`);
     this.#measured ??= read("index");
     try {
       const { families } = await this.#measured;
@@ -267,9 +274,8 @@ class Calculator {
 
 /** Fill the page's form and answer; where data cannot be had, a sentence says so. */
 export async function mount(place) {
-  const read = async (name) => (await fetch(new URL(name, import.meta.url))).json();
   try {
-    const [architectures, choices] = await Promise.all(["architectures.json", "choices.json"].map(read));
+    const [architectures, choices] = await Promise.all(["architectures.json", "choices.json"].map(data));
     await new Calculator(place, architectures, [...choices.variants, ...filesOf(choices)]).start();
     document.getElementById("calculator-without").remove();
   } catch (error) {

@@ -1,12 +1,12 @@
 // The form of "Download or make": what a pasted configuration or a name is, and where it runs. Nothing leaves the page.
-import { readModel } from "./counting.js";
+import { GIB, readModel } from "./counting.js";
+import { data } from "./data.js";
 import { element } from "./element.js";
 import { allFamilies } from "./families.js";
 import { weights } from "./memory.js";
 import { read, readName } from "./reading.js";
 
 const WORDS = { y: "yes", n: "no", u: "not verified" };
-const GIB = 2 ** 30;
 const NO_ROW = "The matrix of engines has no row for it: look at each engine's page.";
 
 const shared = (group) => {
@@ -132,10 +132,7 @@ class Checkpoint {
 export async function mount(place) {
   const names = ["serving", "architectures", "choices"];
   try {
-    const fetched = await Promise.all(
-      names.map(async (name) => (await fetch(new URL(`${name}.json`, import.meta.url))).json()),
-    );
-    const [serving, architectures, choices] = fetched;
+    const [serving, architectures, choices] = await Promise.all(names.map((name) => data(`${name}.json`)));
     new Checkpoint(place, { serving, architectures: await allFamilies(architectures), choices }).start();
     document.getElementById("checkpoint-without").remove();
   } catch (error) {

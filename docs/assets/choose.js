@@ -25,6 +25,7 @@ import {
   spare,
   trains,
 } from "./reader.js";
+import { named } from "./variant.js";
 
 const CONTEXT = { finetune: 2048 }; // tokens of a sequence, where they are left open
 const USUAL_CONTEXT = 8192;
@@ -34,7 +35,6 @@ const SERVED = [16, 8, 4, 2, 1]; // sequences at once, tried in turn where one w
 // Of ways to train, the one that asks least: adapters in bf16 beside all linear layers, gradient checkpointing.
 const THRIFTY = { targets: "all-linear", rank: 16, adapter: "bfloat16", optimizer: "8-bit", checkpointed: true };
 const SHARED = new Set(["apple", "cpu"]); // the model has the computer's memory already
-const named = (v) => `${v.title} ${v.label}`;
 const counted = new WeakMap(); // by model, what was counted before
 
 /** How an engine reads prompts on the hardware, {chunk, prompts} in tokens; null where that is not known. */
@@ -42,6 +42,14 @@ function readsOf({ engines = {} }, a) {
   const { chunks = [], prompts = 1 } = (elsewhere(a) && engines[a.engine]?.reads) || {};
   const last = chunks.findLast(({ gib: from = 0, not_on: not = [] }) => from <= a.memory && !not.includes(a.hardware));
   return last ? { chunk: last.tokens, prompts } : null;
+}
+
+/** How often an engine that divides layers over GPUs holds each key of the cache: vLLM 0.32.0 copies heads where there are
+ * fewer than GPUs, and the one of latent attention to each (config/model.py, get_num_kv_heads). */
+function copies({ engines = {} }, a, model) {
+  if (!elsewhere(a) || !model || !(a.gpus > 1) || !engines[a.engine]?.flags.gpus) return 1;
+  const { kv_lora_rank: latent, num_key_value_heads: heads = 1 } = model.config;
+  return a.gpus / Math.min(a.gpus, latent ? 1 : heads);
 }
 
 /** What the calculator is asked, for a number of sequences at once; with how it trains, where that can be counted. */
@@ -54,7 +62,7 @@ function useOf(a, batch, model) {
     cache: a.cache ?? 16,
     memory: memoryOf(a),
     gpus: a.gpus || 1,
-    ...(elsewhere(a) && a.reads),
+    ...(elsewhere(a) && { ...a.reads, copies: a.copies }),
   };
   if (!trains(a) || !model?.training) return use;
   const whole = { ...use, train: { ...THRIFTY, peaks: model.training } };
@@ -64,7 +72,7 @@ function useOf(a, batch, model) {
 
 /** With how much less a variant of a model fits: {tokens, text}, the longest context of as many sequences as are asked for,
  * which the model was made for; and that in words, or as many sequences as can have the context that is asked for. */
-function less(variant, a, model) {
+export function less(variant, a, model) {
   const batch = a.sequences || 1;
   const use = useOf(a, batch, model);
   const most = largestContext(model, asPublished(variant, model), { ...use, memory: (1 - spare(a)) * use.memory });
@@ -85,18 +93,25 @@ const asPublished = (variant, model) =>
 
 /** Bytes that a variant of a model takes over all GPUs, bf16 where it is null; null where the model is open. */
 export function needs(variant, use, model) {
-  if (!model) return null;
+  return model && counts(variant, use, model).total;
+}
+
+/** The same, and the bytes that the weights hold of it. */
+function counts(variant, use, model) {
   if (!counted.has(model)) counted.set(model, new Map());
   const known = counted.get(model);
   const key = [variant?.id, variant?.loads?.title, ...Object.values(use)].join();
-  if (!known.has(key)) known.set(key, count(model, asPublished(variant, model), use).total);
+  if (!known.has(key)) {
+    const { total, held } = count(model, asPublished(variant, model), use);
+    known.set(key, { total, held: held.total });
+  }
   return known.get(key);
 }
 
 /** The first rule that rules a variant out, with its reason; null if none does. */
-function exclusion(variant, a, bytes, model, bf16) {
+function exclusion(variant, a, bytes, model, held) {
   for (const rule of EXCLUSIONS) {
-    const said = rule.test(variant, a, bytes, model, bf16);
+    const said = rule.test(variant, a, bytes, model, held);
     if (said) return { rule: rule.id, ...said };
   }
   return null;
@@ -110,7 +125,8 @@ function sorted(variants, a, model, use) {
   const out = [];
   for (const variant of variants) {
     const bytes = needs(variant, use, model);
-    const excluded = exclusion(variant, a, bytes, model, bf16);
+    const held = model && { quantized: counts(variant, use, model).held, bf16: counts(null, use, model).held };
+    const excluded = exclusion(variant, a, bytes, model, held);
     if (excluded) out.push({ variant, needs: bytes, ...excluded });
     else left.push({ variant, needs: bytes, scores: asked.map((rule) => rule.score(variant, a, bytes, model)) });
   }
@@ -223,6 +239,8 @@ export function choose(choices, answers, model = null) {
     checkpointName: checkpointName(choices, answers),
     seriesName: series[answers.series],
     reads: readsOf(choices, answers),
+    published: choices.variants.find(({ originals }) => originals.includes(model?.id))?.title,
+    copies: copies(choices, answers, model),
   };
   const variants = variantsOf(choices, a);
   const { asked, left, out, bf16, use, short } = tried(variants, a, model);

@@ -1,8 +1,8 @@
 // What the memory calculator counts; architecture.js knows a model's shapes, memory.js the bytes of a variant, null for bf16.
 // `use` is {context, batch, prompt, chunked, cache, memory, gpus}: tokens, sequences, tokens of a pass, whether these are a
-// chunk of the prompt, bits, GiB of one GPU, GPUs. An engine reads {chunk, prompts} in a
-// pass: tokens of each prompt, prompts. Where adapters are trained, `use.train` says how, see training.js, and the context is
-// the length of a sequence.
+// chunk of the prompt, bits, GiB of one GPU, GPUs. An engine reads {chunk, prompts} in a pass: tokens of each prompt, prompts;
+// over several GPUs it may hold `copies` of the cache. Where adapters are trained, `use.train` says how, see training.js, and
+// the context is the length of a sequence.
 import { cache, parameterCount, peak, readConfig, tensors, windowsOf } from "./architecture.js";
 import { lacksFamily } from "./families.js";
 import { BF16_BYTES, FLOAT32_BYTES, allowance, rough, weights } from "./memory.js";
@@ -109,7 +109,7 @@ export function count(model, variant, use, held = weightsOf(model, variant, use)
   const added = use.train ? adapters(model.tensors, use.train) : { adapters: 0, gradients: 0, states: 0 };
   const beside = allowance(model.tensors, variant, pass.activations);
   const own = beside.activations + beside.unpacked + beside.context;
-  const shared = held.total + pass.cached + added.adapters + added.gradients + added.states;
+  const shared = held.total + (use.copies ?? 1) * pass.cached + added.adapters + added.gradients + added.states;
   return { held, cached: pass.cached, added, beside, pass, shared, own, total: shared + use.gpus * own };
 }
 

@@ -1,5 +1,6 @@
 // What rules a variant out, in this order; the first rule that says something counts. A rule is asked of the variant `v`, the
-// reader's answers `a`, the bytes that it needs of `model`, and what bf16 needs; it gives a reason, or nothing.
+// reader's answers `a`, the bytes that it needs of `model`, and those that its weights hold, quantized and in bf16; it gives a
+// reason, or nothing.
 import {
   NARROW,
   NVIDIA,
@@ -15,6 +16,7 @@ import {
   machine,
   made,
   nearest,
+  original,
   place,
   ready,
   reason,
@@ -102,6 +104,20 @@ export const EXCLUSIONS = [
       reason(`is for ${v.only_models.join(", ")} alone`, v.facts.only_models),
   },
   {
+    id: "published",
+    says: "What a model's maker publishes quantized is not quantized otherwise while it loads.",
+    source: "Transformers 5.23.0, quantizers/auto.py: another configuration than the checkpoint's raises ValueError",
+    test: (v, a, bytes, model) =>
+      a.published &&
+      !v.loads &&
+      !ready(v, a) &&
+      !original(v, model) &&
+      reason(
+        `quantizes 16-bit weights, and this model is published in ${a.published}: dequantize and save it first`,
+        v.facts.formats,
+      ),
+  },
+  {
     id: "calibration",
     says:
       "Without calibration, no calibrated method, unless its checkpoint is ready, or it has 4 bits and can do without " +
@@ -160,12 +176,16 @@ export const EXCLUSIONS = [
   },
   {
     id: "saves-little",
-    says: `It must take at least ${100 * LEAST_SAVING} % less memory than bf16, unless a checkpoint in its format is at hand.`,
+    says: `Its weights must take ${100 * LEAST_SAVING} % less than in bf16, unless a checkpoint in its format is at hand.`,
     source: "the memory calculator; the line is this guide's judgement",
-    test: (v, a, bytes, model, bf16) =>
-      bytes > (1 - LEAST_SAVING) * bf16 &&
+    test: (v, a, bytes, model, held) =>
+      model &&
+      held.quantized > (1 - LEAST_SAVING) * held.bf16 &&
       !ready(v, a) &&
-      reason(`needs about ${gib(bytes)} of this model's ${gib(bf16)} in bf16`, fact(v, "storage")),
+      reason(
+        `stores ${gib(held.quantized)} of the ${gib(held.bf16)} that this model's weights take in bf16`,
+        fact(v, "storage"),
+      ),
   },
   {
     id: "memory",

@@ -1,5 +1,6 @@
 // The architectures of no preset, which are loaded when a pasted config.json needs them.
 import { modelType } from "./architecture.js";
+import { data } from "./data.js";
 
 const MISSING =
   "This page could not load the architecture of this config: check your connection, and edit the text to try again.";
@@ -14,7 +15,7 @@ export function lacksFamily(text, { families, complete }) {
 /** These architectures with all others; a `problem` where those can't be had. */
 export async function allFamilies(architectures) {
   try {
-    loading ??= fetch(new URL("families.json", import.meta.url)).then((answer) => answer.json());
+    loading ??= data("families.json");
     const { families, refused, inner } = await loading;
     return { ...architectures, families: { ...families, ...architectures.families }, refused, inner, complete: true };
   } catch {

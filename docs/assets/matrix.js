@@ -1,12 +1,13 @@
 // The matrix of formats and engines: narrowed to one generation of hardware. Without it the table stands as it is.
+import { keep } from "./kept.js";
+
 const ANSWERS = { y: ["yes", "✓ yes"], n: ["no", "✗ no"], u: ["not verified", "? not verified"] };
-const QUERY = "on"; // the choice, kept in the address
 
 export const mount = (select) => {
   const form = select.parentElement;
   const [region, status] = [form.nextElementSibling, form.querySelector("[role=status]")];
   const cells = [...region.querySelectorAll("td[data-on]")].map((cell) => [cell, [...cell.childNodes], cell.dataset.answer]);
-  const apply = () => {
+  keep(select, () => {
     const at = select.selectedIndex - 1; // data-on has a letter for each option but the first
     for (const [cell, shown, answer] of cells) {
       const [word, says] = at < 0 ? [answer, null] : ANSWERS[cell.dataset.on[at]];
@@ -18,15 +19,5 @@ export const mount = (select) => {
     const yes = cells.filter(([cell]) => cell.dataset.answer === "yes").length;
     const name = select.selectedOptions[0].textContent;
     status.textContent = at < 0 ? "" : `${name}: ${yes} of ${cells.length} pairs of format and engine load.`;
-    const address = new URL(location.href);
-    if (select.value) address.searchParams.set(QUERY, select.value);
-    else address.searchParams.delete(QUERY);
-    history.replaceState(history.state, "", address);
-  };
-  select.addEventListener("input", apply);
-  const asked = new URL(location.href).searchParams.get(QUERY);
-  if (asked && [...select.options].some(({ value }) => value === asked)) {
-    select.value = asked;
-    apply();
-  }
+  });
 };

@@ -21,12 +21,6 @@ export const DEVICES = {
   cpu: "CPU",
 };
 const AMD = new Set(["cdna", "rdna"]); // which the methods' pages answer for in one cell
-export const PURPOSES = {
-  single: "inference for one user",
-  throughput: "serving many at once",
-  finetune: "fine-tuning",
-  smallest: "the smallest, below 4 bits too",
-};
 const BF16_FROM = 8.0; // compute capability, by torch.cuda.is_bf16_supported; torch emulates it below, and Inductor skips it
 // Compute capability from which tensor cores multiply in it, by NVIDIA's table: below, a kernel unpacks to 16 bit.
 const PRODUCTS_FROM = { int8: 7.5, fp8: 8.9, fp4: 10.0 };

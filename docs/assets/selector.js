@@ -1,6 +1,7 @@
 // The selector's form: what a reader entered, asks choose() and has its answer shown. The form itself is in the page.
 import { choose } from "./choose.js";
 import { MOST_TOKENS, readModel } from "./counting.js";
+import { data } from "./data.js";
 import { EXCLUSIONS } from "./exclusions.js";
 import { element } from "./element.js";
 import { withFamilies } from "./families.js";
@@ -17,6 +18,7 @@ const LIMITS = {
   sequences: [1, 100000, "sequences at once"],
 };
 const UNIT = /\s*(g|gb|gib|b|billion)$/i; // "24 GB" is what a maker calls 24 GiB of memory
+const LOST = "This page could not load that model: check your connection, and choose it again.";
 const WAIT = 200; // milliseconds before the address is written, which takes a browser longer than an answer
 
 /** Say beside a field what is wrong with it, or what was made of it. */
@@ -44,9 +46,6 @@ function ruleList() {
     element("ol", {}, ...PREFERENCES.map(item)),
   ];
 }
-
-/** A file of data beside this one. */
-const data = async (name) => (await fetch(new URL(name, import.meta.url))).json();
 
 class Selector {
   #path = location.pathname;
@@ -100,8 +99,12 @@ class Selector {
 
   async #changed(field) {
     this.#useCard(field);
-    if (field.id === "choose-name") await this.#readName(field);
-    if (field.id === "choose-config") await this.#readConfig(field);
+    try {
+      if (field.id === "choose-name") await this.#readName(field);
+      if (field.id === "choose-config") await this.#readConfig(field);
+    } catch {
+      tell(field, "This page could not load what reads it: check your connection, and edit it to try again.");
+    }
     this.update();
   }
 
@@ -182,8 +185,13 @@ class Selector {
     const answers = this.#read();
     if (!answers) return;
     this.#latest = answers;
-    const model = await this.#model(answers);
+    const model = await this.#model(answers).catch(() => LOST);
     if (this.#latest !== answers) return;
+    if (model === LOST) {
+      this.said.textContent = LOST;
+      this.answer.replaceChildren();
+      return;
+    }
     const { series } = this.fields.card.selectedOptions[0].dataset; // what only a card tells apart within the hardware
     const found = choose(this.choices, { ...answers, series }, model);
     const { context, batch, gpus } = found.use;

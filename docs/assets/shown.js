@@ -1,5 +1,6 @@
 // What the selector shows below its verdict: remarks, a card for each of the first methods, and what is folded away.
 import { cards } from "./choose.js";
+import { data } from "./data.js";
 import { element } from "./element.js";
 import {
   NVIDIA,
@@ -15,11 +16,19 @@ import {
   trains,
   unverified,
 } from "./reader.js";
+import { named } from "./variant.js";
 import { compiles, remarks } from "./verdict.js";
 
 const SHOWN = 3; // in full; the others fold away
+const NOT_CUDA = new Set(["cpu", "apple", "intel_gpu"]);
 const ONE_GPU = /device_map="cuda(:0)?"/g; // Transformers 5.23.0, integrations/accelerate.py: all of it on one GPU
-const PUBLISHED = /from_pretrained\("[^"]+"/g;
+const PUBLISHED = /(?<!AutoConfig\.)from_pretrained\(\s*"[^"]+"/g;
+// What loads a checkpoint of any key that Transformers reads: the checkpoint has the configuration.
+const LOADING = `import torch
+from transformers import AutoModelForCausalLM
+
+model = AutoModelForCausalLM.from_pretrained("THE-CHECKPOINT", dtype=torch.bfloat16, device_map="auto")
+`;
 // As snippets/torchao.py has it, section compile, which a test holds this to.
 const COMPILE = `
 model.generation_config.cache_implementation = "static"
@@ -39,7 +48,6 @@ const site = (path) => new URL(`../${path}`, import.meta.url).href;
 const link = (path, textContent) => element("a", { href: site(path), textContent });
 const sentence = (text) => `${text[0].toUpperCase()}${text.slice(1)}.`;
 const reasonItem = ({ text, facts }) => element("li", { textContent: sentence(text), "data-facts": facts.join(" ") });
-const named = (v) => `${v.title} ${v.label}`;
 
 /** Let a button copy what `text` returns, and say so behind it. */
 export function copying(button, text, otherwise) {
@@ -56,13 +64,16 @@ export function copying(button, text, otherwise) {
 
 /** The proven code of a variant, for the chosen model and hardware; compiled, where the verdict says so. */
 export function fitted(code, v, a, model) {
-  const spread = a.gpus > 1 ? code.replaceAll(ONE_GPU, 'device_map="auto"') : code;
+  const spread = a.gpus > 1 || NOT_CUDA.has(a.hardware) ? code.replaceAll(ONE_GPU, 'device_map="auto"') : code;
   const typed = lacksBf16(a) ? spread.replaceAll("torch.bfloat16", "torch.float16") : spread;
   const [, name] = compiles(v, a) ? (/^(\w+) = AutoModel/m.exec(typed) ?? []) : [];
   const whole = name ? `${typed.trimEnd()}\n${COMPILE.replaceAll("model", name)}` : typed;
   if (ready(v, a) || !made(v) || original(v, model)) {
     const published = original(v, model) && !a.checkpoint ? model.hub : "THE-CHECKPOINT";
-    return whole.replaceAll(PUBLISHED, `from_pretrained("${published}"`);
+    const own = whole
+      .replaceAll(PUBLISHED, `from_pretrained("${published}"`)
+      .replace(/gguf_file="[^"]+"/, 'gguf_file="THE-FILE.gguf"');
+    return own.replaceAll(EXAMPLE, model?.hub ?? "THE-16-BIT-MODEL");
   }
   if (!model?.hub) return whole;
   const folder = `"${model.hub.split("/").pop().toLowerCase()}-`;
@@ -82,7 +93,7 @@ function divided({ loads, storage, quantizes }, gpus, model) {
       .filter(({ name }) => CUT.test(name))
       .every(({ part, columns }) => loads.divides || columns % (n * (quantizes.includes(part) ? group : 1)) === 0);
   let n = gpus;
-  while (gpus % n || !whole(n)) n -= 1;
+  while (n > 1 && (gpus % n || !whole(n))) n -= 1; // 1 whatever its groups are
   return n;
 }
 
@@ -101,9 +112,10 @@ export function serving(v, { a, use: { context, gpus, cache } }, { formats }, mo
     [cache < 16 && cacheFlag(engine, a, model), "", true],
   ];
   const asked = shares.map(([flag, value, needed]) => (flag && needed ? ` ${`${flag} ${value}`.trim()}` : "")).join("");
-  const own = endings.filter((ending) => ending.includes(label));
+  const own = endings.filter((ending) => ending.includes(label) || label.includes(ending)); // Q4_K for Q4_K_M
   const where = endings.length ? `, a repository whose name has ${(own.length ? own : endings).slice(0, 2).join(" or ")}` : "";
-  const whose = original(v, model) ? `# MODEL: ${model.hub}` : `# MODEL: ${name}${where}, or the folder that you saved`;
+  const other = ready(v, a) ? "your checkpoint" : `${name}${where}, or the folder that you saved`;
+  const whose = `# MODEL: ${original(v, model) && !ready(v, a) ? model.hub : other}`;
   const lines = [
     whose,
     install,
@@ -134,7 +146,7 @@ const loaded = new Map(); // by method, since a reader comes back to it
 /** The code of a method's variants; it is fetched once, and null where it cannot be had. */
 export function codesOf(method) {
   if (!loaded.has(method)) {
-    const fetched = fetch(new URL(`code/${method}.json`, import.meta.url)).then((answer) => answer.json());
+    const fetched = data(`code/${method}.json`);
     loaded.set(
       method,
       fetched.catch(() => loaded.delete(method) && null),
@@ -155,7 +167,8 @@ async function codeOf(v, found, model, choices) {
   if (v.loads) parts.push(element("p", { textContent: "To make it yourself:" }));
   const codes = (await codesOf(v.method))?.[v.id.split("/")[1]];
   if (!codes) return [...parts, element("p", { textContent: "The code could not be loaded; the method's page has it." })];
-  const loads = (ready(v, a) || original(v, model)) && codes.ready;
+  const asIs = made(v) && codes.code?.includes("quantization_config=") ? LOADING : null;
+  const loads = (ready(v, a) || original(v, model)) && (codes.ready ?? asIs);
   const proven = found.unpacked === v ? codes.unpacked : loads || codes.code;
   const none = "No code of ours loads this variant; its page says what is known.";
   if (!proven) return [...parts, element("p", { textContent: none })];
@@ -200,7 +213,7 @@ function evidence({ notebook, loads }, a) {
 
 /** Four to six words on a card. */
 function badges({ variant: v, needs }, { a }) {
-  const data = {
+  const calibrated = {
     none: "no calibration data",
     needed: "calibrated with texts",
     "made elsewhere": "only loads ready checkpoints",
@@ -211,7 +224,7 @@ function badges({ variant: v, needs }, { a }) {
     needs && `${gib(needs)}${a.memory ? ` of ${roomText(a)}` : ""}`,
     v.loads?.title ?? "Transformers",
     unverified(v, a) ? "not verified here" : evidence(v, a),
-    data[v.calibration],
+    calibrated[v.calibration],
     saved[v.cells.save_and_reload.answer],
   ];
   const items = texts.filter(Boolean).map((textContent) => element("li", { textContent }));

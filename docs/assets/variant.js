@@ -1,5 +1,8 @@
 // What is asked of a variant.
 
+/** Its name, method first. */
+export const named = ({ title, label }) => `${title} ${label}`;
+
 /** Whether it is for the model of this id; a variant for certain models alone is not for one whose id is not known. */
 export const isFor = (variant, id) =>
   !variant.only_models.length || variant.only_models.some((part) => id?.toLowerCase().includes(part));

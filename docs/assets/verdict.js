@@ -1,4 +1,5 @@
 // The answer in a few sentences, with what an engineer says first: what a checkpoint becomes, that bf16 fits, a width's price.
+import { less } from "./choose.js";
 import {
   AMPLE,
   DEVICES,
@@ -24,8 +25,8 @@ import {
   trains,
   unverified,
 } from "./reader.js";
+import { named } from "./variant.js";
 
-const named = ({ variant }) => `${variant.title} ${variant.label}`;
 const sixteen = (a) => (lacksBf16(a) ? "float16" : "bf16");
 const tokens = (many) => `${many.toLocaleString("en")} tokens`;
 // Its builds for CUDA 12.8 and later hold none for compute capability 7.0 since release 2.11: pytorch/pytorch issue 172352.
@@ -64,7 +65,7 @@ function condition(v, a, model) {
     v.loads?.plugin && `, which takes ${v.loads.plugin}`,
     !a.series && v.loads?.lacks?.[a.hardware] && `, but not on ${v.loads.lacks[a.hardware]}`,
     unverified(v, a) && ", which is not verified on this hardware",
-    trains(a) && v.cells.peft.answer !== "yes" && ", above which fine-tuning was not verified",
+    trains(a) && v.cells.peft.answer !== "yes" && ", but LoRA on it was not verified",
   ]
     .filter(Boolean)
     .join("");
@@ -95,12 +96,12 @@ function taking(top, found, whole, model) {
   }
   if (beyond(variant, a)) {
     const wide = shorter?.text ? `4 bits fit with ${shorter.text}. ` : "";
-    const so = `${named(top)}${needs}${condition(variant, a, model)}`;
+    const so = `${named(top.variant)}${needs}${condition(variant, a, model)}`;
     return `${wide}Only below 4 bits does it fit with ${asked(use)}: ${so}.`;
   }
   const aims = { finetune: "to train in less memory", smallest: "to make it small all the same" };
   const aim = aims[a.purpose] ?? (knownFast(variant, a) ? "for speed or more context" : "for more context");
-  const said = `${engine}take ${named(top)}${whole ? ` ${aim}` : ""}${needs}${condition(variant, a, model)}.`;
+  const said = `${engine}take ${named(top.variant)}${whole ? ` ${aim}` : ""}${needs}${condition(variant, a, model)}.`;
   return said[0].toUpperCase() + said.slice(1);
 }
 
@@ -115,12 +116,19 @@ function lost({ ranked, out, a }) {
   return large[0] ?? gone[0] ?? null;
 }
 
+/** How much more than there is an entry needs, and with how much less it fits. */
+function exceeding({ variant, needs }, { a, use }, model) {
+  const { text } = less(variant, a, model);
+  const most = `${gib((1 - spare(a)) * room(a))} to use of ${roomText(a)}`;
+  return `needs ${gib(needs)} with ${asked(use)}, more than the ${most}${text ? `; it fits with ${text}` : ""}`;
+}
+
 /** What becomes of a checkpoint that is no answer. */
-function losing(found) {
+function losing(found, model) {
   const { unpacked, runners, bf16, a } = found;
   const entry = lost(found);
   if (!entry) return "";
-  if (tooLarge(entry)) return `Your ${a.checkpointName} checkpoint needs ${gib(entry.needs)} of ${roomText(a)}. `;
+  if (tooLarge(entry)) return `Your ${a.checkpointName} checkpoint ${exceeding(entry, found, model)}. `;
   const begins = `Your ${a.checkpointName} checkpoint is`;
   const where = runners.length ? `; ${runners[0]} runs it: choose that under “Where it will run”` : "";
   if (!unpacked) return `${begins} no answer in ${elsewhere(a) ? "this engine" : "Transformers"}${where}. `;
@@ -130,15 +138,21 @@ function losing(found) {
 }
 
 /** What the model needs as it is published, or why it does not run so, where it does not fit in 16 bit with room to spare. */
-function wanting({ ranked: [top], published, bf16, a }) {
+function wanting(found, model) {
+  const {
+    ranked: [top],
+    published,
+    bf16,
+    a,
+  } = found;
   if (!bf16 || !a.memory) return "";
   if (published && top?.variant === published.variant) return "";
   const as = published ? `As published, in ${published.variant.title}, it ` : "";
   const barred = as && (published.rule ?? "memory") !== "memory";
-  if (as && !barred) return `${as}needs ${gib(published.needs)} of ${roomText(a)}. `;
+  if (as && !barred) return `${as}${exceeding(published, found, model)}. `;
   const out = barred ? `${as}${published.text}. ` : "";
   if (bf16 <= room(a)) return `${out}${sixteen(a)} takes ${gib(bf16)} of ${roomText(a)}, which leaves less than a tenth. `;
-  return `${out}${sixteen(a)} needs about ${gib(bf16)} of ${roomText(a)}. `;
+  return `${out}${sixteen(a)} needs about ${gib(bf16)}; you have ${roomText(a)}. `;
 }
 
 /** That the model fits in 16 bit. */
@@ -156,17 +170,17 @@ function fitting({ ranked: [top], bf16, a }, model) {
 export function verdict(found, model) {
   const { ranked, out, bf16, shorter, split, use, a, barred } = found;
   const [top, ...others] = ranked;
-  if (barred && !top) return `${losing(found)}${barred}.`;
+  if (barred && !top) return `${losing(found, model)}${barred}.`;
   const whole = fitsWhole(bf16, a);
   const unknown = use.train && use.wanted > use.context;
   const upTo = unknown ? `Training was not measured above ${tokens(use.context)}, and takes more there. ` : "";
-  const first = upTo + losing(found) + (whole ? fitting(found, model) : found.unpacked ? "" : wanting(found));
+  const first = upTo + losing(found, model) + (whole ? fitting(found, model) : found.unpacked ? "" : wanting(found, model));
   const left = others.length + 1;
   const rest = `${left} of ${left + out.length} variants ${left === 1 ? "is" : "are"} left.`;
   if (top) return `${first}${taking(top, found, whole, model)} ${rest}`;
   if (whole) return first.trim();
-  const fewer = shorter?.text ? `${named(shorter)} does with ${shorter.text}.` : "";
-  const most = fewer || (split ? `${named(split)} does ${split.how}.` : "");
+  const fewer = shorter?.text ? `${named(shorter.variant)} does with ${shorter.text}.` : "";
+  const most = fewer || (split ? `${named(split.variant)} does ${split.how}.` : "");
   return `${first}Nothing fits with ${asked(use)}${most ? `; ${most}` : `; all ${out.length} are ruled out.`}`;
 }
 
@@ -174,10 +188,10 @@ export function verdict(found, model) {
 function rather({ ranked: [top], shorter, split, a }) {
   if (!top || !beyond(top.variant, a) || !shorter) return [];
   const texts = [
-    `Rather: ${named(shorter)}, on one device or several with more than ${gib(shorter.needs / (1 - spare(a)))}.`,
-    split && `Or ${named(split)} ${split.how}, which is slower.`,
-    shorter.text && `Or ${named(shorter)} here, with ${shorter.text}.`,
-    `Or ${trains(a) ? "" : "a cache in 8 bits, which the memory calculator counts, or "}a smaller model.`,
+    `Rather: ${named(shorter.variant)}, on one device or several with more than ${gib(shorter.needs / (1 - spare(a)))}.`,
+    split && `Or ${named(split.variant)} ${split.how}, which is slower.`,
+    shorter.text && `Or ${named(shorter.variant)} here, with ${shorter.text}.`,
+    "Or a smaller model.",
   ];
   return texts.filter(Boolean).map((text) => ({ text, facts: [fact(shorter.variant, "storage")] }));
 }
@@ -203,7 +217,7 @@ export function remarks(found, model) {
     " To save memory quantize the 16-bit original; where there is none, unpack this as its page shows, and save that.";
   const packed = runners.length ? ` It runs packed in ${runners.slice(0, 3).join(", ")}.` : "";
   const checkpoint = entry
-    ? [{ text: `${named(entry)} ${entry.text}.${page}${unpacked ? anew : ""}${packed}`, facts: entry.facts }]
+    ? [{ text: `${named(entry.variant)} ${entry.text}.${page}${unpacked ? anew : ""}${packed}`, facts: entry.facts }]
     : [];
   const mac = `macOS lets the GPU take ${roomText(a)} of ${a.gpus > 1 ? "each Mac's " : ""}${a.memory} GiB; `;
   const engine = "Train with Transformers and PEFT, merge the adapters in 16 bit, and quantize that for the engine.";
