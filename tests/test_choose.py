@@ -31,7 +31,14 @@ ENUMERATE = """async ({ base, hardware, models, checkpoints, engines }) => {
   const [{ methods, engines: served, generations, parts }, choices] = await Promise.all(
     ["facts.json", "assets/choices.json"].map(async (name) => (await fetch(base + name)).json()));
   const { variants } = choices;
-  const facts = new Set(), faults = new Set(), tops = new Set();
+  const { weights } = await import(`${base}assets/memory.js`);
+  const facts = new Set(), faults = new Set(), tops = new Set(), sizes = new Map();
+  const stored = (variant, model) => {  // bytes of the weights alone: a cache is the same for all
+    const key = `${variant?.id} ${model.id}`;
+    const own = variant && { ...variant, ...variant.published?.[model.id] };
+    if (!sizes.has(key)) sizes.set(key, weights(model.tensors, own).total);
+    return sizes.get(key);
+  };
   let count = 0, empty = 0, whole = 0, narrow = 0, doubted = 0;
 
   // What the facts say of a variant on the hardware, in Transformers: yes, no, or not verified; null where it is open.
@@ -98,7 +105,7 @@ ENUMERATE = """async ({ base, hardware, models, checkpoints, engines }) => {
     for (const [i, { variant, needs, reasons, behind }] of ranked.entries()) {
       if (never(variant, engine)) fault(`${variant.id} is ruled out by its facts`);
       if (needs && answers.memory && needs > all) fault(`${variant.id} does not fit`);
-      const saves = !needs || needs <= 0.9 * bf16 || loads(variant);
+      const saves = !needs || stored(variant, model) <= 0.9 * stored(null, model) || loads(variant);
       if (!saves) fault(`${variant.id} saves less than a tenth`);
       const only = methods[variant.method]?.facts.only_models ?? [];
       if (model && only.length && !only.some((part) => model.id.includes(part))) fault(`${variant.id} is not for this model`);
