@@ -59,7 +59,7 @@ def write_whole(path: Path, text: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.name}.new")
     try:
-        beside.write_text(text, encoding="utf-8")
+        beside.write_text(text, encoding="utf-8", newline="\n")  # digests are of these bytes, on Windows too
         beside.replace(path)
     finally:
         beside.unlink(missing_ok=True)

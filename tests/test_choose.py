@@ -465,6 +465,7 @@ CASES = [
     Case("hardware=ada&memory=24&model=llama-3.1-8b&engine=vllm&purpose=finetune", NF4, QLORA, "merge the adapters in 16 bit"),
     Case("hardware=hopper&memory=141&gpus=4&model=kimi-k2.5&engine=vllm", {"gptq/3-bit"}, PUBLISHED,
          r"As published, in compressed-tensors, it needs 58\d\.\d GiB with 8,192 tokens, more than the 518\.9 GiB to use of "),
+    Case("hardware=hopper&memory=141&gpus=8&model=kimi-k2.5", set(), PUBLISHED, "In vLLM: compressed-tensors W4A16"),
     Case("hardware=hopper&memory=141&gpus=8&model=kimi-k2.5&engine=vllm", {"compressed-tensors/w4a16"}, PUBLISHED, r" \(60\d"),
     Case("hardware=blackwell&memory=180&gpus=8&model=kimi-k2.5&engine=vllm", {"compressed-tensors/w4a16"}, PUBLISHED),
     Case("hardware=hopper&memory=80&model=qwen2.5-72b&engine=tensorrt-llm&purpose=throughput", FP8, BYTES, "More than 1 at"),

@@ -262,7 +262,7 @@ def test_speeds_of_a_mac_are_shown_beside_those_of_the_first_cpu(planted):
         planted.write(f"proofs/numbers/cpu-arm64/{name}.json", json.dumps(record))
     page = unescape(stage.files(planted.load())["benchmarks.md"].decode())
     for shape in ("SmolLM2-135M", "Qwen3-0.6B"):
-        assert f"{shape}'s shape on Apple M3. Each figure is" in page
+        assert f"{shape}'s shape on Apple M3: speed divided by" in page
         assert f"Speed on {shape}'s shape, Apple M3" in page
 
 

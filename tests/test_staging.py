@@ -217,6 +217,28 @@ def test_an_unknown_notebook_in_the_facts_lists_the_known_ones(planted):
     assert "docs/methods/torchao.md: There is no notebook 'torcha'. Known: aqlm," in refused(planted)
 
 
+def test_an_unknown_notebook_of_a_variant_is_named_too(planted):
+    planted.edit("docs/methods/sinq.md", "    notebook: sinq\n", "    notebook: sinqq\n")
+    assert "docs/methods/sinq.md: There is no notebook 'sinqq'." in refused(planted)
+
+
+def test_a_fact_that_stands_twice_is_named_with_its_line(planted):
+    planted.edit("docs/methods/sinq.md", "features:\n", "features:\n  peft: {answer: not verified, source: not tried}\n")
+    sentence = refused(planted)
+    assert "docs/methods/sinq.md is not valid YAML: 'peft' stands twice" in sentence and "line" in sentence
+
+
+@pytest.mark.parametrize("path", ["docs/assets/cards.json", "models/configs/qwen3-8b.json"])
+def test_json_that_is_none_names_the_file_and_the_line(planted, path):
+    planted.edit(path, "{", "{,")
+    assert re.match(rf"{path}, line \d+, is not valid JSON: ", refused(planted))
+
+
+def test_a_missing_list_of_engines_is_a_sentence(planted):
+    (planted.project.root / "docs/engines/index.md").unlink()
+    assert refused(planted).startswith("There is no docs/engines/index.md")
+
+
 def test_a_missing_page_names_the_script_that_wants_it(planted):
     (planted.project.root / "docs/methods/vptq.md").unlink()
     assert (

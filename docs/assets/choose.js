@@ -317,6 +317,17 @@ function split(out, a, model) {
 /** How far a format is from an engine: 0 its own, 1 others, 2 what takes another package or was made for another engine. */
 const foreign = ({ home, loads }, a) => (!loads || home === a.engine ? 0 : loads.plugin || home ? 2 : 1);
 
+/** The first engine that has an answer where Transformers has none, as a sentence; none where no engine has. */
+function servedBy(choices, a, model) {
+  for (const [engine, { kept, title }] of Object.entries(choices.engines)) {
+    const changed = { ...a, engine };
+    const asked = { ...changed, reads: readsOf(choices, changed), copies: copies(choices, changed, model) };
+    const [top] = kept ? tried(variantsOf(choices, asked), asked, model).left : [];
+    if (top && top.variant.bits >= NARROW) return [`In ${title}: ${named(top.variant)}.`];
+  }
+  return [];
+}
+
 /** What one other answer would bring, where nothing fits. */
 function changes(choices, a, model, out) {
   const others = {
@@ -334,6 +345,7 @@ function changes(choices, a, model, out) {
       const [top] = tried(variantsOf(choices, changed), changed, model).left;
       return top ? [`With ${others[question]}: ${named(top.variant)}.`] : [];
     });
+  if (model && !a.engine && !trains(a)) found.push(...servedBy(choices, a, model));
   const small = tooLarge(out, a);
   if (small.length) {
     const wide = small.find(({ variant }) => variant.bits >= NARROW);

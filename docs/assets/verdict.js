@@ -119,8 +119,9 @@ function lost({ ranked, out, a }) {
 /** How much more than there is an entry needs, and with how much less it fits. */
 function exceeding({ variant, needs }, { a, use }, model) {
   const { text } = less(variant, a, model);
-  const most = `${gib((1 - spare(a)) * room(a))} to use of ${roomText(a)}`;
-  return `needs ${gib(needs)} with ${asked(use)}, more than the ${most}${text ? `; it fits with ${text}` : ""}`;
+  const usable = gib((1 - spare(a)) * room(a));
+  const most = `${usable === gib(needs) ? "just over" : "more than"} the ${usable} to use of ${roomText(a)}`;
+  return `needs ${gib(needs)} with ${asked(use)}, ${most}${text ? `; it fits with ${text}` : ""}`;
 }
 
 /** What becomes of a checkpoint that is no answer. */

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from guide.contribute.new import method_files
 from guide.facts.load import load
-from guide.project import Project, told
+from guide.project import Project, told, write_whole
 
 
 def main(arguments: Sequence[str] | None = None, project: Project | None = None) -> None:
@@ -17,9 +17,9 @@ def main(arguments: Sequence[str] | None = None, project: Project | None = None)
     project = project or Project.here()
     with told():
         made = method_files(load(project), given.name)
-    for path, text in made.items():
-        (project.root / path).write_text(text, encoding="utf-8")
-        print(f"wrote {path}")
+        for path, text in made.items():
+            write_whole(project.root / path, text)
+            print(f"wrote {path}")
     print("Fill in what is marked FILL in both, then run: nox -s notebooks && nox -s serve. Prove it with: nox -s prove -- "
           f"{given.name.replace('-', '_')} --keep")  # fmt: skip
 

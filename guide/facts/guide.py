@@ -96,7 +96,7 @@ class Guide(Scripts):
         sources = [script.text, counts, *(self.guests[name] for name in modules)]
         notebooks = {script.table.notebook, script.table.loads_in or script.table.notebook}
         pins = [pin for name in sorted(notebooks) for pin in self.scripts[name].head.pins(cuda=False)]
-        return number.digest(sources, pins, variant, part, self.real.sha256)
+        return number.digest(tuple(sources), tuple(pins), variant, part, self.real.sha256)
 
     def colab_digest(self, name: str) -> str:
         """The digest of everything on which the outcome of a notebook on Colab's packages depends."""

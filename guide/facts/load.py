@@ -61,7 +61,9 @@ def load(project: Project, damaged_proofs: bool = False) -> Guide:
     compiled = {path.stem: parse_compiled(project.relative(path), _text(path)) for path in _files(project.compiled, "*.json")}
     methods = {name: with_runs(name, method, compiled) for name, method in methods.items()}
     engines = _texts(project.engines, "*.md")
-    common = engines.pop("index")
+    common = engines.pop("index", None)
+    if common is None:
+        raise GuideError("There is no docs/engines/index.md, which lists formats, generations of hardware and engines.")
     order = parse_common(common).engines
     if strays := sorted(set(engines) ^ set(order)):
         raise GuideError(
@@ -94,8 +96,8 @@ def load(project: Project, damaged_proofs: bool = False) -> Guide:
         numbers=_numbers(project),
         real=_real_model(project),
         guests=_texts(project.guests, "*.py"),
-        architectures=json.loads(_text(project.architectures)),
-        configs={name: json.loads(text) for name, text in _texts(project.configs, "*.json").items()},
+        architectures=_json(project, project.architectures),
+        configs={path.stem: _json(project, path) for path in _files(project.configs, "*.json")},
         makers=makers,
         stand_in=stand_in,
     )
@@ -148,7 +150,7 @@ def _real_model(project: Project) -> RealModel:
 
 def _colab(project: Project, common: Common) -> Image:
     """Colab's image, whose GPUs are cards of the selector."""
-    cards = json.loads(_text(project.assets / "cards.json"))
+    cards = _json(project, project.assets / "cards.json")
     path = project.colab / "image.toml"
     return parse_image(project.relative(path), _text(path), _text(project.colab / "freeze.txt"), cards, common)
 
@@ -158,7 +160,8 @@ def _check_names(
 ) -> None:
     """Raise where a page names a notebook, or a script a page, a maker or a GPU of Colab, that is not there or will not do."""
     for name, method in methods.items():
-        for notebook in method.notebooks:
+        own = [one for variant in method.variants for one in (variant.notebook, variant.ready, variant.unpacked) if one]
+        for notebook in [*method.notebooks, *(one.partition(":")[0] for one in own)]:
             if notebook not in known.scripts:
                 listed = ", ".join(known.scripts)
                 raise GuideError(f"docs/methods/{name}.md: There is no notebook '{notebook}'. Known: {listed}.")
@@ -215,6 +218,14 @@ def _files(folder: Path, pattern: str) -> list[Path]:
 def _texts(folder: Path, pattern: str) -> dict[str, str]:
     """{name without ending: text} of a folder's files, sorted."""
     return {path.stem: _text(path) for path in _files(folder, pattern)}
+
+
+def _json(project: Project, path: Path) -> Any:
+    """What a JSON file that people edit holds."""
+    try:
+        return json.loads(_text(path))
+    except json.JSONDecodeError as error:
+        raise GuideError(f"{project.relative(path)}, line {error.lineno}, is not valid JSON: {error.msg}.") from error
 
 
 def _text(path: Path) -> str:

@@ -11,7 +11,18 @@ from pydantic import Field, HttpUrl, ValidationError, model_validator
 
 from guide.project import GuideError, Strict, first_fault
 
-YAML_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the one in C where PyYAML was built with it
+
+class Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]  # in C where PyYAML was built with it
+    """Front matter's YAML; a key that stands twice is an error, of which PyYAML would keep the last."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """The mapping of a node; raises ConstructorError for a key that it has twice."""
+        keys = [key.value for key, _ in node.value]
+        if twice := next((key for key, _ in node.value if keys.count(key.value) > 1), None):
+            raise yaml.constructor.ConstructorError(None, None, f"'{twice.value}' stands twice", twice.start_mark)
+        return dict(super().construct_mapping(node, deep))
+
+
 EVIDENCE = re.compile(
     r"proof|notebook \w+|run \d{4}-\d{2}-\d{2} with .+|[\w.-]+ v?\d[\w.]*( [^,]+)?, .+|.+, read \d{4}-\d{2}-\d{2}"
 )  # what a yes may rest on
@@ -338,7 +349,7 @@ def front_matter(path: str, text: str) -> dict[str, Any]:
     if not text.startswith("---\n") or "\n---\n" not in text[4:]:
         raise GuideError(f"{path} has no front matter (the facts between two lines of '---').")
     try:
-        found: dict[str, Any] = yaml.load(text[4 : text.index("\n---\n", 4)], YAML_LOADER)
+        found: dict[str, Any] = yaml.load(text[4 : text.index("\n---\n", 4)], Loader)
         return found
     except yaml.YAMLError as error:
         raise GuideError(f"The front matter of {path} is not valid YAML: {' '.join(str(error).split())}.") from error

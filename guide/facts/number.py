@@ -4,7 +4,6 @@ import ast
 import datetime
 import hashlib
 import json
-from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from math import isclose, log
@@ -113,7 +112,8 @@ def meaning(text: str, names: tuple[str, ...] = ()) -> str:
     return ast.unparse(tree)
 
 
-def digest(sources: Iterable[str], pins: Iterable[str], *more: str) -> str:
+@lru_cache(maxsize=4096)
+def digest(sources: tuple[str, ...], pins: tuple[str, ...], *more: str) -> str:
     """SHA-256 of code, of the pins it runs with, and of what else a figure depends on."""
     return hashlib.sha256(json.dumps([[meaning(one) for one in sources], sorted(pins), more]).encode()).hexdigest()
 

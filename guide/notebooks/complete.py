@@ -112,7 +112,7 @@ def statements(text: str) -> list[Statement]:
             break
         except SyntaxError:
             lines.pop()
-    return [statement(node, "\n".join(lines)) for node in flat(tree.body)]
+    return [statement(node, lines) for node in flat(tree.body)]
 
 
 def flat(body: list[ast.stmt]) -> Iterator[ast.stmt]:
@@ -124,10 +124,11 @@ def flat(body: list[ast.stmt]) -> Iterator[ast.stmt]:
             yield node
 
 
-def statement(node: ast.stmt, text: str) -> Statement:
-    """What a statement needs and binds."""
-    lines = (ast.get_source_segment(text, node) or "").splitlines()
-    source = "\n".join([lines[0], *(line[node.col_offset :] for line in lines[1:])])
+def statement(node: ast.stmt, lines: list[str]) -> Statement:
+    """What a statement of a text, which is given by its lines, needs and binds."""
+    own = lines[node.lineno - 1 : node.end_lineno]
+    own[-1] = own[-1].encode()[: node.end_col_offset].decode()  # without a comment behind it; Python counts bytes
+    source = "\n".join(line[node.col_offset :] for line in own)
     if decorators := getattr(node, "decorator_list", None):
         source = "\n".join([*(f"@{ast.unparse(one)}" for one in decorators), source])
     bound = {one.id for one in ast.walk(node) if isinstance(one, ast.Name) and isinstance(one.ctx, ast.Store)}

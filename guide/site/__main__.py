@@ -15,9 +15,10 @@ def main(project: Project | None = None) -> None:
     with told():
         guide = load(project)
         made = files(guide)
-    write(project.build / "site", made)
+        write(project.build / "site", made)
+        faults = list(typed.faults(guide))
     print(f"{len(made)} files in {project.relative(project.build / 'site')}.")
-    if faults := list(typed.faults(guide)):
+    if faults:
         sys.exit("\n".join(faults))
 
 

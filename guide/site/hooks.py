@@ -61,7 +61,7 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
     config.edit_uri_template = f"https://github.com/{project.repository}/edit/main/docs/{{path}}"
     config.extra |= stage.told(guide)
     owner, _, name = project.repository.partition("/")
-    if not config.site_url and "GITHUB_REPOSITORY" in os.environ:
+    if not config.site_url and os.environ.get("GITHUB_REPOSITORY"):
         config.site_url = f"https://{owner}.github.io/{name}/"
     template = b"".join(path.read_bytes() for path in sorted(TEMPLATES.glob("mkdocs_*/*")))
     cache = (

@@ -4,9 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from guide.facts.method import YAML_LOADER
+from guide.facts.method import front_matter
 
 
 def write(staged: Path, site: Path, name: str, says: str, nav: list[Any]) -> None:
@@ -31,8 +29,7 @@ def sections(nav: list[Any]) -> Iterator[tuple[str, list[str]]]:
 
 def entry(staged: Path, path: str) -> str:
     """A page's line: its title and what its front matter says of it."""
-    head = (staged / path).read_text(encoding="utf-8").split("---\n", 2)[1]
-    facts = yaml.load(head, YAML_LOADER)
+    facts = front_matter(f"docs/{path}", (staged / path).read_text(encoding="utf-8"))
     return f"- [{facts['title']}]({path}): {facts['description']}"
 
 
