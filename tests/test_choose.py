@@ -659,6 +659,25 @@ def test_code_for_a_gpu_without_bf16_takes_float16_and_says_why(site, tab):
             assert tab.get_by_text("has no bf16 arithmetic").count() == 0
 
 
+def test_code_that_names_no_bf16_stays_and_needs_no_sentence(site, tab):
+    tab.goto(f"{site[1]}?hardware=turing&checkpoint=ct-w8a8")
+    first = tab.locator(".ranked > li").first
+    first.wait_for()
+    assert first.get_attribute("data-variant") == "compressed-tensors/w8a8"
+    code = first.locator("pre code").text_content()
+    assert "bfloat16" not in code and "float16" not in code
+    assert first.get_by_text("has no bf16 arithmetic").count() == 0
+
+
+def test_code_that_quantizes_is_not_shown_for_a_checkpoint(site, tab):
+    """What has no code that loads one says so."""
+    tab.goto(f"{site[1]}?hardware=ampere&checkpoint=hqq-4")
+    first = tab.locator('.ranked > li[data-variant="hqq/4-bit"]')
+    first.wait_for()
+    first.get_by_text("No code of ours loads this variant").wait_for(state="visible")
+    assert first.locator("pre code").count() == 0
+
+
 def test_a_checkpoint_is_loaded_by_what_it_says_of_itself(site, tab):
     """Code that quantizes the notebooks' model anew would raise on it, or load another model."""
     for hardware, checkpoint in (("turing", "eetq"), ("hopper", "bnb-nf4"), ("hopper", "fp8-block"), ("apple", "quanto")):
@@ -667,10 +686,11 @@ def test_a_checkpoint_is_loaded_by_what_it_says_of_itself(site, tab):
         code = tab.locator(".answer pre code").first.text_content()
         assert 'from_pretrained("THE-CHECKPOINT"' in code.replace("(\n    ", "("), checkpoint
         assert "Qwen" not in code and "quantization_config=" not in code, checkpoint
+        assert tab.get_by_text("Not run as it stands").first.is_visible(), checkpoint
 
 
 SERVED = """async ({ base, models }) => {
-  const { choose, cards } = await import(`${base}assets/choose.js`);
+  const { choose } = await import(`${base}assets/choose.js`);
   const { serving } = await import(`${base}assets/shown.js`);
   const { modelOf } = await import(`${base}assets/models.js`);
   const data = async (name) => (await fetch(base + name)).json();

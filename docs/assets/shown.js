@@ -20,8 +20,8 @@ import { named } from "./variant.js";
 import { compiles, remarks } from "./verdict.js";
 
 const SHOWN = 3; // in full; the others fold away
-const NOT_CUDA = new Set(["cpu", "apple", "intel_gpu"]);
 const ONE_GPU = /device_map="cuda(:0)?"/g; // Transformers 5.23.0, integrations/accelerate.py: all of it on one GPU
+const NOT_CUDA = new Set(["cpu", "apple", "intel_gpu"]); // torch calls AMD's GPUs cuda too
 const PUBLISHED = /(?<!AutoConfig\.)from_pretrained\(\s*"[^"]+"/g;
 // What loads a checkpoint of any key that Transformers reads: the checkpoint has the configuration.
 const LOADING = `import torch
@@ -169,10 +169,14 @@ async function codeOf(v, found, model, choices) {
   if (!codes) return [...parts, element("p", { textContent: "The code could not be loaded; the method's page has it." })];
   const asIs = made(v) && codes.code?.includes("quantization_config=") ? LOADING : null;
   const loads = (ready(v, a) || original(v, model)) && (codes.ready ?? asIs);
-  const proven = found.unpacked === v ? codes.unpacked : loads || codes.code;
+  const anew = ready(v, a) && made(v) && !v.originals.length; // code that would quantize the checkpoint once more
+  const proven = found.unpacked === v ? codes.unpacked : loads || (anew ? null : codes.code);
   const none = "No code of ours loads this variant; its page says what is known.";
   if (!proven) return [...parts, element("p", { textContent: none })];
   const code = fitted(proven, v, a, model);
+  if (proven === LOADING) {
+    parts.push(element("p", { textContent: "Not run as it stands: the checkpoint says how it is loaded." }));
+  }
   if (lacksBf16(a) && proven.includes("torch.bfloat16")) {
     const why = `${NVIDIA[a.hardware][0]} has no bf16 arithmetic, so this code takes float16 instead.`;
     parts.push(element("p", { textContent: why }));

@@ -127,7 +127,8 @@ def ladder(guide: Guide, bits: int, link: Links) -> tuple[Table | None, list[str
 
 def scale(guide: Guide) -> str:
     """What a KL means on the real model: the nearest variant of each width with the share of tokens it keeps."""
-    nearest = [ranking.judged(guide, bits)[0] for bits in sorted({row.contender.bits for row in ranking.judged(guide)})[::-1]]
+    every = sorted({row.contender.bits for row in ranking.judged(guide)}, reverse=True)
+    nearest = [ranking.judged(guide, bits)[0] for bits in every]
     wiki = [(row.contender.bits, row.quality.texts["wikitext"]) for row in nearest if row.quality]
     if not wiki:
         return NOT_YET
