@@ -239,6 +239,12 @@ def test_a_missing_list_of_engines_is_a_sentence(planted):
     assert refused(planted).startswith("There is no docs/engines/index.md")
 
 
+@pytest.mark.parametrize("path", ["models/colab/image.toml", "models/real.toml"])
+def test_a_missing_file_is_a_sentence(planted, path):
+    (planted.project.root / path).unlink()
+    assert refused(planted) == f"There is no {path}: restore it."
+
+
 def test_a_missing_page_names_the_script_that_wants_it(planted):
     (planted.project.root / "docs/methods/vptq.md").unlink()
     assert (
@@ -256,7 +262,7 @@ def test_a_page_that_is_no_text_is_named(planted):
     path = planted.project.docs / "proofs.md"
     path.unlink()
     path.write_bytes(b"\xff\xfe\x00")
-    assert refused(planted).startswith("proofs.md is not UTF-8 text")
+    assert refused(planted).startswith("docs/proofs.md is not UTF-8 text")
 
 
 def test_a_trap_without_its_cell_is_named(planted):

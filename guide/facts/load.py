@@ -34,16 +34,15 @@ FILL = re.compile(r"\bFILL[-_][A-Z-]+")
 
 def load_scripts(project: Project) -> Scripts:
     """The scripts and their notebooks; raises GuideError naming the file and the field that is wrong."""
-    texts = _texts(project.snippets, "*.py")
+    texts = _texts(project, project.snippets, "*.py")
     for name, text in texts.items():
         _check_filled(f"snippets/{name}.py", text)
-    shared = shared_modules(tuple(_texts(project.shared, "*.py").items()))
+    shared = shared_modules(tuple(_texts(project, project.shared, "*.py").items()))
     scripts = {name: parse_script(name, text) for name, text in texts.items()}
     notebooks = {name: build(script, shared) for name, script in scripts.items()}
-    tried = parse_tried(project.relative(project.tried), _text(project.tried)) if project.tried.exists() else Tried()
-    return Scripts(
-        project, scripts, shared, notebooks, _texts(project.notebooks, "*.ipynb"), _described_transformers(project), tried
-    )
+    tried = parse_tried(project.relative(project.tried), _text(project, project.tried)) if project.tried.exists() else Tried()
+    committed = _texts(project, project.notebooks, "*.ipynb")
+    return Scripts(project, scripts, shared, notebooks, committed, _described_transformers(project), tried)
 
 
 def load(project: Project, damaged_proofs: bool = False) -> Guide:
@@ -52,15 +51,17 @@ def load(project: Project, damaged_proofs: bool = False) -> Guide:
     ``damaged_proofs``: leave out proofs that cannot be read instead, as who makes them anew must.
     """
     known = load_scripts(project)
-    pages = {_below(project.docs, path): _text(path) for path in sorted(project.docs.rglob("*.md"))}
+    pages = {_below(project.docs, path): _text(project, path) for path in sorted(project.docs.rglob("*.md"))}
     for name, text in pages.items():
         _check_filled(f"docs/{name}", text)
     methods = {
         path.stem: parse_method(path.stem, pages[_below(project.docs, path)]) for path in _files(project.methods, "*.md")
     }
-    compiled = {path.stem: parse_compiled(project.relative(path), _text(path)) for path in _files(project.compiled, "*.json")}
+    compiled = {
+        path.stem: parse_compiled(project.relative(path), _text(project, path)) for path in _files(project.compiled, "*.json")
+    }
     methods = {name: with_runs(name, method, compiled) for name, method in methods.items()}
-    engines = _texts(project.engines, "*.md")
+    engines = _texts(project, project.engines, "*.md")
     common = engines.pop("index", None)
     if common is None:
         raise GuideError("There is no docs/engines/index.md, which lists formats, generations of hardware and engines.")
@@ -69,7 +70,7 @@ def load(project: Project, damaged_proofs: bool = False) -> Guide:
         raise GuideError(
             f"docs/engines/{strays[0]}.md and the list 'engines' of docs/engines/index.md do not agree: write both."
         )
-    makers = _texts(project.makers, "*.py")
+    makers = _texts(project, project.makers, "*.py")
     image = _colab(project, parse_common(common))
     _check_names(known, methods, makers, order, image)
     stand_in = _stand_in(project)
@@ -81,7 +82,8 @@ def load(project: Project, damaged_proofs: bool = False) -> Guide:
             name: with_methods(parse_engine(name, engines[name], common), parse_common(common), methods) for name in order
         },
         registries={
-            path.stem: parse_listed(project.relative(path), _text(path)) for path in _files(project.registries, "*.json")
+            path.stem: parse_listed(project.relative(path), _text(project, path))
+            for path in _files(project.registries, "*.json")
         },
         common=parse_common(common),
         image=image,
@@ -91,11 +93,13 @@ def load(project: Project, damaged_proofs: bool = False) -> Guide:
             name: _proofs(project, script, known, makers, stand_in, damaged_proofs) for name, script in known.scripts.items()
         },
         compiled=compiled,
-        records={path.stem: parse_record(project.relative(path), _text(path)) for path in _files(project.storage, "*.json")},
-        recipes={name: parse_numbers_script(name, text) for name, text in _texts(project.recipes, "*.py").items()},
+        records={
+            path.stem: parse_record(project.relative(path), _text(project, path)) for path in _files(project.storage, "*.json")
+        },
+        recipes={name: parse_numbers_script(name, text) for name, text in _texts(project, project.recipes, "*.py").items()},
         numbers=_numbers(project),
         real=_real_model(project),
-        guests=_texts(project.guests, "*.py"),
+        guests=_texts(project, project.guests, "*.py"),
         architectures=_json(project, project.architectures),
         configs={path.stem: _json(project, path) for path in _files(project.configs, "*.json")},
         makers=makers,
@@ -105,12 +109,12 @@ def load(project: Project, damaged_proofs: bool = False) -> Guide:
 
 def pyproject(project: Project) -> str:
     """The text of pyproject.toml."""
-    return _text(project.root / "pyproject.toml")
+    return _text(project, project.root / "pyproject.toml")
 
 
 def dependency_group(project: Project, name: str) -> list[str]:
     """The requirements of one dependency group of pyproject.toml, with those of the groups that it includes."""
-    groups = tomllib.loads(_text(project.root / "pyproject.toml"))["dependency-groups"]
+    groups = tomllib.loads(_text(project, project.root / "pyproject.toml"))["dependency-groups"]
     return list(resolve_dependency_groups(groups, name))
 
 
@@ -121,7 +125,7 @@ def _proofs(
     found = []
     for path in _files(project.proofs, f"*/{script.name}.ipynb"):
         try:
-            notebook, proof = parse_proof(project.relative(path), _text(path))
+            notebook, proof = parse_proof(project.relative(path), _text(project, path))
         except GuideError:
             if skip_damaged:
                 continue
@@ -135,13 +139,13 @@ def _numbers(project: Project) -> dict[str, dict[str, Number]]:
     """The records of the real model, by machine and variant."""
     found: dict[str, dict[str, Number]] = {}
     for path in _files(project.numbers, "*/*.json"):
-        found.setdefault(path.parent.name, {})[path.stem] = parse_number(project.relative(path), _text(path))
+        found.setdefault(path.parent.name, {})[path.stem] = parse_number(project.relative(path), _text(project, path))
     return found
 
 
 def _real_model(project: Project) -> RealModel:
     try:
-        return RealModel.model_validate(tomllib.loads(_text(project.real)))
+        return RealModel.model_validate(tomllib.loads(_text(project, project.real)))
     except tomllib.TOMLDecodeError as error:
         raise GuideError(f"{project.relative(project.real)} is not valid TOML: {error}.") from error
     except ValidationError as error:
@@ -152,7 +156,9 @@ def _colab(project: Project, common: Common) -> Image:
     """Colab's image, whose GPUs are cards of the selector."""
     cards = _json(project, project.assets / "cards.json")
     path = project.colab / "image.toml"
-    return parse_image(project.relative(path), _text(path), _text(project.colab / "freeze.txt"), cards, common)
+    return parse_image(
+        project.relative(path), _text(project, path), _text(project, project.colab / "freeze.txt"), cards, common
+    )
 
 
 def _check_names(
@@ -207,7 +213,7 @@ def _stand_in(project: Project) -> str:
 
 def _described_transformers(project: Project) -> str:
     """The release of Transformers that the guide describes and ``nox -s drift`` checks: its pin in pyproject.toml."""
-    group: list[Any] = tomllib.loads(_text(project.root / "pyproject.toml"))["dependency-groups"]["drift"]
+    group: list[Any] = tomllib.loads(_text(project, project.root / "pyproject.toml"))["dependency-groups"]["drift"]
     return next(pin.partition("==")[2] for pin in group if isinstance(pin, str) and pin.startswith("transformers=="))
 
 
@@ -215,24 +221,27 @@ def _files(folder: Path, pattern: str) -> list[Path]:
     return sorted(folder.glob(pattern))
 
 
-def _texts(folder: Path, pattern: str) -> dict[str, str]:
+def _texts(project: Project, folder: Path, pattern: str) -> dict[str, str]:
     """{name without ending: text} of a folder's files, sorted."""
-    return {path.stem: _text(path) for path in _files(folder, pattern)}
+    return {path.stem: _text(project, path) for path in _files(folder, pattern)}
 
 
 def _json(project: Project, path: Path) -> Any:
     """What a JSON file that people edit holds."""
     try:
-        return json.loads(_text(path))
+        return json.loads(_text(project, path))
     except json.JSONDecodeError as error:
         raise GuideError(f"{project.relative(path)}, line {error.lineno}, is not valid JSON: {error.msg}.") from error
 
 
-def _text(path: Path) -> str:
+def _text(project: Project, path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise GuideError(f"There is no {project.relative(path)}: restore it.") from error
     except UnicodeDecodeError as error:
-        raise GuideError(f"{path.name} is not UTF-8 text ({error.reason} at byte {error.start}): save it as UTF-8.") from error
+        place = f"{error.reason} at byte {error.start}"
+        raise GuideError(f"{project.relative(path)} is not UTF-8 text ({place}): save it as UTF-8.") from error
 
 
 def _below(folder: Path, path: Path) -> str:
