@@ -222,6 +222,18 @@ def test_an_unknown_notebook_of_a_variant_is_named_too(planted):
     assert "docs/methods/sinq.md: There is no notebook 'sinqq'." in refused(planted)
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ('# notebook = "hqq"', '# notebook = "hqqq"', "snippets/numbers/hqq.py: There is no notebook 'hqqq'. Known: aqlm,"),
+        ('# method = "hqq"', '# method = "hqqq"', "The head of snippets/numbers/hqq.py names the method 'hqqq': there is no"),
+    ],
+)
+def test_what_the_head_of_a_recipe_names_must_be_there(planted, old, new, said):
+    planted.edit("snippets/numbers/hqq.py", old, new)
+    assert refused(planted).startswith(said)
+
+
 def test_a_fact_that_stands_twice_is_named_with_its_line(planted):
     planted.edit("docs/methods/sinq.md", "features:\n", "features:\n  peft: {answer: not verified, source: not tried}\n")
     sentence = refused(planted)

@@ -8,7 +8,7 @@ import hashlib
 import json
 import re
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from guide.facts.compiled import parse_compiled, with_runs
 from guide.facts.engine import Common, parse_common, parse_engine, parse_listed, with_methods
 from guide.facts.guide import Guide, Scripts
 from guide.facts.method import Method, parse_method
-from guide.facts.number import Number, RealModel, parse_number, parse_numbers_script
+from guide.facts.number import Number, NumbersScript, RealModel, parse_number, parse_numbers_script
 from guide.facts.proof import Stored, parse_proof, reaches, state_of
 from guide.facts.storage import parse_record
 from guide.notebooks.build import build, digest, shared_modules
@@ -51,6 +51,7 @@ def load(project: Project, damaged_proofs: bool = False) -> Guide:
     ``damaged_proofs``: leave out proofs that cannot be read instead, as who makes them anew must.
     """
     known = load_scripts(project)
+    recipes = {name: parse_numbers_script(name, text) for name, text in _texts(project, project.recipes, "*.py").items()}
     pages = {_below(project.docs, path): _text(project, path) for path in sorted(project.docs.rglob("*.md"))}
     for name, text in pages.items():
         _check_filled(f"docs/{name}", text)
@@ -73,6 +74,7 @@ def load(project: Project, damaged_proofs: bool = False) -> Guide:
     makers = _texts(project, project.makers, "*.py")
     image = _colab(project, parse_common(common))
     _check_names(known, methods, makers, order, image)
+    _check_recipes(known, methods, recipes)
     stand_in = _stand_in(project)
     assets = [path for path in sorted(project.docs.rglob("*")) if path.is_file() and path.suffix != ".md"]
     return Guide(
@@ -96,7 +98,7 @@ def load(project: Project, damaged_proofs: bool = False) -> Guide:
         records={
             path.stem: parse_record(project.relative(path), _text(project, path)) for path in _files(project.storage, "*.json")
         },
-        recipes={name: parse_numbers_script(name, text) for name, text in _texts(project, project.recipes, "*.py").items()},
+        recipes=recipes,
         numbers=_numbers(project),
         real=_real_model(project),
         guests=_texts(project, project.guests, "*.py"),
@@ -167,10 +169,7 @@ def _check_names(
     """Raise where a page names a notebook, or a script a page, a maker or a GPU of Colab, that is not there or will not do."""
     for name, method in methods.items():
         own = [one for variant in method.variants for one in (variant.notebook, variant.ready, variant.unpacked) if one]
-        for notebook in [*method.notebooks, *(one.partition(":")[0] for one in own)]:
-            if notebook not in known.scripts:
-                listed = ", ".join(known.scripts)
-                raise GuideError(f"docs/methods/{name}.md: There is no notebook '{notebook}'. Known: {listed}.")
+        _check_notebooks(f"docs/methods/{name}.md", known, [*method.notebooks, *(one.partition(":")[0] for one in own)])
     for script in known.scripts.values():
         table = script.head.guide
         if table.method and table.method not in methods:
@@ -191,6 +190,23 @@ def _check_names(
             if maker not in makers:
                 raise GuideError(f"The head of {script.path} names the maker '{maker}': there is no "
                                  f"models/checkpoints/{maker}.py to make a stand-in checkpoint with.")  # fmt: skip
+
+
+def _check_recipes(known: Scripts, methods: Mapping[str, Method], recipes: Mapping[str, NumbersScript]) -> None:
+    """Raise where a recipe's head names a notebook or a method that is not there."""
+    for recipe in recipes.values():
+        table = recipe.table
+        _check_notebooks(recipe.path, known, [one for one in (table.notebook, table.loads_in) if one])
+        if table.method and table.method not in methods:
+            raise GuideError(f"The head of {recipe.path} names the method '{table.method}': there is no method page "
+                             f"docs/methods/{table.method}.md.")  # fmt: skip
+
+
+def _check_notebooks(path: str, known: Scripts, named: Iterable[str]) -> None:
+    """Raise where a file names a notebook that is not there."""
+    for notebook in named:
+        if notebook not in known.scripts:
+            raise GuideError(f"{path}: There is no notebook '{notebook}'. Known: {', '.join(known.scripts)}.")
 
 
 def _check_filled(path: str, text: str) -> None:
