@@ -234,6 +234,18 @@ def test_what_the_head_of_a_recipe_names_must_be_there(planted, old, new, said):
     assert refused(planted).startswith(said)
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("---\n", "", "docs/how.md has no front matter (the facts between two lines of '---')."),
+        ("description: ", "descriptions: ", "The front matter of docs/how.md has no 'description': write it."),
+    ],
+)
+def test_a_page_without_a_title_or_what_it_is_about_is_named(planted, old, new, said):
+    planted.edit("docs/how.md", old, new)
+    assert refused(planted) == said
+
+
 def test_a_fact_that_stands_twice_is_named_with_its_line(planted):
     planted.edit("docs/methods/sinq.md", "features:\n", "features:\n  peft: {answer: not verified, source: not tried}\n")
     sentence = refused(planted)

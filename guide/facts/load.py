@@ -9,6 +9,7 @@ import json
 import re
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from guide.facts.colab import Image, Tried, parse_image, parse_tried
 from guide.facts.compiled import parse_compiled, with_runs
 from guide.facts.engine import Common, parse_common, parse_engine, parse_listed, with_methods
 from guide.facts.guide import Guide, Scripts
-from guide.facts.method import Method, parse_method
+from guide.facts.method import Method, front_matter, parse_method
 from guide.facts.number import Number, NumbersScript, RealModel, parse_number, parse_numbers_script
 from guide.facts.proof import Stored, parse_proof, reaches, state_of
 from guide.facts.storage import parse_record
@@ -55,6 +56,7 @@ def load(project: Project, damaged_proofs: bool = False) -> Guide:
     pages = {_below(project.docs, path): _text(project, path) for path in sorted(project.docs.rglob("*.md"))}
     for name, text in pages.items():
         _check_filled(f"docs/{name}", text)
+        _check_described(f"docs/{name}", text)
     methods = {
         path.stem: parse_method(path.stem, pages[_below(project.docs, path)]) for path in _files(project.methods, "*.md")
     }
@@ -207,6 +209,14 @@ def _check_notebooks(path: str, known: Scripts, named: Iterable[str]) -> None:
     for notebook in named:
         if notebook not in known.scripts:
             raise GuideError(f"{path}: There is no notebook '{notebook}'. Known: {', '.join(known.scripts)}.")
+
+
+@lru_cache(maxsize=512)
+def _check_described(path: str, text: str) -> None:
+    """Raise where a page does not say its title and what it is about, which lists of pages and search engines show."""
+    facts = front_matter(path, text)
+    if missing := [field for field in ("title", "description") if not isinstance(facts, dict) or not facts.get(field)]:
+        raise GuideError(f"The front matter of {path} has no '{missing[0]}': write it.")
 
 
 def _check_filled(path: str, text: str) -> None:
