@@ -15,10 +15,12 @@ from guide.bench import records, weigh
 from guide.bench.__main__ import chosen, weigh_all
 from guide.bench.recipe import recipes
 from guide.bench.shapes import GROUPS, REFERENCE, SHAPES
+from guide.facts.coherent import unlike_predicted
 from guide.facts.load import load
 from guide.facts.storage import Weights
 from guide.notebooks.script import parse_script
 from guide.project import GuideError, Project
+from guide.site.views import measures
 
 FEW_LAYERS = "Qwen3-0.6B, 1 layer"  # a shape that no proof counts
 
@@ -173,6 +175,17 @@ def test_notes_and_predictions_of_a_record_follow_the_guide(guide, record):
     old = [case.model_copy(update={"note": "old", "remark": "old", "predicted": nothing}) for case in record.cases]
     gone = noted.model_copy(update={"variant": "gone"})
     assert records.predicted_anew(guide, record.model_copy(update={"cases": [*old, gone]})) == record
+
+
+def test_a_variant_that_no_page_has_any_more_is_named_with_what_to_run(planted, record):
+    case = next(case for case in record.cases if case.proof and not case.note)
+    planted.edit(f"docs/methods/{case.method}.md", f"  - id: {case.variant}\n", "  - id: renamed\n")
+    other = planted.load()
+    said = rf"{record.machine.slug}.json has the variant '{case.variant}' of '{case.method}', .*--predict --keep"
+    with pytest.raises(GuideError, match=said):
+        measures.stored(other, record)
+    with pytest.raises(GuideError, match=said):
+        list(unlike_predicted(other))
 
 
 def test_a_new_case_takes_the_place_of_the_one_before(guide, record):

@@ -79,7 +79,7 @@ def unlike_predicted(guide: Guide) -> Iterator[tuple[Stored, str]]:
     """Proofs of the reference model whose bytes are not those that its shapes give, with a sentence."""
     for record in guide.records.values():
         for case in (case for case in record.cases if case.proof and not case.note):
-            row_name = next(one.measured for one in guide.methods[case.method].variants if one.id == case.variant)
+            row_name = guide.weighed(record, case).measured
             for stored in (one for one in guide.proofs[case.proof] if one.proof.stand_in):
                 for row in (row for row in stored.proof.measures if row.variant == row_name):
                     if abs(case.predicted.whole / row.quantized_bytes - 1) > TOLERANCE:

@@ -347,7 +347,7 @@ def with_methods(engine: Engine, common: Common, methods: Mapping[str, Method]) 
         if one.method is None or cell.answer is not Answer.YES or cell.minimum or cell.elsewhere:
             continue
         method = methods[one.method]
-        variant = next((variant for variant in method.variants if variant.id == one.variant), None)
+        variant = method.variant(one.variant)
         hardware = {name: (variant and variant.own_cell(name)) or one_cell for name, one_cell in method.hardware}
         nvidia, amd = hardware["nvidia"], hardware["amd"].answer
         places = {"cdna": amd, "rdna": amd} | {name: hardware[name].answer for name in ("intel_gpu", "apple", "cpu")}

@@ -13,7 +13,7 @@ from guide.facts.engine import Common, Engine, Listed
 from guide.facts.method import Cell, Method, Variant
 from guide.facts.number import Number, NumbersScript, Part, RealModel
 from guide.facts.proof import State, Stored
-from guide.facts.storage import Record
+from guide.facts.storage import Case, Record
 from guide.notebooks import build as notebooks
 from guide.notebooks import rules
 from guide.notebooks.build import Shared
@@ -125,6 +125,15 @@ class Guide(Scripts):
     def method_of(self, script: Script) -> Method | None:
         """The method that a script's notebook proves; None of one that is about several."""
         return self.methods[script.head.guide.method] if script.head.guide.method else None
+
+    def weighed(self, record: Record, case: Case) -> Variant:
+        """The variant that a case of a record is of; raises GuideError where no page has it any more."""
+        method = self.methods.get(case.method)
+        if found := method.variant(case.variant) if method else None:
+            return found
+        path = self.project.relative(self.project.storage / f"{record.machine.slug}.json")
+        raise GuideError(f"{path} has the variant '{case.variant}' of '{case.method}', which no page has: call it so "
+                         "on its page, or run 'nox -s weigh -- --predict --keep', which leaves it out.")  # fmt: skip
 
     def cell(self, method: str, variant: Variant, label: str) -> Cell:
         """A fact of one variant: its own where it differs from its method's."""

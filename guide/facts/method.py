@@ -339,6 +339,10 @@ class Method(Strict):
         ]
         return "; ".join([*parts, *([self.calibration_note] if self.calibration_note else [])])
 
+    def variant(self, id: str | None) -> Variant | None:
+        """The way of that id to use the method, if there is one."""
+        return next((variant for variant in self.variants if variant.id == id), None)
+
     def cells(self) -> dict[str, Cell]:
         """Hardware and features by name."""
         return dict(self.hardware) | dict(self.features)

@@ -225,7 +225,7 @@ def misled(guide: Guide, link: Links) -> Table | None:
 def _reference(guide: Guide, row: Row) -> float | None:
     """KL of the same variant of the page in its notebook's proof on the reference model."""
     method = guide.methods[row.method] if row.method else None
-    variant = next((one for one in method.variants if one.id == row.contender.of), None) if method else None
+    variant = method.variant(row.contender.of) if method else None
     best = guide.best(variant.notebook) if variant and variant.notebook else None
     if not variant or not best or not best.proof.stand_in:
         return None

@@ -40,12 +40,11 @@ def stored(guide: Guide, record: Record) -> Table:
     """The cases of one machine's record: predicted, measured, error, and accelerate's estimate."""
     rows = []
     for case in record.cases:
-        method = guide.methods[case.method]
-        label = next(variant.label for variant in method.variants if variant.id == case.variant)
+        label = guide.weighed(record, case).label
         note = "".join(f" ({text})" for text in (case.note, case.remark) if text)
         estimate = f" ({_percent(case.accelerate_error())})" if case.measured else ""
         rows.append([
-            f"{method.title}: {label}",
+            f"{guide.methods[case.method].title}: {label}",
             case.shape,
             f"{gigabytes(case.predicted.whole):.3f}",
             f"{gigabytes(case.measured.whole):.3f}" if case.measured else f"none: {case.failed}",
