@@ -5,11 +5,14 @@ The commands that need a GPU or the real model are rehearsed with what another m
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import re
 import subprocess
 import sys
 from html import unescape
+from pathlib import Path
 
 import pytest
 from planting import ROOT, mkdocs_warnings
@@ -23,6 +26,7 @@ from guide.library.check import check, installed
 from guide.notebooks.__main__ import main as build_notebooks
 from guide.project import GuideError
 from guide.site import stage
+from guide.site.__main__ import main as stage_site
 
 PAGE, SCRIPT = "docs/methods/made-up.md", "snippets/made_up.py"
 FILLED = {
@@ -89,6 +93,17 @@ def test_the_new_files_pass_lint(added):
 def test_a_name_that_is_none_is_told(planted, name):
     with pytest.raises(SystemExit, match=f"^'{re.escape(name)}' is no name for a method: use small letters"):
         main(["method", "--", name], planted.project)
+
+
+@pytest.mark.parametrize("command", [lambda project: main(["method", "made-up"], project), stage_site], ids=["new", "stage"])
+def test_a_full_disk_is_told(planted, monkeypatch, command):
+    def full(path: Path, *rest: object, **more: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+
+    monkeypatch.setattr(Path, "write_text", full)
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(SystemExit, match=r"^No space left on device at .*Free space on that disk"):
+        command(planted.project)
 
 
 def test_a_method_that_is_there_is_left_alone(planted):

@@ -9,14 +9,15 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from planting import mkdocs_warnings
+from mkdocs.config import load_config
+from planting import ROOT, mkdocs_warnings
 
 from guide.facts.method import Group
 from guide.facts.proof import FIGURES_MIME, State, output_data
 from guide.facts.traps import all_traps
 from guide.notebooks.complete import completed, free, statements
 from guide.project import GuideError
-from guide.site import links, selector, stage
+from guide.site import hooks, links, selector, stage
 from guide.site.marks import fill
 from guide.site.notebook_pages import shown, site_path
 from guide.site.urls import Links, url_of
@@ -453,6 +454,14 @@ def test_a_copy_in_a_folder_with_spaces_and_other_letters_is_staged(planted, tmp
     planted.project = type(planted.project)(there)
     stage.stage(planted.load(), there / "build" / "site")
     assert json.loads((there / "build" / "site" / "facts.json").read_text(encoding="utf-8"))["methods"]
+
+
+@pytest.mark.parametrize(("name", "address"), [("", ""), ("owner/name", "https://owner.github.io/name/")])
+def test_a_site_has_an_address_where_its_repository_is_known(monkeypatch, name, address):
+    monkeypatch.delenv("SITE_URL", raising=False)
+    monkeypatch.setenv("GITHUB_REPOSITORY", name)
+    monkeypatch.setattr(stage, "stage", lambda guide, folder: None)
+    assert hooks.on_config(load_config(str(ROOT / "mkdocs.yml"), hooks=[])).site_url == address
 
 
 def test_the_link_check_sees_pages_anchors_and_files(tmp_path):
