@@ -35,7 +35,7 @@ from guide.prove.cleaning import cleaned, without_noise
 from guide.prove.controls import check_weakness, plain_copy, swapped_copy
 from guide.prove.failures import ADVICE, Failed, from_notebook, paragraph
 from guide.prove.kernel import execute
-from guide.prove.local import alone
+from guide.prove.locks import alone
 from guide.prove.paste import Paster, blocks, paste
 from guide.prove.repeated import differences
 from guide.prove.reporting import Reporter
@@ -530,6 +530,23 @@ def test_an_environment_is_made_once_and_an_older_one_of_the_same_notebook_goes(
     python.unlink()  # as where the Python that it was made of is gone
     assert environments.prepare(project, script, cuda=False) == python
     assert len(commands) == 2 * made
+
+
+def test_an_environment_is_made_by_one_command_at_a_time(tmp_path, monkeypatch):
+    held = []
+
+    def look(command, variables=None):
+        with pytest.raises(GuideError, match="is under way"), alone(tmp_path / "build" / "environments" / "example.lock"):
+            pass
+        held.append(command)
+        if "venv" in command:
+            Path(command[-1]).mkdir()
+
+    monkeypatch.setattr(environments, "run_quietly", look)
+    environments.prepare(Project(tmp_path), parse_script("example", SCRIPT), cuda=False)
+    assert held
+    with alone(tmp_path / "build" / "environments" / "example.lock"):
+        pass
 
 
 def test_a_checkpoint_that_cannot_be_made_is_told_with_its_last_line(tmp_path):

@@ -11,7 +11,8 @@ from guide.facts.proof import Machine, Proof, State
 from guide.notebooks.build import fault
 from guide.project import GuideError, Project, told
 from guide.prove.failures import Failed, paragraph
-from guide.prove.local import Local, alone
+from guide.prove.local import Local
+from guide.prove.locks import alone
 from guide.prove.machine import this_machine
 from guide.prove.repeated import differences
 from guide.prove.reporting import Reporter

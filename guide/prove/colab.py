@@ -35,7 +35,7 @@ from guide.project import GuideError, Project, told, write_whole
 from guide.prove import environments, hub_cache, image
 from guide.prove.failures import Failed, from_notebook, paragraph
 from guide.prove.kernel import execute
-from guide.prove.local import alone
+from guide.prove.locks import alone
 from guide.prove.reporting import Reporter
 
 Doing = Callable[[str, float], None]  # takes what a run does, and for how many seconds it has been running

@@ -17,9 +17,10 @@ from threading import Lock, Thread
 
 from guide.notebooks.script import Script
 from guide.project import GuideError, Project
+from guide.prove.locks import in_turn
 
 KERNEL = "ipykernel==7.4.0"  # what nbmake talks to; the only package beside a notebook's pins
-ONE_AT_A_TIME = Lock()
+ONE_AT_A_TIME = Lock()  # of this process's own threads; other commands wait for a notebook's lock file
 
 
 def python_of(environment: Path) -> Path:
@@ -39,7 +40,7 @@ def prepare(project: Project, script: Script, cuda: bool, background: bool = Fal
     environment = project.build / "environments" / f"{script.name}-{key}"
     nice = ["nice", "-n", "19"] if background and os.name == "posix" else []
     pip = [*nice, str(python_of(environment)), "-m", "pip", "--quiet", "--disable-pip-version-check"]
-    with ONE_AT_A_TIME:
+    with ONE_AT_A_TIME, in_turn(environment.parent / f"{script.name}.lock"):
         if (environment / "complete").exists() and python_of(environment).exists():  # the interpreter may be gone
             return python_of(environment)
         for older in environment.parent.glob(f"{script.name}-*"):

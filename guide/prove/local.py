@@ -1,21 +1,11 @@
 """What a checkout holds of the proofs of one machine, before ``--keep`` copies them to where they are committed from."""
 
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
-
 from nbformat import NotebookNode
 
 from guide.facts.guide import Guide
 from guide.facts.proof import Machine, Proof, State, parse_proof, state_of
 from guide.notebooks.build import to_text
 from guide.project import GuideError, write_whole
-
-try:
-    import fcntl
-except ImportError:  # Windows, which does without
-    fcntl = None  # type: ignore[assignment]
 
 
 class Local:
@@ -51,25 +41,3 @@ class Local:
         best = self.guide.best(name)
         proof = self.read(name) or (best.proof if best else None)
         return 1.5 * proof.seconds + 60 if proof else 60.0 * self.guide.scripts[name].head.guide.minutes
-
-
-@contextmanager
-def alone(path: Path) -> Iterator[None]:
-    """Hold the lock file ``path``, with this process's number in it; raises GuideError if another process holds it.
-
-    Two runs in a checkout would write into the same folders, and measure each other. The system lets go of the lock when the
-    process ends, however it ends.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a+", encoding="utf-8") as file:
-        if fcntl:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                file.seek(0)
-                sentence = f"A run is under way in this checkout, process {file.read()}: wait for it, or stop it."
-                raise GuideError(sentence) from None
-        file.truncate(0)
-        file.write(str(os.getpid()))
-        file.flush()
-        yield

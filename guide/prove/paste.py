@@ -22,7 +22,7 @@ from guide.notebooks.complete import INCLUDE, completed
 from guide.project import GuideError, Project, told
 from guide.prove import environments, hub_cache
 from guide.prove.kernel import QUIET
-from guide.prove.local import alone
+from guide.prove.locks import alone
 from guide.prove.machine import this_machine
 
 MINUTES = 90  # after which a block counts as hung: it has the library's own numbers, which notebooks cut down
