@@ -10,6 +10,7 @@ import errno
 import json
 import os
 import shutil
+import subprocess
 import sys
 import time
 import zipfile
@@ -547,6 +548,26 @@ def test_an_environment_is_made_by_one_command_at_a_time(tmp_path, monkeypatch):
     assert held
     with alone(tmp_path / "build" / "environments" / "example.lock"):
         pass
+
+
+CACHES: list[dict[str, str]] = [
+    {},
+    {"XDG_CACHE_HOME": "~/x"},
+    {"XDG_CACHE_HOME": "/x", "HF_HOME": "~/h"},
+    {"XDG_CACHE_HOME": "/x", "HF_HOME": "$XDG_CACHE_HOME/h"},
+    {"HF_HOME": "/h", "HUGGINGFACE_HUB_CACHE": "~/c"},
+    {"HUGGINGFACE_HUB_CACHE": "/c", "HF_HUB_CACHE": "~/d"},
+]
+
+
+@pytest.mark.parametrize("variables", CACHES, ids=lambda variables: " ".join(variables) or "none")
+def test_the_hubs_cache_is_where_its_own_library_finds_it(monkeypatch, variables):
+    for name in ("XDG_CACHE_HOME", "HF_HOME", "HUGGINGFACE_HUB_CACHE", "HF_HUB_CACHE"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    command = [str(HERE), "-c", "from huggingface_hub.constants import HF_HUB_CACHE; print(HF_HUB_CACHE)"]
+    assert str(hub_cache.own_cache()) == subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
 
 def test_a_checkpoint_that_cannot_be_made_is_told_with_its_last_line(tmp_path):

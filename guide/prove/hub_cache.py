@@ -58,8 +58,9 @@ def snapshot(cache: Path, kind: Kind, public_id: str, revision: str) -> Path:
 
 def own_cache() -> Path:
     """This machine's own cache, as huggingface_hub finds it."""
-    home = os.environ.get("HF_HOME", Path.home() / ".cache" / "huggingface")
-    return Path(os.environ.get("HF_HUB_CACHE", Path(home) / "hub"))
+    home = os.environ.get("HF_HOME", f"{os.environ.get('XDG_CACHE_HOME', '~/.cache')}/huggingface")
+    cache = os.environ.get("HF_HUB_CACHE", os.environ.get("HUGGINGFACE_HUB_CACHE", f"{home}/hub"))
+    return Path(os.path.expandvars(cache)).expanduser()
 
 
 def cached_revision(kind: Kind, public_id: str) -> str | None:
