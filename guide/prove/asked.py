@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 
 from guide.facts.proof import reaches
 from guide.notebooks.script import parse_script
-from guide.project import GuideError, Project
+from guide.project import GuideError, Project, last_line
 from guide.prove.stale import NO_RUNNER, runners, tell
 
 FORM = "Write '/prove NOTEBOOK... COMMIT', with the whole SHA of the commit that you have read."
@@ -44,8 +44,7 @@ def at_commit(repository: str, commit: str) -> Callable[[str], str]:
         if done.returncode and "HTTP 404" in done.stderr:
             raise GuideError(f"There is no {path} at {commit}: name a notebook by its script in snippets/, without '.py'.")
         if done.returncode:
-            last = (done.stderr.strip() or "no message").splitlines()[-1]
-            raise GuideError(f"GitHub did not give {path} at {commit} ({last[:200]}): ask again later.")
+            raise GuideError(f"GitHub did not give {path} at {commit} ({last_line(done)[:200]}): ask again later.")
         return done.stdout
 
     return read

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from guide.facts.guide import Guide
 from guide.facts.load import load
 from guide.notebooks.script import Script
-from guide.project import GuideError, Project, told
+from guide.project import GuideError, Project, last_line, told
 from guide.prove.hub_cache import name_main, text_of
 
 LOADED = ("*.json", "*.safetensors", "*.model", "*.txt", "*.jinja")  # what from_pretrained reads of a repository
@@ -48,13 +48,12 @@ def fetch(words: Sequence[str], revisions: Mapping[str, str]) -> None:
     command = [sys.executable, "-m", "huggingface_hub.cli.hf", "download", "--quiet", *words, *at]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
-        last = (done.stderr.strip() or done.stdout.strip() or "no message").splitlines()[-1]
         advice = (
             f"whether it still has {revision}, as its proof had (--newest takes today's)"
             if revision
             else "whether it is gated"
         )
-        raise GuideError(f"{public_id} could not be downloaded ({last[:200]}): check the network, and {advice}.")
+        raise GuideError(f"{public_id} could not be downloaded ({last_line(done)[:200]}): check the network, and {advice}.")
     if revision:
         name_main("datasets" if "dataset" in words else "models", public_id, revision)
 

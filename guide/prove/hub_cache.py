@@ -15,7 +15,7 @@ from tempfile import TemporaryDirectory
 from typing import Literal
 
 from guide.notebooks.script import GuideTable
-from guide.project import GuideError, Project
+from guide.project import GuideError, Project, last_line
 
 MODEL_FILES = ("config.json", "generation_config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json")
 
@@ -97,8 +97,8 @@ def make_checkpoint(maker: Path, python: Path, model: Path, target: Path, public
         quiet = {**os.environ, "HF_HUB_OFFLINE": "1"}
         done = subprocess.run(command, cwd=work, env=quiet, capture_output=True, text=True, check=False)
     if done.returncode:
-        last = (done.stderr.strip() or "no message").splitlines()[-1]
-        raise GuideError(f"models/checkpoints/{maker.name} could not make the stand-in for {public_id}: {last[:400]}")
+        said = last_line(done)[:400]
+        raise GuideError(f"models/checkpoints/{maker.name} could not make the stand-in for {public_id}: {said}")
 
 
 def fill(project: Project, stand_in: str, cache: Path, python_for: Callable[[str], Path], table: GuideTable) -> dict[str, str]:

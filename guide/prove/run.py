@@ -30,7 +30,7 @@ from guide.facts.proof import (
 )
 from guide.guest import arguments
 from guide.notebooks.script import versions
-from guide.project import GuideError, first_fault
+from guide.project import GuideError, first_fault, last_line
 from guide.prove import environments, hub_cache
 from guide.prove.cleaning import cleaned
 from guide.prove.controls import Control, check_weakness, plain_copy, swapped_copy
@@ -110,7 +110,7 @@ class Run:
         home = Path(arguments.__file__).parents[2]  # from where it can be imported
         done = subprocess.run(command, cwd=home, capture_output=True, text=True, check=False)
         if done.returncode:
-            raise Failed("error", (done.stderr.strip() or "the check of arguments ended without a word").splitlines()[-1])
+            raise Failed("error", last_line(done, "the check of arguments ended without a word"))
         if faults := json.loads(done.stdout.strip().splitlines()[-1]):
             cell, sentence = faults[0]
             raise Failed("unknown argument", sentence, cell)
