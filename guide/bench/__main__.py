@@ -34,7 +34,7 @@ def weigh_all(guide: Guide, given: argparse.Namespace) -> None:
             store(guide.project, with_cases(latest_record(guide, machine), cases, name, shape), given.keep)
     record = predicted_anew(guide, latest_record(guide, machine))
     store(guide.project, record, given.keep)
-    print(record.summary() if record.weighed() else "Nothing was measured.")
+    print(record.summary())
 
 
 def main() -> None:

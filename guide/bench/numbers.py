@@ -216,21 +216,21 @@ class Bench:
         runs[self.run] = runs[self.run].model_copy(update={task.part: found, "failed": failed})
         return number.model_copy(update={"runs": runs})
 
-    def measure(self, task: Task, shapes: dict[str, list[int]]) -> str:
-        """Measure a part, store the record, and return what to say of it."""
+    def measure(self, task: Task, shapes: dict[str, list[int]]) -> tuple[str, bool]:
+        """Measure a part, store the record, and return what to say of it, and whether it could be measured."""
         empty = Number(version=1, variant=task.id, recipe=task.script.path, machine=self.machine, windows_sha256="", runs=[])
         number = self.stored(task) or empty
         try:
             number = self.quality(task, number) if task.part == "quality" else self.speed(task, number, shapes)
-            said = summary(number, task, self.run)
+            said, ok = summary(number, task, self.run), True
         except (GuideError, ValidationError) as error:  # the latter of figures that cannot be
             why = first_fault(error) if isinstance(error, ValidationError) else str(error)
             runs = [*number.runs, *(Run() for _ in range(self.run + 1 - len(number.runs)))]
             failed = {**runs[self.run].failed, task.part: why}
             runs[self.run] = runs[self.run].model_copy(update={task.part: None, "failed": failed})
-            number, said = number.model_copy(update={"runs": runs}), f"failed: {why}"
+            number, said, ok = number.model_copy(update={"runs": runs}), f"failed: {why}", False
         write_whole(self.path(task.id), as_text(number))
-        return said
+        return said, ok
 
 
 def is_installed(package: str) -> bool:
@@ -356,13 +356,13 @@ def run(bench: Bench, wanted: list[Task], shapes: dict[str, list[int]], minutes:
         if task.part != "quality":
             wait_until_alone()
         started = time.monotonic()
-        said = bench.measure(task, of_part[task.part])
+        said, ok = bench.measure(task, of_part[task.part])
         spent.setdefault(task.part, []).append(time.monotonic() - started)
         guesses = {part: sum(seconds) / len(seconds) for part, seconds in spent.items()}
         more = sum(guesses.get(one.part, GUESS[one.part]) for one in todo[number:]) / 60
         took = spent[task.part][-1]
         print(f"[{number}/{len(todo)}] {task.id}, {task.part}: {said} ({took:.0f} s; about {more:.0f} min left)", flush=True)
-        if said.startswith("failed"):
+        if not ok:
             failed.append(f"{task.id}, {task.part}, {said}")
     return failed
 

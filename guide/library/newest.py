@@ -227,10 +227,9 @@ def library_lines(guide: Guide, read: Mapping[str, tuple[Source, Source]]) -> It
     for package, (_, after) in read.items():
         if package == "transformers":
             continue  # its names come by way of a table of its own; the registry and the signatures are compared
-        for script in guide.scripts.values():
-            if package in {canonicalize_name(name) for name in script.pins}:
-                found = missing_names(after.files, script.path, script.text)
-                yield from (f"{package} {after.version}: {line}" for line in found)
+        for script in (guide.scripts[name] for name in sorted(pinning(guide, package))):
+            found = missing_names(after.files, script.path, script.text)
+            yield from (f"{package} {after.version}: {line}" for line in found)
 
 
 def engine_lines(guide: Guide, read: Mapping[str, tuple[Source, Source]]) -> Iterator[str]:

@@ -36,9 +36,8 @@ from guide.prove import environments, hub_cache, image
 from guide.prove.failures import Failed, from_notebook, paragraph
 from guide.prove.kernel import execute
 from guide.prove.locks import alone
-from guide.prove.reporting import Reporter
+from guide.prove.reporting import Doing, Reporter
 
-Doing = Callable[[str, float], None]  # takes what a run does, and for how many seconds it has been running
 INSTALLING = 20  # minutes that an install cell may take
 
 
@@ -244,7 +243,7 @@ def try_all(guide: Guide, given: argparse.Namespace) -> int:
     reporter, records, resolve = Reporter(), Records(guide), Resolver(guide)
     names = guide.names(given.names)
     todo = [name for name in names if given.force or not records.read(name)]
-    reporter.expected = {name: expected_seconds(guide, records, name) for name in todo}
+    reporter.expected = {name: expected_seconds(guide, name) for name in todo}
     on_cpu = [script for script in guide.scripts.values() if script.head.guide.needs == "cpu"]
     torch = max((pin for script in on_cpu for pin in script.head.dependencies if "torch" in versions([pin])),
                 key=lambda pin: Version(versions([pin])["torch"]))  # fmt: skip
@@ -267,7 +266,7 @@ def try_all(guide: Guide, given: argparse.Namespace) -> int:
     return failed
 
 
-def expected_seconds(guide: Guide, records: Records, name: str) -> float:
+def expected_seconds(guide: Guide, name: str) -> float:
     """How long a notebook will take: by its last outcome, else by its proof, else its limit."""
     table, best = guide.scripts[name].head.guide, guide.best(name)
     if table.needs != "cpu":

@@ -1,10 +1,13 @@
 """What a person sees at a terminal while notebooks run."""
 
 import time
+from collections.abc import Callable
 
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+Doing = Callable[[str, float], None]  # takes what a run does, and for how many seconds it has been running
 
 
 class Reporter:

@@ -5,7 +5,6 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
 from datetime import UTC, datetime
 from pathlib import Path
@@ -36,8 +35,7 @@ from guide.prove.cleaning import cleaned
 from guide.prove.controls import Control, check_weakness, plain_copy, swapped_copy
 from guide.prove.failures import Failed, from_notebook
 from guide.prove.kernel import execute
-
-Doing = Callable[[str, float], None]  # takes what a run does, and for how many seconds it has been running
+from guide.prove.reporting import Doing
 
 
 class Run:

@@ -30,9 +30,7 @@ def faults(site: Path) -> list[str]:
     """A sentence for each fault of the site: page, what is wrong, what to do."""
     files = sorted(site.rglob("index.html"))
     pages = {path.parent.relative_to(site).as_posix().removeprefix(".") + "/": _read(path) for path in files}
-    found = [
-        f"{page.lstrip('/') or 'home'}: {fault}" for page, html in pages.items() for fault in _of_page(page.lstrip("/"), html)
-    ]
+    found = [f"{page.lstrip('/') or 'home'}: {fault}" for page, html in pages.items() for fault in _of_page(html)]
     for what in ("title", "description"):
         texts = {page: _said(html, what) for page, html in pages.items()}
         often = Counter(texts.values())
@@ -54,7 +52,7 @@ def _words(tag: Tag) -> str:
     return " ".join((tag.get_text() or str(tag.get("alt", ""))).split())[:40]
 
 
-def _of_page(page: str, html: BeautifulSoup) -> list[str]:
+def _of_page(html: BeautifulSoup) -> list[str]:
     """What is wrong with one page."""
     found = []
     headings = len(html.find_all("h1"))

@@ -131,7 +131,7 @@ def claims(guide: Guide) -> Table:
         ("4 bit: about a quarter of the memory, relatively good", _range(guide, four)),
         ("below 4 bit: less than a quarter, with a noticeable drop", _range(guide, below)),
         ("calibrated 4 bit is often ahead of 4 bit on the fly", _ahead(guide, four)),
-        ("calibrated methods take longer to make", _effort(guide, four)),
+        ("calibrated methods take longer to make", _effort(four)),
         ("quantized models run faster", _faster(guide)),
     ]
     return Table(
@@ -169,7 +169,7 @@ def _ahead(guide: Guide, four: list[Row]) -> str:
     )
 
 
-def _effort(guide: Guide, four: list[Row]) -> str:
+def _effort(four: list[Row]) -> str:
     """Processor time of making at 4 bits, with data and without."""
     taken = {
         kind: [cost.cpu_seconds for row in four if row.contender.calibrated is kind
