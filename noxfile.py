@@ -127,9 +127,8 @@ def links(session: nox.Session) -> None:
     """Ask every address outside the site whether it still answers, one request at a time a host: .github/lychee.toml."""
     install(session, "links")
     session.run("pytest", "--noconftest", "-o", "addopts=", "--quiet", "tests/links", silent=True)  # do the settings hold?
-    session.run(
-        "python", "-m", "guide.site", env={"GITHUB_REPOSITORY": "OWNER/REPOSITORY"}, silent=True
-    )  # facts make addresses
+    # Facts make addresses
+    session.run("python", "-m", "guide.site", env={"GITHUB_REPOSITORY": "OWNER/REPOSITORY"}, silent=True)
     texts = ["docs", "snippets", "build/site/engines", "README.md", "CONTRIBUTING.md", "CHANGELOG.md"]
     session.run("lychee", "--config", ".github/lychee.toml", *session.posargs, *texts)
 

@@ -42,19 +42,11 @@ UNRELATED = {"use_cache", "is_encoder_decoder", "is_decoder", "add_cross_attenti
              "output_hidden_states", "tie_encoder_decoder", "torchscript"}  # fmt: skip
 # Where heads have a width of their own in no field, variants are made by it and not by the width of the model.
 RATIO = "hidden_size/num_attention_heads"
-TRIED: dict[str, list[Any]] = {
-    "int": [1, 3],
-    "float": [0.5],
-    "str": ["gelu"],
-}  # values of a field that is null or absent, by its type
+# Values of a field that is null or absent, by its type.
+TRIED: dict[str, list[Any]] = {"int": [1, 3], "float": [0.5], "str": ["gelu"]}
 TRIED_OF_ANY: list[Any] = [3, True, "gelu"]  # of one whose type is not declared
-HARMLESS = (
-    "token_id",
-    "token_ids",
-    "_dropout",
-    "token_index",
-    "rope_theta",
-)  # how names of fields end that no tensor depends on
+# How names of fields end that no tensor depends on.
+HARMLESS = ("token_id", "token_ids", "_dropout", "token_index", "rope_theta")
 KEPT_ZERO = {"hidden_size_per_layer_input", "num_kv_shared_layers"}  # switched off by 0, and told only as they are in examples
 LAYER_KINDS = ("full_attention", "sliding_attention")  # tried for layer_types besides those seen
 

@@ -40,9 +40,8 @@ SMALL_TOWER = {"depth": 2, "num_hidden_layers": 2, "fullatt_block_indexes": [1],
 TINY = {"vocab_size": 300, "hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2,
         "intermediate_size": 96, "head_dim": 16, "pad_token_id": 0}  # fmt: skip
 ASKED = re.compile(r"""(?:kwargs\.(?:get|pop)\(|getattr\((?:self\.)?config, )["'](\w+)["']""")
-CONSTANT = re.compile(
-    r"""kwargs\.(?:get|pop)\(["'](\w+)["'], (\d+)\)"""
-)  # what a class takes for a field that it only asks for
+# What a class takes for a field that it only asks for.
+CONSTANT = re.compile(r"""kwargs\.(?:get|pop)\(["'](\w+)["'], (\d+)\)""")
 
 Held = tuple[int, list[tuple[int, int]]]  # elements of keys and values; elements, and bytes an element, of each state
 

@@ -23,9 +23,10 @@ class Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[mis
         return dict(super().construct_mapping(node, deep))
 
 
+# What a yes may rest on.
 EVIDENCE = re.compile(
     r"proof|notebook \w+|run \d{4}-\d{2}-\d{2} with .+|[\w.-]+ v?\d[\w.]*( [^,]+)?, .+|.+, read \d{4}-\d{2}-\d{2}"
-)  # what a yes may rest on
+)
 
 
 class Group(StrEnum):

@@ -25,7 +25,7 @@ class ShownTrap:
     code: str
     printed: str | None  # by the cell in the proof of today's code that the pages show; None where there is none
     happened: bool  # in that run; where it did not, the cell says why
-    standalone: str  # a script that shows the fault with nothing but the pinned packages: pip, uv and pipx run it as it is
+    standalone: str  # a script that shows the fault with nothing but the pinned packages: uv and pipx run it as it is
 
 
 def _cells(notebook: NotebookNode) -> dict[str, NotebookNode]:

@@ -27,9 +27,8 @@ CODE = re.compile(r"`([^`\n]+)`")
 INCLUDED = re.compile(r"^\s*--8<--.*", re.MULTILINE)
 # In code style: a name, perhaps dotted, but not a file of Python; a call of one; an argument with its value.
 NAMED = re.compile(r"(?!\w+\.py$)(?P<name>[A-Za-z_][\w.]*)(\(.*\))?|(?P<argument>[A-Za-z_]\w*)=.+")
-CLASS = re.compile(
-    r"(?<![\w/.-])(?:[A-Z]+[a-z0-9]+(?:[A-Z]+[a-z0-9]*)+|[A-Z]{2,}[a-z]{2,})(?![\w/])"
-)  # GPTQConfig, not Config
+# GPTQConfig, not Config.
+CLASS = re.compile(r"(?<![\w/.-])(?:[A-Z]+[a-z0-9]+(?:[A-Z]+[a-z0-9]*)+|[A-Z]{2,}[a-z]{2,})(?![\w/])")
 ADDRESS = re.compile(r"\]\([^)]*\)|https?://\S+|<[^>\n]+>")
 FLAG = re.compile(r"\b(is_serializable|is_trainable|is_compileable|requires_calibration) is (True|False)\b")
 SOURCE = re.compile(r"Transformers (?P<version>\d[\w.]*), (?P<names>.+)")

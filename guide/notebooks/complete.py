@@ -16,9 +16,8 @@ INCLUDE = re.compile(r'^(?P<indent>[ \t]*)--8<-- "(?P<path>[^":]+):(?P<section>[
 SECTION = re.compile(r"# --8<-- \[(start|end):([\w-]+)\]")
 # A line that only shortens the run of a notebook, which says so; a page leaves it out.
 CUT = re.compile(r"^.*# cut down for the proof$\n?", re.MULTILINE)
-IN_PLACE = {
-    "device": 'device = torch.device("cuda" if torch.cuda.is_available() else "cpu")'
-}  # of what asks for more than a reader needs
+# In place of what asks for more than a reader needs.
+IN_PLACE = {"device": 'device = torch.device("cuda" if torch.cuda.is_available() else "cpu")'}
 
 
 @dataclass(frozen=True)

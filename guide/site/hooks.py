@@ -64,9 +64,8 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
     if not config.site_url and os.environ.get("GITHUB_REPOSITORY"):
         config.site_url = f"https://{owner}.github.io/{name}/"
     template = b"".join(path.read_bytes() for path in sorted(TEMPLATES.glob("mkdocs_*/*")))
-    cache = (
-        project.build / f"mkdocs-jupyter-{sha256(template).hexdigest()[:12]}"
-    )  # what it rendered by another template is not ours
+    # What it rendered by another template is not ours
+    cache = project.build / f"mkdocs-jupyter-{sha256(template).hexdigest()[:12]}"
     config.plugins["mkdocs-jupyter"].config["cache_dir"] = str(cache)
     return config
 

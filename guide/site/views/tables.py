@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 
 from guide.site.render import render
 
-# A figure with its error, unit or share: 12, 1,024, 0.13 ± 0.01, 1.4x, 12 %, 3.5 GiB
 WIDE = 6  # columns of figures; a wider table shows the first of them until a reader asks for the others
+# A figure with its error, unit or share: 12, 1,024, 0.13 ± 0.01, 1.4x, 12 %, 3.5 GiB
 FIGURE = re.compile(r"[-−<≈]? ?\d[\d,.]*( ?± ?[\d.]+)?( ?(x|×|%|[kMG]i?B|s|min|ms))?")
 
 
