@@ -7,7 +7,8 @@ import re
 import pytest
 from serving import answers, serve
 
-from guide.facts.symptoms import PAGES, Group, lead, parse_symptoms, shown_symptoms
+from guide.facts.cells import tagged
+from guide.facts.symptoms import PAGES, TAG, Group, lead, parse_symptoms, shown_symptoms
 from guide.project import GuideError
 
 LEAST, LEAST_SHOWN = 60, 25
@@ -50,7 +51,8 @@ def test_a_part_of_them_was_run_and_printed_what_the_entry_says(guide, record_pr
     record_property("figure", f"symptoms: {len(parse_symptoms(guide.pages['symptoms.md']))}, {len(shown)} of them run here")
     assert len(shown) >= LEAST_SHOWN
     for one in shown:
-        asked = re.findall(r'(?:shows\(\w+, |warns\()"([^"]+)"', one.code)
+        cell = tagged(guide.notebooks[one.script.name], TAG)[one.symptom.id]
+        asked = re.findall(r'(?:shows\(\w+, |warns\()"([^"]+)"', cell.source)
         assert all(words in one.printed for words in asked), (one.symptom.id, one.printed)
 
 

@@ -11,13 +11,11 @@ from enum import StrEnum
 from functools import lru_cache
 from typing import Annotated, Self
 
-from nbformat import NotebookNode
 from pydantic import Field, ValidationError, model_validator
 
+from guide.facts.cells import printed, tagged
 from guide.facts.guide import Guide
 from guide.facts.method import front_matter
-from guide.facts.proof import State
-from guide.notebooks.build import tags
 from guide.notebooks.script import Script
 from guide.project import GuideError, Strict, first_fault
 
@@ -112,7 +110,6 @@ class ShownSymptom:
 
     symptom: Symptom
     script: Script | None
-    code: str
     printed: str | None  # by the cell in the proof of today's code that the pages show; None where there is none
 
 
@@ -139,27 +136,17 @@ def lead(guide: Guide, text: str) -> str:
 
 def shown_symptoms(guide: Guide) -> list[ShownSymptom]:
     """All symptoms in the order of the page; raises GuideError where a cell is tagged with one that it does not have."""
-    cells: dict[str, tuple[Script, str]] = {}
+    shown: dict[str, Script] = {}
     for name, notebook in guide.notebooks.items():
-        for one, cell in _cells(notebook).items():
-            if one in cells:
-                raise GuideError(f"Two cells are tagged '{TAG}{one}', of {cells[one][0].path} and {guide.scripts[name].path}.")
-            cells[one] = guide.scripts[name], cell.source
+        for one in tagged(notebook, TAG):
+            if one in shown:
+                raise GuideError(f"Two cells are tagged '{TAG}{one}', of {shown[one].path} and {guide.scripts[name].path}.")
+            shown[one] = guide.scripts[name]
     found = parse_symptoms(guide.pages["symptoms.md"])
-    if extra := set(cells) - {one.id for one in found}:
-        raise GuideError(f"{cells[min(extra)][0].path} has a cell tagged '{TAG}{min(extra)}', which {PAGE} does not describe.")
-    return [_shown(guide, one, *cells.get(one.id, (None, ""))) for one in found]
-
-
-def _shown(guide: Guide, symptom: Symptom, script: Script | None, code: str) -> ShownSymptom:
-    best = guide.best(script.name) if script else None
-    if not best or best.state is not State.PROVEN:
-        return ShownSymptom(symptom, script, code, None)
-    outputs = _cells(best.notebook)[symptom.id].get("outputs", [])
-    printed = "".join(output["text"] for output in outputs if output.get("name") == "stdout").strip()
-    return ShownSymptom(symptom, script, code, printed)
-
-
-def _cells(notebook: NotebookNode) -> dict[str, NotebookNode]:
-    """The cells of a notebook that show a symptom, by its id."""
-    return {tag.removeprefix(TAG): cell for cell in notebook.cells for tag in tags(cell) if tag.startswith(TAG)}
+    if extra := set(shown) - {one.id for one in found}:
+        raise GuideError(f"{shown[min(extra)].path} has a cell tagged '{TAG}{min(extra)}', which {PAGE} does not describe.")
+    return [
+        ShownSymptom(one, script, printed(guide, script, TAG, one.id) if script else None)
+        for one in found
+        for script in [shown.get(one.id)]
+    ]

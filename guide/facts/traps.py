@@ -2,12 +2,9 @@
 
 from dataclasses import dataclass
 
-from nbformat import NotebookNode
-
+from guide.facts.cells import printed, tagged
 from guide.facts.guide import Guide
 from guide.facts.method import Trap
-from guide.facts.proof import State
-from guide.notebooks.build import tags
 from guide.notebooks.script import Script
 from guide.project import GuideError
 
@@ -22,15 +19,9 @@ class ShownTrap:
     method: str
     trap: Trap
     script: Script
-    code: str
     printed: str | None  # by the cell in the proof of today's code that the pages show; None where there is none
     happened: bool  # in that run; where it did not, the cell says why
     standalone: str  # a script that shows the fault with nothing but the pinned packages: uv and pipx run it as it is
-
-
-def _cells(notebook: NotebookNode) -> dict[str, NotebookNode]:
-    """The trap cells of a notebook by the trap's id."""
-    return {tag.removeprefix(TAG): cell for cell in notebook.cells for tag in tags(cell) if tag.startswith(TAG)}
 
 
 def _standalone(script: Script, code: str, known_fault: str) -> str:
@@ -41,20 +32,12 @@ def _standalone(script: Script, code: str, known_fault: str) -> str:
     return f"{head}{known_fault}\n\n{code}\n"
 
 
-def _printed(guide: Guide, script: Script, trap: str) -> str | None:
-    best = guide.best(script.name)
-    if not best or best.state is not State.PROVEN:
-        return None
-    outputs = _cells(best.notebook)[trap].get("outputs", [])
-    return "".join(output["text"] for output in outputs if output.get("name") == "stdout").strip()
-
-
 def shown_traps(guide: Guide, name: str) -> list[ShownTrap]:
     """The traps of a method in the order of its facts; raises GuideError if facts and notebooks disagree."""
     page, method = f"docs/methods/{name}.md", guide.methods[name]
     cells: dict[str, tuple[Script, str]] = {}
     for script in (guide.scripts[notebook] for notebook in method.notebooks):
-        for trap_id, cell in _cells(guide.notebooks[script.name]).items():
+        for trap_id, cell in tagged(guide.notebooks[script.name], TAG).items():
             if trap_id in cells:
                 raise GuideError(f"Two cells of {script.path} and its fellows are tagged 'trap:{trap_id}'.")
             cells[trap_id] = (script, cell.source)
@@ -67,9 +50,9 @@ def shown_traps(guide: Guide, name: str) -> list[ShownTrap]:
     found = []
     for trap in method.traps:
         script, code = cells[trap.id]
-        printed = _printed(guide, script, trap.id)
+        said = printed(guide, script, TAG, trap.id)
         alone = _standalone(script, code, guide.shared["known_fault"])
-        found.append(ShownTrap(name, trap, script, code, printed, SEEN in (printed or ""), alone))
+        found.append(ShownTrap(name, trap, script, said, SEEN in (said or ""), alone))
     return found
 
 

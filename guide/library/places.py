@@ -12,6 +12,7 @@ from typing import Any
 
 from packaging.utils import canonicalize_name
 
+from guide.facts import symptoms, traps
 from guide.facts.guide import Guide
 from guide.facts.method import front_matter
 from guide.guest.registry import names_in
@@ -28,7 +29,7 @@ FILE = re.compile(r"[\w/.-]*\w\.py\b")
 DEFINED = re.compile(r"^[ \t]*(?:async )?(?:def|class) (\w+)|^(?: {4})?(\w+)(?: *:[^=\n]+)? = ", re.MULTILINE)
 PARAGRAPH = re.compile(r"(?:^.*\S.*\n?)+", re.MULTILINE)
 QUOTED = re.compile(r"[`\"]([^`\"\n]{20,})[`\"]")
-TAGS = ("trap:", "symptom:")  # of cells that show something happen
+TAGS = (traps.TAG, symptoms.TAG)  # of cells that show something happen
 RARE = 3  # definitions in a library up to which a name means one of them
 LONG = 20  # signs of a text from which on it is not there by chance
 MANY = 20  # functions that lose an argument of one name, which is then told once
