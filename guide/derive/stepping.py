@@ -17,7 +17,7 @@ from guide.calculator.shapes import Config
 from guide.calculator.training import QUERY_VALUE
 from guide.derive import Stepped, Trace, Way, foreign
 from guide.derive.observe import Built
-from guide.derive.tracing import Counted
+from guide.derive.tracing import Counted, hooked, note_layers
 from guide.project import Project
 
 
@@ -131,18 +131,5 @@ def _noted(model: Any, counted: Counted) -> Iterator[None]:
     def end(*_: Any) -> None:
         counted.call, counted.layer = 2, -1
 
-    handles = [model.register_forward_hook(end)]
-    for number, layer in enumerate(model.get_decoder().layers):
-
-        def enter(*_: Any, number: int = number) -> None:
-            counted.layer = number
-
-        def leave(*_: Any) -> None:
-            counted.layer = -1
-
-        handles += [layer.register_forward_pre_hook(enter), layer.register_forward_hook(leave)]
-    try:
+    with hooked([model.register_forward_hook(end), *note_layers(model.get_decoder().layers, counted)]):
         yield
-    finally:
-        for handle in handles:
-            handle.remove()

@@ -6,7 +6,7 @@ an allocator reports. What a kernel takes inside one operator, and frees before 
 
 import sys
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from typing import Any
 from unittest import mock
@@ -123,11 +123,15 @@ def _noted(model: Any, counted: Counted) -> Iterator[None]:
     def end(module: Any, args: Any, kwargs: Any, made: Any) -> None:
         counted.trace.held.append({place: counted.number(one) for place, one in _cached(made.past_key_values)})
 
-    handles = [
-        model.register_forward_pre_hook(begin),
-        model.register_forward_hook(end, with_kwargs=True),
-    ]
-    for number, layer in enumerate(layers_of(model.get_decoder())):
+    handles = [model.register_forward_pre_hook(begin), model.register_forward_hook(end, with_kwargs=True)]
+    with hooked([*handles, *note_layers(layers_of(model.get_decoder()), counted)]):
+        yield
+
+
+def note_layers(layers: Iterable[Any], counted: Counted) -> list[Any]:
+    """Hooks by which it is known which layer makes a tensor."""
+    handles = []
+    for number, layer in enumerate(layers):
 
         def enter(*_: Any, number: int = number) -> None:
             counted.layer = number
@@ -136,6 +140,12 @@ def _noted(model: Any, counted: Counted) -> Iterator[None]:
             counted.layer = -1
 
         handles += [layer.register_forward_pre_hook(enter), layer.register_forward_hook(leave)]
+    return handles
+
+
+@contextmanager
+def hooked(handles: list[Any]) -> Iterator[None]:
+    """The block in which these hooks are called; they are gone after it."""
     try:
         yield
     finally:
