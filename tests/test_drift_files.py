@@ -20,7 +20,7 @@ from guide.library.check import installed
 from guide.library.newest import report
 from guide.library.places import Place, Reach, Touched, places, told_once
 from guide.library.releases import Archive, Release, Source, fetched, read_source, sources
-from guide.library.telling import told
+from guide.library.telling import sorted_out
 from guide.project import GuideError
 
 OLD = {
@@ -143,7 +143,7 @@ def known(guide) -> list[Place]:
 def lines(pair: tuple[Source, Source], known: list[Place]):
     """What a report says of tinylib."""
     before, after = pair
-    return told(told_once(changes(before.files, after.files)), Touched(known, before, after, ["torch", "transformers"]))
+    return sorted_out(told_once(changes(before.files, after.files)), Touched(known, before, after, ["torch", "transformers"]))
 
 
 def test_a_wheel_and_an_sdist_hold_the_same_files(pair):

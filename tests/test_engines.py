@@ -209,7 +209,7 @@ def test_a_registry_of_another_version_must_be_read_again(planted):
     ],
 )
 def test_names_of_a_registry(source, found):
-    assert registries.names_in(source, "known") == found
+    assert registries.listed_by(source, "known") == found
 
 
 # Pages

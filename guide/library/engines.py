@@ -61,7 +61,7 @@ def read_again(guide: Guide) -> Iterator[tuple[str, Listed]]:
                     source = archive.read(registry.file).decode()
                 except KeyError as error:
                     raise GuideError(f"docs/engines/{name}.md: the wheel of {pin} has no {registry.file}.") from error
-        names = names_in(source, registry.name)
+        names = listed_by(source, registry.name)
         if not names:
             raise GuideError(f"docs/engines/{name}.md: {registry.file} of {pin} names nothing by '{registry.name}'.")
         distribution, version, file, variable = registry.place
@@ -73,7 +73,7 @@ def as_text(listed: Listed) -> str:
     return json.dumps(listed.model_dump(), indent=1) + "\n"
 
 
-def names_in(source: str, name: str) -> list[str]:
+def listed_by(source: str, name: str) -> list[str]:
     """Names that a module lists by a variable or a class, sorted.
 
     Strings that are assigned to the variable (of a dict its keys), added by its ``update``, ``append`` or ``extend``, or that

@@ -27,7 +27,7 @@ from guide.library.check import check, classes_used, installed
 from guide.library.lost import missing_names
 from guide.library.places import Touched, places, told_once
 from guide.library.releases import Source
-from guide.library.telling import Told, told
+from guide.library.telling import Told, sorted_out
 from guide.offline.wheels import run_pip
 from guide.project import GuideError, last_line, write_whole
 from guide.prove.environments import python_of
@@ -176,7 +176,7 @@ def told_of(guide: Guide, pins: Mapping[str, set[Version]], read: Mapping[str, t
     found, known = {}, places(guide)
     for package, (before, after) in read.items():
         print(f"comparing {package} {before.version} and {after.version}", file=sys.stderr)
-        one = told(told_once(changes(before.files, after.files)), Touched(known, before, after, pins))
+        one = sorted_out(told_once(changes(before.files, after.files)), Touched(known, before, after, pins))
         found[f"{package} {before.version} to {after.version}"] = one
     return found
 
@@ -240,7 +240,7 @@ def engine_lines(guide: Guide, read: Mapping[str, tuple[Source, Source]]) -> Ite
             continue
         sources = [read[name][1] for name in dict.fromkeys([engine.package, known.distribution]) if name and name in read]
         for source in (source for source in sources if known.file in source.files):
-            names = set(engines.names_in(source.files[known.file], known.name))
+            names = set(engines.listed_by(source.files[known.file], known.name))
             for word, some in (("new", names - set(known.names)), ("no longer", set(known.names) - names)):
                 if some:
                     listed = ", ".join(sorted(some))

@@ -26,7 +26,7 @@ class Told:
     rest: list[str]
 
 
-def told(changes: Iterable[Change], touched: Touched) -> Told:
+def sorted_out(changes: Iterable[Change], touched: Touched) -> Told:
     """Every change in one of three lists; the last has a line for each file that is about quantization, and a count."""
     wrong: list[tuple[int, str]] = []
     named: dict[tuple[str, str], list[Found]] = {}

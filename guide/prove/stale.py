@@ -47,8 +47,8 @@ def stale(guide: Guide, labels: Mapping[str, str]) -> list[dict[str, str]]:
 
 def tell(**outputs: object) -> None:
     """Tell the jobs that follow, where this runs as a step on GitHub: lists as JSON, texts as one line each."""
-    if told := os.environ.get("GITHUB_OUTPUT"):
-        with Path(told).open("a", encoding="utf-8") as file:
+    if path := os.environ.get("GITHUB_OUTPUT"):
+        with Path(path).open("a", encoding="utf-8") as file:
             for name, value in outputs.items():
                 file.write(f"{name}={' '.join(value.split()) if isinstance(value, str) else json.dumps(value)}\n")
 

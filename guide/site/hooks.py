@@ -59,7 +59,7 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
     config.docs_dir = str(staged)
     config.nav = stage.navigation(guide, config.nav or [])
     config.edit_uri_template = f"https://github.com/{project.repository}/edit/main/docs/{{path}}"
-    config.extra |= stage.told(guide)
+    config.extra |= stage.page_values(guide)
     owner, _, name = project.repository.partition("/")
     if not config.site_url and os.environ.get("GITHUB_REPOSITORY"):
         config.site_url = f"https://{owner}.github.io/{name}/"

@@ -103,7 +103,7 @@ def engine(guide: Guide, one: Engine) -> dict[str, Any]:
             name: {
                 "on": "".join(LETTERS[one.on(name, place)] for place in guide.common.places),
                 "answer": LETTERS[cell.answer],
-                **{key: value for key, value in (told(cell) | {"lacks": lacking(guide, one, name)}).items() if value},
+                **{key: value for key, value in (more_of(cell) | {"lacks": lacking(guide, one, name)}).items() if value},
             }
             for name, cell in loaded.items()
         },
@@ -118,7 +118,7 @@ def lacking(guide: Guide, one: Engine, format: str) -> dict[str, str]:
     return {column: names for column, names in named.items() if names}
 
 
-def told(cell: Loads) -> dict[str, Any]:
+def more_of(cell: Loads) -> dict[str, Any]:
     """What else the selector knows of a format in an engine."""
     excepts = {place: why.partition(":")[0] for place, why in cell.excepts.items()}
     how = "packed" if cell.keeps else cell.how

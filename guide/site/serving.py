@@ -21,7 +21,7 @@ def file(guide: Guide) -> str:
                 "formats": {
                     one.id: {
                         "on": "".join(LETTERS[engine.on(one.id, place)] for place in guide.common.generations),
-                        **told(engine.formats[one.id]),
+                        **said_of(engine.formats[one.id]),
                     }
                     for one in guide.common.formats
                 },
@@ -32,7 +32,7 @@ def file(guide: Guide) -> str:
     return json.dumps(content) + "\n"
 
 
-def told(cell: Loads) -> dict[str, Any]:
+def said_of(cell: Loads) -> dict[str, Any]:
     """What the tool says with an answer; what is empty is left out."""
     found = {"how": cell.how and cell.how.value, "only": cell.only, "plugin": cell.plugin, "note": cell.note}
     return {name: value for name, value in found.items() if value}

@@ -89,7 +89,7 @@ def _methods(guide: Guide) -> list[Any]:
     return [{group.heading: members} for group, members in groups.items() if members]
 
 
-def told(guide: Guide) -> dict[str, str]:
+def page_values(guide: Guide) -> dict[str, str]:
     """What each page says: the release that is described, the day of the last run of a notebook, where to open an issue."""
     last = max(stored.proof.date for found in guide.proofs.values() for stored in found)
     issue = f"https://github.com/{guide.project.repository}/issues/new?title="
