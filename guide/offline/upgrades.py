@@ -12,6 +12,7 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 from guide.offline.demands import COMES_WITH_TORCH
+from guide.offline.wheels import UNREACHED, cause_of, said
 from guide.project import GuideError
 
 # Of this machine's settings those by which an index is reached; its further indexes and constraints are none of the other's.
@@ -61,14 +62,14 @@ def upgrades(
     return Upgrades(dict(wanted), {name: pair for name, pair in changed.items() if name == "torch" or not _of_torch(name)})
 
 
-def why_not(told: str) -> GuideError:
+def why_not(refusal: str) -> GuideError:
     """The reason that uv gives, as one sentence without what follows from it."""
-    if "Failed to fetch" in told:
+    if UNREACHED in refusal:
         return GuideError("The package index cannot be reached: try it on a machine that is connected.")
-    text = " ".join(told.split("hint:")[0].split()).removeprefix("error: ")
-    if "No solution found" not in text:
+    text = said(refusal)
+    if (found := cause_of(text)) is None:
         return GuideError(f"uv cannot find out what pip would do: {text}")
-    cause = re.sub(r"\{[^}]*\}", "", text.partition("cause: ")[2] or text)
+    cause = re.sub(r"\{[^}]*\}", "", found or text)
     cause = re.split(r", we can conclude| and you require", cause.removeprefix("Because ").replace("`", ""))[0]
     return Unresolvable(f"pip finds no versions that will do: {cause.rstrip('.')}.")
 

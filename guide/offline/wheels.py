@@ -21,6 +21,7 @@ from packaging.version import Version
 from guide.offline.demands import Demand, Node, named
 from guide.project import GuideError
 
+UNREACHED = "Failed to fetch"  # in uv's refusal, where it is the index that was not reached
 UV_PLATFORM = "x86_64-manylinux_2_40"  # the newest glibc that uv knows; what the wheels found need is told at the end
 # An option of pip, and the environment variable by which uv takes it. uv has none for the last, so pip's own stands for it.
 SETTINGS = {
@@ -87,19 +88,30 @@ def resolve(
             packages = tomllib.loads(result.stdout).get("packages", [])
             return {Pin(one["name"], Version(one["version"])): "wheels" in one for one in packages} | unknown
         failed = re.search(r"Failed to (?:download and )?build `([\w.-]+)==([^`]+)`", result.stderr)
-        if not failed or "Failed to fetch" in result.stderr:
+        if not failed or UNREACHED in result.stderr:
             raise GuideError(_why_not(result.stderr, demands, node))
         unknown[Pin(failed[1], Version(failed[2]))] = False
 
 
-def _why_not(told: str, demands: Sequence[Demand], node: Node) -> str:
-    """One sentence of what uv told, with the notebooks that ask for what it names."""
-    if "Failed to fetch" in told:
+def said(refusal: str) -> str:
+    """What uv's refusal says, in one line without its hints."""
+    return " ".join(refusal.split("hint:")[0].split()).removeprefix("error: ")
+
+
+def cause_of(text: str) -> str | None:
+    """Why there are no versions that will do, by one line of uv's, empty where it gives none; None where it refuses for
+    another reason."""
+    return text.partition("cause: ")[2] if "No solution found" in text else None
+
+
+def _why_not(refusal: str, demands: Sequence[Demand], node: Node) -> str:
+    """One sentence of uv's refusal, with the notebooks that ask for what it names."""
+    if UNREACHED in refusal:
         return "The package index cannot be reached: gather on a machine that is connected."
-    text = " ".join(told.split("hint:")[0].split()).removeprefix("error: ")
-    if "No solution found" not in text:
+    text = said(refusal)
+    if (cause := cause_of(text)) is None:
         return f"uv cannot find out what to gather: {text}"
-    cause = text.partition("cause: ")[2].removesuffix(".").replace(". And ", "; and ")
+    cause = cause.removesuffix(".").replace(". And ", "; and ")
     blamed = [one for one in demands if re.search(rf"{re.escape(str(one.requirement))}(?![\w.])", cause)]
     askers = f" (asked for are {named(blamed)})" if blamed else ""
     several = len({one.by for one in blamed if one.by.startswith("notebook ")}) > 1
