@@ -4,7 +4,6 @@ Runs in the environment of the method's notebook: ``python -m guide.guest.compil
 standard output, in JSON.
 """
 
-import ast
 import gc
 import json
 import sys
@@ -15,12 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 from torch._dynamo.utils import counters
 from transformers import AutoModelForCausalLM, AutoTokenizer, StaticCache
 
 from guide.guest.compiling import divergence
-from guide.guest.weigher import run, sentence
+from guide.guest.weigher import model_of, sentence
 
 PROMPT, TOKENS = 16, 48  # of the text: read at once, and in all; what follows the prompt is read token by token
 
@@ -46,13 +44,6 @@ def generated(model: Any, ids: torch.Tensor) -> dict[str, Any]:
     tokens = model.generate(prompt, **how)
     compiles = counters["stats"]["unique_graphs"] > 0
     return {"generate_compiles": compiles, "same_tokens": torch.equal(tokens, plain) if compiles else None}
-
-
-def made(code: list[str]) -> Any:
-    """The model that ``code`` names last."""
-    names = run(code)
-    mentioned = [node.id for node in ast.walk(ast.parse(code[-1])) if isinstance(node, ast.Name)]
-    return next(names[name] for name in reversed(mentioned) if isinstance(names.get(name), nn.Module)).eval()
 
 
 def compiled(job: dict[str, Any], model: Any, base: torch.Tensor, ids: torch.Tensor) -> dict[str, Any]:
@@ -92,7 +83,7 @@ def main(job: dict[str, Any]) -> dict[str, Any]:
     answers: dict[str, dict[str, Any]] = {}
     for name, code in job["codes"].items():
         try:
-            answers[name] = compiled(job, made(code), base, ids)
+            answers[name] = compiled(job, model_of(code).eval(), base, ids)
         except (Exception, SystemExit) as error:
             traceback.print_exc()
             answers[name] = {"not_made": sentence(error)}

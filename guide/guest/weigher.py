@@ -88,11 +88,16 @@ def run(code: list[str]) -> dict[str, Any]:
     return names
 
 
-def weighed(job: dict[str, Any], code: list[str]) -> dict[str, Any]:
-    """Stored bytes of the model that ``code`` names last, before its first forward pass and after it."""
+def model_of(code: list[str]) -> nn.Module:
+    """The model that pieces of a notebook, which are run, name last."""
     names = run(code)
     mentioned = [node.id for node in ast.walk(ast.parse(code[-1])) if isinstance(node, ast.Name)]
-    model = next(names[name] for name in reversed(mentioned) if isinstance(names.get(name), nn.Module))
+    return next(names[name] for name in reversed(mentioned) if isinstance(names.get(name), nn.Module))
+
+
+def weighed(job: dict[str, Any], code: list[str]) -> dict[str, Any]:
+    """Stored bytes of the model that ``code`` names last, before its first forward pass and after it."""
+    model = model_of(code)
     answer: dict[str, Any] = {"measured": counted(model, job["linears"], job["experts"]), "after_forward": None}
     answer["layers"] = sorted({type(model.get_submodule(name)).__name__ for name in job["linears"]})
     if job["forward"]:
