@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from guide.facts.engine import PLACES
 from guide.project import Project
 from guide.site.selector import file as choices_file
 from guide.site.urls import Links
@@ -257,6 +258,17 @@ def sweep(tab, url: str, facts: dict, record_property, name: str, **over: list) 
     )
     line += f"what is not verified; {len(found['tops'])} different first answers, {len(found['facts'])} facts"
     record_property("figure", line)
+
+
+def test_the_selector_asks_for_the_hardware_that_the_facts_know(site, tab, guide):
+    tab.goto(site[1])
+    reader = tab.evaluate("async (base) => ({ ...(await import(`${base}assets/reader.js`)) })", site[1])
+    nvidia, devices = reader["NVIDIA"], reader["DEVICES"]
+    places, columns = guide.common.places, guide.common.generations
+    assert {name: at for name, (_, at) in nvidia.items()} == {p.id: float(p.capability) for p in places if p.capability}
+    assert devices == {one.id: one.name for one in columns if not one.capability}
+    assert list(PLACES) == list(devices)
+    assert ["", *nvidia, *devices] == HARDWARE
 
 
 def test_one_combination_of_each_class_of_answers(site, selector, facts, choices, architectures, record_property):

@@ -16,6 +16,8 @@ from guide.facts.method import Answer, Capability, Cell, Method, NvidiaCell, Pac
 from guide.project import GuideError, Strict, first_fault
 
 Model = TypeVar("Model", bound=Strict)
+# The cell of a method that answers for a generation of hardware that is not NVIDIA's.
+PLACES = {"cdna": "amd", "rdna": "amd", "intel_gpu": "intel_gpu", "apple": "apple", "cpu": "cpu"}
 
 
 class How(StrEnum):
@@ -349,8 +351,8 @@ def with_methods(engine: Engine, common: Common, methods: Mapping[str, Method]) 
         method = methods[one.method]
         variant = method.variant(one.variant)
         hardware = {name: (variant and variant.own_cell(name)) or one_cell for name, one_cell in method.hardware}
-        nvidia, amd = hardware["nvidia"], hardware["amd"].answer
-        places = {"cdna": amd, "rdna": amd} | {name: hardware[name].answer for name in ("intel_gpu", "apple", "cpu")}
+        nvidia = hardware["nvidia"]
+        places = {place: hardware[label].answer for place, label in PLACES.items()}
         more: dict[str, object] = {"nvidia": nvidia.answer, "elsewhere": places}
         if isinstance(nvidia, NvidiaCell):
             why = f"its method does not run from compute capability {nvidia.not_from} on"

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from guide.facts.engine import Generation
+from guide.facts.engine import PLACES, Generation
 from guide.facts.guide import Guide
 from guide.facts.method import Answer, Cell, Group, Method, NvidiaCell, OfKey, in_order
 from guide.facts.traps import ShownTrap, all_traps, shown_traps
@@ -26,8 +26,6 @@ LABELS = {
     "generate_compiles": "generate compiles it by itself",
     "torch_compile": "torch.compile works on it",
 }
-# The cell of a method that answers for a generation of hardware that is not NVIDIA's
-PLACES = {"cdna": "amd", "rdna": "amd", "intel_gpu": "intel_gpu", "apple": "apple", "cpu": "cpu"}
 FEATURES = ("quantize_on_load", "save_and_reload", "peft", "torch_compile")
 NARROWED = ("cpu", "nvidia", "amd", "intel_gpu", "apple", *FEATURES)  # the facts that narrow the overview
 COMMON = (Group.ON_THE_FLY, Group.CALIBRATED, Group.FORMAT)
