@@ -1,7 +1,7 @@
 """What a model takes in memory: its weights under a quantization method, its key-value cache, and an allowance for the rest.
 
-``docs/assets/memory.js`` is this file in JavaScript, for the calculator's page; ``tests/memory_vectors.json`` holds the two
-to the same bytes and is written by ``python -m guide.calculator``. Every size is in bytes and a whole number.
+``docs/assets/memory.js`` is this file in JavaScript, for the calculator's page; ``tests/test_memory.py`` holds the two to the
+same bytes, for every variant of every page. Every size is in bytes and a whole number.
 """
 
 import math
