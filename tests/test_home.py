@@ -7,6 +7,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 from bs4 import BeautifulSoup
+from playwright.sync_api import Route
 
 from guide.facts.method import Answer
 from guide.project import Project
@@ -89,13 +90,22 @@ def test_a_case_can_be_opened_beside(site, tab):
 
 
 def test_the_matrix_is_narrowed_to_the_hardware_of_a_reader(site, desktop, guide):
+    """Also by who chooses before the script is there."""
+    held: list[Route] = []
+    desktop.route("**/works.js", lambda route: held.append(route))  # Playwright sets an attribute on it
     desktop.goto(site[1] + "works-where/")
     turing = next(one for one in guide.common.generations if one.id == "turing")
     desktop.get_by_label("Your hardware").select_option(label=f"{turing.name} ({turing.examples})")
+    while not held:
+        desktop.wait_for_timeout(10)
+    held[0].continue_()
+    desktop.unroute("**/works.js")
+    desktop.locator(".matrix-choice [role=status]:not(:empty)").wait_for()
     shown = desktop.locator(".works tbody tr:not([hidden]) th").all_inner_texts()
     assert sorted(shown) == sorted(one.title for one in guide.methods.values() if on(one, turing) is not Answer.NO)
     assert desktop.locator(".works thead th:not([hidden])").count() < len(guide.common.generations)
     desktop.reload()
+    desktop.locator(".matrix-choice [role=status]:not(:empty)").wait_for()
     assert desktop.locator(".works tbody tr:not([hidden])").count() == len(shown)
 
 

@@ -12,7 +12,7 @@ export const keep = (select, apply) => {
   };
   select.addEventListener("input", chosen);
   const asked = new URL(location.href).searchParams.get(QUERY);
-  if (!asked || ![...select.options].some(({ value }) => value === asked)) return;
-  select.value = asked;
-  chosen();
+  const known = [...select.options].some(({ value }) => value === asked);
+  if (!select.value && known) select.value = asked; // who chose before this script was there keeps the choice
+  if (select.value) chosen();
 };
