@@ -18,7 +18,7 @@ REPORTS = {
     ),
     "ModelCloud/GPTQModel/issues/2694": (
         "Qwen3.5-MoE GPTQ garbled output experts MISSING UNEXPECTED load report",
-        ("symptoms-running/#gptq-moe-garbled",),
+        ("symptoms-garbage/#gptq-moe-garbled",),
     ),
     "artidoro/qlora/issues/71": ("Your setup doesn't support bf16/gpu T4", ("symptoms-training/#bf16-not-supported",)),
     "bitsandbytes-foundation/bitsandbytes/issues/490": (
@@ -58,7 +58,7 @@ REPORTS = {
     ),
     "huggingface/trl/pull/4262": (
         "TypeError: __init__() got an unexpected keyword argument 'load_in_4bit'",
-        ("symptoms/#load-in-4bit-typeerror",),
+        ("symptoms-settings/#load-in-4bit-typeerror",),
     ),
     "vllm-project/vllm/issues/5711": ("Running Llama 3 70B on one A100 80GB GPU", ("symptoms-running/#70b-one-gpu",)),
     "huggingface/transformers/issues/40070": (
@@ -71,7 +71,7 @@ REPORTS = {
     ),
     "huggingface/transformers/issues/24037": (
         "BitsAndBytesConfig llm_int8_skip_modules does not work",
-        ("symptoms/#skip-modules-anchored", "symptoms/#skip-modules-head", "unquantized/"),
+        ("symptoms-settings/#skip-modules-anchored", "symptoms-settings/#skip-modules-head", "unquantized/"),
     ),
     "unslothai/unsloth/issues/5027": (
         "classification head score quantized bnb-4bit num_labels error",
@@ -79,7 +79,7 @@ REPORTS = {
     ),
     "huggingface/peft/issues/2105": (
         "merge_and_unload quantized base model",
-        ("symptoms-running/#merge-4bit-worse", "symptoms-installing/#merged-file-small", "fine-tuning/#merge-or-not"),
+        ("symptoms-garbage/#merge-4bit-worse", "symptoms-installing/#merged-file-small", "fine-tuning/#merge-or-not"),
     ),
     "huggingface/peft/issues/2833": (
         "QLORA FSDP doesn't work with 8bit",
@@ -99,7 +99,7 @@ REPORTS = {
     ),
     "QwenLM/Qwen3/issues/381": (
         "output is only exclamation marks !!!!! GPTQ int4",
-        ("symptoms-running/#exclamation-marks",),
+        ("symptoms-garbage/#exclamation-marks",),
     ),
 }
 
@@ -121,7 +121,7 @@ TYPED = {
     "which is fastest": ("benchmarks/",),
     "moe": ("experts/",),
     "deepseek": ("experts/",),
-    "gibberish": ("symptoms-running/",),
+    "gibberish": ("symptoms-garbage/",),
     "Some modules are dispatched on the CPU or the disk": ("symptoms/",),
     "kv cache": ("cache/", "memory/"),
     "calibration": ("calibration/",),

@@ -15,7 +15,7 @@ from planting import ROOT, mkdocs_warnings
 from guide.facts.cells import tagged
 from guide.facts.method import Group
 from guide.facts.proof import FIGURES_MIME, State, output_data
-from guide.facts.traps import TAG, all_traps
+from guide.facts.traps import ERRORS, SILENT, TAG, all_traps
 from guide.notebooks.complete import completed, free, statements
 from guide.project import GuideError
 from guide.site import hooks, links, selector, stage
@@ -348,8 +348,9 @@ def test_what_raises_stands_under_errors_and_nothing_else(guide):
 
 
 def test_a_trap_that_did_not_happen_in_the_recorded_run_says_so(guide):
-    page = stage.files(guide)["traps.md"].decode()
-    entries = dict(re.findall(r'<h4 id="([\w-]+)">(.*?)(?=\n#|\n<h4|\Z)', page, re.DOTALL))
+    made = stage.files(guide)
+    page = "".join(made[name].decode() for name in (SILENT, ERRORS))
+    entries = dict(re.findall(r'<h3 id="([\w-]+)">(.*?)(?=\n#|\n<h3|\Z)', page, re.DOTALL))
     for found in all_traps(guide):
         if found.printed:
             said = "In the recorded run it did not happen:" in entries[found.trap.id]

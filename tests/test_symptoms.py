@@ -8,8 +8,11 @@ import pytest
 from serving import answers, serve
 
 from guide.facts.cells import tagged
-from guide.facts.symptoms import PAGES, TAG, Group, lead, parse_symptoms, shown_symptoms
+from guide.facts.symptoms import PAGES, TAG, Group, parse_symptoms, shown_symptoms
+from guide.facts.traps import ERRORS, SILENT, all_traps
 from guide.project import GuideError
+from guide.site.leading import leading
+from guide.site.stage import files
 
 LEAST, LEAST_SHOWN = 60, 25
 FOUND_FIRST = 3  # of the search's answers
@@ -27,15 +30,22 @@ def test_every_symptom_has_a_version_a_cure_and_a_public_source(guide):
 
 def test_each_is_on_one_page_and_a_link_to_it_leads_there(guide):
     """Also from a page of another folder, from the site's HTML, and to the heading of a group."""
+    lead = leading(guide)
     assert sorted(group for groups in PAGES.values() for group in groups) == sorted(Group)
-    assert lead(guide, "[a](../symptoms.md#hqq-not-available)") == "[a](../symptoms.md#hqq-not-available)"
-    assert lead(guide, "[a](symptoms.md#70b-one-gpu), b") == "[a](symptoms-running.md#70b-one-gpu), b"
-    assert lead(guide, 'href="../../symptoms/#int8-slower"') == 'href="../../symptoms-running/#int8-slower"'
-    assert lead(guide, "symptoms.md#out-of-memory") == "symptoms-running.md#out-of-memory"
-    assert (
-        lead(guide, "[all](symptoms.md), notebooks/symptoms_training/#x")
-        == "[all](symptoms.md), notebooks/symptoms_training/#x"
-    )
+    assert lead("[a](../symptoms.md#meta-tensor)") == "[a](../symptoms.md#meta-tensor)"
+    assert lead("[a](symptoms.md#70b-one-gpu), b") == "[a](symptoms-running.md#70b-one-gpu), b"
+    assert lead('href="../../symptoms/#int8-slower"') == 'href="../../symptoms-running/#int8-slower"'
+    assert lead("symptoms.md#out-of-memory") == "symptoms-running.md#out-of-memory"
+    assert lead("[all](symptoms.md), notebooks/symptoms_training/#x") == "[all](symptoms.md), notebooks/symptoms_training/#x"
+
+
+def test_a_link_to_a_trap_leads_to_the_page_that_shows_it(guide):
+    silent, raising = (next(one for one in all_traps(guide) if one.trap.silent == silent) for silent in (True, False))
+    assert leading(guide)(f"(../traps.md#{raising.trap.id})") == f"(../traps-errors.md#{raising.trap.id})"
+    assert leading(guide)(f"(../traps.md#{silent.trap.id})") == f"(../traps.md#{silent.trap.id})"
+    for page in (SILENT, ERRORS):
+        shown = set(re.findall(r'<h3 id="([\w-]+)">', files(guide)[page].decode()))
+        assert shown == {one.trap.id for one in all_traps(guide) if one.page == page}
 
 
 def test_versions_begin_as_a_sentence_does(guide):
@@ -74,14 +84,14 @@ def test_a_pasted_message_finds_its_entry(site_folder, desktop, guide, record_pr
     """By the site's own search, among the first answers."""
     messages = [one for one in parse_symptoms(guide.pages["symptoms.md"]) if one.message]
     missed = []
+    lead = leading(guide)
     with serve(site_folder, searched=True) as url:
         desktop.goto(f"{url}symptoms/")
         desktop.locator(".md-search__input").click()
         for one in messages:
             found = [link for link in answers(desktop, one.message.splitlines()[0][:90]) if "#" in link][:FOUND_FIRST]
             if not any(
-                link.partition("?")[0] + "#" + link.partition("#")[2] == lead(guide, f"{url}symptoms/#{one.id}")
-                for link in found
+                link.partition("?")[0] + "#" + link.partition("#")[2] == lead(f"{url}symptoms/#{one.id}") for link in found
             ):
                 missed.append(one.id)
     record_property("figure", f"symptoms: {len(messages) - len(missed)} of {len(messages)} pasted messages find their entry")

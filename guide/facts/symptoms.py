@@ -5,7 +5,6 @@ tagged ``symptom:<id>`` of a notebook shows one happen.
 """
 
 import ast
-import re
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
@@ -21,13 +20,13 @@ from guide.project import GuideError, Strict, first_fault
 
 PAGE = "docs/symptoms.md"
 TAG = "symptom:"
-LINK = re.compile(r"\bsymptoms(?P<ending>\.md|/)#(?P<id>[\w-]+)")  # in Markdown, and as the site has it
 
 
 class Group(StrEnum):
     """Where a symptom is met; the pages follow this order."""
 
     LOADING = "loading"
+    SETTINGS = "settings"
     INSTALLING = "installing"
     SAVING = "saving"
     MEMORY = "out of memory"
@@ -40,12 +39,14 @@ class Group(StrEnum):
 # The pages that show them: one for all would be too heavy for a phone
 PAGES = {
     "symptoms.md": (Group.LOADING,),
+    "symptoms-settings.md": (Group.SETTINGS,),
     "symptoms-installing.md": (Group.INSTALLING, Group.SAVING),
-    "symptoms-running.md": (Group.MEMORY, Group.SLOW, Group.GARBAGE),
+    "symptoms-running.md": (Group.MEMORY, Group.SLOW),
+    "symptoms-garbage.md": (Group.GARBAGE,),
     "symptoms-training.md": (Group.TRAINING,),
     "symptoms-serving.md": (Group.SERVING,),
 }
-SILENT = "symptoms-running.md"  # that lists the traps which say nothing, too
+SILENT = "symptoms-garbage.md"  # that lists the traps which say nothing, too
 
 
 class Symptom(Strict):
@@ -122,16 +123,11 @@ def parse_symptoms(text: str) -> tuple[Symptom, ...]:
         raise GuideError(f"In the front matter of {PAGE}, {first_fault(error)}.") from error
 
 
-def lead(guide: Guide, text: str) -> str:
-    """A text whose links to symptoms lead to the pages that show them."""
+def pages_of_symptoms(guide: Guide) -> dict[str, str]:
+    """The page that shows each symptom, by its id, and each group, by the id of its heading."""
     of_group = {group: page for page, groups in PAGES.items() for group in groups}
     pages = {one.id: of_group[one.group] for one in parse_symptoms(guide.pages["symptoms.md"])}
-    pages |= {group.replace(" ", "-"): page for group, page in of_group.items()}  # its heading
-
-    def shown(link: re.Match[str]) -> str:
-        return f"{pages.get(link['id'], 'symptoms.md').removesuffix('.md')}{link['ending']}#{link['id']}"
-
-    return LINK.sub(shown, text)
+    return pages | {group.replace(" ", "-"): page for group, page in of_group.items()}
 
 
 def shown_symptoms(guide: Guide) -> list[ShownSymptom]:

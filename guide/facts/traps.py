@@ -9,6 +9,8 @@ from guide.notebooks.script import Script
 from guide.project import GuideError
 
 TAG = "trap:"
+# The pages that show them: one for both would be too heavy for a phone
+SILENT, ERRORS = "traps.md", "traps-errors.md"
 SEEN = "Known fault, seen with"  # printed by known_fault of snippets/shared/known_fault.py, where the fault happened
 
 
@@ -22,6 +24,11 @@ class ShownTrap:
     printed: str | None  # by the cell in the proof of today's code that the pages show; None where there is none
     happened: bool  # in that run; where it did not, the cell says why
     standalone: str  # a script that shows the fault with nothing but the pinned packages: uv and pipx run it as it is
+
+    @property
+    def page(self) -> str:
+        """Of docs/: the one that shows it."""
+        return SILENT if self.trap.silent else ERRORS
 
 
 def _standalone(script: Script, code: str, known_fault: str) -> str:

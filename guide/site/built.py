@@ -14,9 +14,7 @@ from bs4 import BeautifulSoup, Tag
 from guide.site.links import dead_links
 
 NOTEBOOK = "notebooks/"
-# Kilobytes of HTML as hosts send it, compressed; of a plain page, of a notebook's, of the lists of everything.
-PLAIN, OF_NOTEBOOK, LARGEST = 20, 15, 35
-LISTS = ("traps/",)
+PLAIN, OF_NOTEBOOK = 20, 15  # kilobytes of HTML as hosts send it, compressed; of a plain page, of a notebook's
 INDEX = 70  # kilobytes of the search's index, compressed
 INLINE = 4_000  # characters of a picture that may stand in a page
 LONGEST = 160  # characters of a description that search engines show
@@ -83,7 +81,7 @@ def _weights(site: Path, files: list[Path]) -> list[str]:
     found = []
     for path in files:
         page = path.parent.relative_to(site).as_posix() + "/"
-        most = OF_NOTEBOOK if page.startswith(NOTEBOOK) else LARGEST if page in LISTS else PLAIN
+        most = OF_NOTEBOOK if page.startswith(NOTEBOOK) else PLAIN
         weight = packed(path)
         if weight > most:
             found.append(f"{page}: its HTML takes {weight:.0f} kB compressed, more than {most}.")

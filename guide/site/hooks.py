@@ -31,7 +31,7 @@ from guide.site.render import TEMPLATES
 END_OF_NOTEBOOK = "<!-- end of the notebook -->"  # of our template; mkdocs-jupyter adds a style sheet after it
 # How much a page counts in the search, by where its path begins; the first that fits. A page that explains comes before the
 # notebook that shows; an error that is pasted finds its symptom, whose heading has most of its words, all the same.
-BOOSTS = {"notebooks/": 0.1, "traps.md": 0.2, "symptoms": 1.8, "methods/": 1.7, "engines/": 1.7, "": 2.2}
+BOOSTS = {"notebooks/": 0.1, "traps": 0.2, "symptoms": 1.8, "methods/": 1.7, "engines/": 1.7, "": 2.2}
 INDENTED = re.compile(r"\s*\n\s*")
 # lunr 2.3.9, in the theme's search, takes two parts of its tree of words for one if letters and numbers of nodes read alike,
 # such as 3 and 77 as 37 and 7: then a word that is nowhere is looked up, and the whole query fails. A mark ends each number.

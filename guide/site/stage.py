@@ -7,11 +7,11 @@ from typing import Any
 
 import nbformat
 
-from guide.facts import symptoms
 from guide.facts.guide import Guide
 from guide.facts.method import Group
 from guide.facts.traps import all_traps
 from guide.site import marks, notebook_pages, programs, selector, serving
+from guide.site.leading import leading
 from guide.site.render import long_date
 from guide.site.urls import Links
 
@@ -34,13 +34,12 @@ def files(guide: Guide) -> dict[str, bytes]:
     def links(page: str) -> Links:
         return Links(page, known, guide.project.repository)
 
+    lead = leading(guide)
     texts = scripts | made
-    texts |= {
-        page: symptoms.lead(guide, marks.fill(guide, text, f"docs/{page}", links(page))) for page, text in guide.pages.items()
-    }
+    texts |= {page: lead(marks.fill(guide, text, f"docs/{page}", links(page))) for page, text in guide.pages.items()}
     for name, page in zip(guide.scripts, notebooks, strict=True):
         shown = nbformat.writes(notebook_pages.shown(guide, name, links(page))) + "\n"
-        texts[page] = symptoms.lead(guide, shown)
+        texts[page] = lead(shown)
     assets = {path: _light(content) if path.endswith(".js") else content for path, content in guide.assets.items()}
     return {**assets, **pictures, **{path: text.encode() for path, text in texts.items()}}
 

@@ -35,6 +35,8 @@ PAGES = {
     "calculator": "memory/",
     "benchmarks": "benchmarks/",
     "symptoms": "symptoms/",
+    "symptoms of settings": "symptoms-settings/",
+    "symptoms of installing": "symptoms-installing/",
     "symptoms of running": "symptoms-running/",
     "traps": "traps/",
     "engine": "engines/vllm/",

@@ -77,15 +77,16 @@ def elsewhere(method: Method) -> str:
 def traps(guide: Guide, name: str, link: Links) -> str:
     """Markdown: what goes wrong with a method, silently first, each linked to its evidence."""
     found = sorted(shown_traps(guide, name), key=lambda shown: not shown.trap.silent)
-    return render("traps_of_method.md.jinja", traps=found, page=link("traps.md"))
+    return render("traps_of_method.md.jinja", traps=found, pages={one.page: link(one.page) for one in found})
 
 
 def traps_of_all(guide: Guide, link: Links) -> str:
-    """Markdown: every trap of every method, with the code that shows it, what a run printed, and a script to send upstream."""
-    kinds: dict[bool, dict[str, list[ShownTrap]]] = {True: {}, False: {}}  # silent, by method
+    """Markdown: a page's traps of every method, with what a run printed and the script that shows it."""
+    by_method: dict[str, list[ShownTrap]] = {}
     for shown in all_traps(guide):
-        kinds[shown.trap.silent].setdefault(guide.methods[shown.method].title, []).append(shown)
-    return render("traps_of_all.md.jinja", kinds=kinds, link=link)
+        if shown.page == link.page:
+            by_method.setdefault(guide.methods[shown.method].title, []).append(shown)
+    return render("traps_of_all.md.jinja", by_method=by_method, link=link)
 
 
 def facts(method: Method) -> str:

@@ -9,7 +9,7 @@ from guide.site.urls import Links
 
 
 def index(guide: Guide, link: Links) -> str:
-    """Those of a page, and on one the traps that say nothing, which the page of traps explains."""
+    """Those of a page, and on one the traps that say nothing, which another page explains."""
     own = PAGES.get(link.page, tuple(Group))
     found = [one for one in shown_symptoms(guide) if one.symptom.group in own]
     groups = {group: [one for one in found if one.symptom.group == group] for group in own}
