@@ -187,3 +187,16 @@ from peft import prepare_model_for_kbit_training
 model = AutoModelForCausalLM.from_pretrained(tiny(), quantization_config=QuantoConfig("int8"))
 with shows(ValueError, "The dtype of a weights Tensor cannot be changed"):
     prepare_model_for_kbit_training(model)
+
+model = AutoModelForCausalLM.from_pretrained(tiny(), quantization_config=QuantoConfig("int8"))
+model = get_peft_model(model, LoraConfig(target_modules=["q_proj", "v_proj"], task_type="CAUSAL_LM"))
+optimizer = torch.optim.AdamW((one for one in model.parameters() if one.requires_grad), lr=1e-2)
+seen = []
+for _ in range(10):
+    loss = model(input_ids=ids, labels=ids).loss
+    loss.backward()
+    optimizer.step()
+    optimizer.zero_grad()
+    seen.append(loss.item())
+print(f"get_peft_model alone: loss {seen[0]:.3f} at the first step, {seen[-1]:.3f} at the tenth")
+assert seen[-1] < seen[0]

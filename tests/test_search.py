@@ -25,9 +25,9 @@ REPORTS = {
         "load_in_8bit very slow and slower than load_in_4bit",
         ("symptoms-running/#int8-slower",),
     ),
-    "pytorch/ao/issues/3300": ("torchao int4 weight only does not work for CPU/XPU", ("symptoms/#torchao-mslk",)),
-    "pytorch/ao/issues/1704": ("torchao int4 save_pretrained on CPU fails", ("symptoms-installing/#torchao-int4-cpu-save",)),
-    "intel/torch-xpu-ops/issues/3124": ("ImportError: Requires mslk >= 1.0.0", ("symptoms/#torchao-mslk",)),
+    "pytorch/ao/issues/3300": ("torchao int4 weight only does not work for CPU/XPU", ("symptoms-loading/#torchao-mslk",)),
+    "pytorch/ao/issues/1704": ("torchao int4 save_pretrained on CPU fails", ("symptoms-saving/#torchao-int4-cpu-save",)),
+    "intel/torch-xpu-ops/issues/3124": ("ImportError: Requires mslk >= 1.0.0", ("symptoms-loading/#torchao-mslk",)),
     "huggingface/transformers/issues/42723": (
         "gpt-oss-20b will not load with MXFP4 quantization even though triton version satisfies",
         ("symptoms-running/#gpt-oss-bf16",),
@@ -42,7 +42,7 @@ REPORTS = {
     ),
     "lllyasviel/stable-diffusion-webui-forge/issues/1161": (
         "NF4 on AMD GPU ROCm",
-        ("symptoms/#none-of-the-devices", "install/#rocm-amd-instinct-and-radeon", "works-where/#amd-gpu"),
+        ("symptoms-loading/#none-of-the-devices", "install/#rocm-amd-instinct-and-radeon", "works-where/#amd-gpu"),
     ),
     "huggingface/transformers/issues/26153": (
         "Some modules are dispatched on the CPU or the disk. Make sure you have enough GPU RAM",
@@ -54,7 +54,7 @@ REPORTS = {
     ),
     "vllm-project/llm-compressor/issues/3071": (
         "Qwen3-VL AWQ GPTQ calibration fails vision tower even with visual.* in ignore",
-        ("symptoms-serving/#vlm-calibration", "unquantized/"),
+        ("symptoms-saving/#vlm-calibration", "unquantized/"),
     ),
     "huggingface/trl/pull/4262": (
         "TypeError: __init__() got an unexpected keyword argument 'load_in_4bit'",
@@ -79,7 +79,7 @@ REPORTS = {
     ),
     "huggingface/peft/issues/2105": (
         "merge_and_unload quantized base model",
-        ("symptoms-garbage/#merge-4bit-worse", "symptoms-installing/#merged-file-small", "fine-tuning/#merge-or-not"),
+        ("symptoms-garbage/#merge-4bit-worse", "symptoms-saving/#merged-file-small", "fine-tuning/#merge-or-not"),
     ),
     "huggingface/peft/issues/2833": (
         "QLORA FSDP doesn't work with 8bit",
@@ -87,7 +87,7 @@ REPORTS = {
     ),
     "huggingface/transformers/issues/33358": (
         "Can't save quantized model",
-        ("symptoms-installing/#not-serializable", "works-where/"),
+        ("symptoms-saving/#not-serializable", "works-where/"),
     ),
     "huggingface/accelerate/issues/1415": (
         "Integer parameters are unsupported FSDP load_in_8bit",
@@ -95,7 +95,7 @@ REPORTS = {
     ),
     "ggml-org/llama.cpp/issues/12923": (
         "convert_hf_to_gguf.py Quant method is not yet supported: 'bitsandbytes'",
-        ("symptoms-installing/#gguf-quant-method-bnb",),
+        ("symptoms-saving/#gguf-quant-method-bnb",),
     ),
     "QwenLM/Qwen3/issues/381": (
         "output is only exclamation marks !!!!! GPTQ int4",

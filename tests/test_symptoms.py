@@ -32,7 +32,7 @@ def test_each_is_on_one_page_and_a_link_to_it_leads_there(guide):
     """Also from a page of another folder, from the site's HTML, and to the heading of a group."""
     lead = leading(guide)
     assert sorted(group for groups in PAGES.values() for group in groups) == sorted(Group)
-    assert lead("[a](../symptoms.md#meta-tensor)") == "[a](../symptoms.md#meta-tensor)"
+    assert lead("[a](../symptoms.md#meta-tensor)") == "[a](../symptoms-loading.md#meta-tensor)"
     assert lead("[a](symptoms.md#70b-one-gpu), b") == "[a](symptoms-running.md#70b-one-gpu), b"
     assert lead('href="../../symptoms/#int8-slower"') == 'href="../../symptoms-running/#int8-slower"'
     assert lead("symptoms.md#out-of-memory") == "symptoms-running.md#out-of-memory"

@@ -1,7 +1,7 @@
 """Symptoms: what people see or paste when something does not work, each with its cause, its cure and who reported it.
 
-They are the front matter of ``docs/symptoms.md``, and a link to ``symptoms.md#<id>`` leads to the page that shows it. A cell
-tagged ``symptom:<id>`` of a notebook shows one happen.
+They are the front matter of ``docs/symptoms.md``, and a link to ``symptoms.md#<id>`` leads to the one of PAGES that shows it.
+A cell tagged ``symptom:<id>`` of a notebook shows one happen.
 """
 
 import ast
@@ -26,21 +26,30 @@ class Group(StrEnum):
     """Where a symptom is met; the pages follow this order."""
 
     LOADING = "loading"
+    FIRST = "first answer"
     SETTINGS = "settings"
     INSTALLING = "installing"
     SAVING = "saving"
+    CALIBRATING = "calibrating"
+    CONVERTING = "converting to GGUF"
     MEMORY = "out of memory"
     SLOW = "slow"
     GARBAGE = "gibberish and garbage output"
     TRAINING = "training"
     SERVING = "serving"
 
+    @property
+    def anchor(self) -> str:
+        """The id of its heading."""
+        return self.lower().replace(" ", "-")
 
-# The pages that show them: one for all would be too heavy for a phone
+
+# The pages that show them, as docs/symptoms.md lists them: one for all would be too heavy for a phone
 PAGES = {
-    "symptoms.md": (Group.LOADING,),
+    "symptoms-loading.md": (Group.LOADING, Group.FIRST),
     "symptoms-settings.md": (Group.SETTINGS,),
-    "symptoms-installing.md": (Group.INSTALLING, Group.SAVING),
+    "symptoms-installing.md": (Group.INSTALLING,),
+    "symptoms-saving.md": (Group.SAVING, Group.CALIBRATING, Group.CONVERTING),
     "symptoms-running.md": (Group.MEMORY, Group.SLOW),
     "symptoms-garbage.md": (Group.GARBAGE,),
     "symptoms-training.md": (Group.TRAINING,),
@@ -127,7 +136,7 @@ def pages_of_symptoms(guide: Guide) -> dict[str, str]:
     """The page that shows each symptom, by its id, and each group, by the id of its heading."""
     of_group = {group: page for page, groups in PAGES.items() for group in groups}
     pages = {one.id: of_group[one.group] for one in parse_symptoms(guide.pages["symptoms.md"])}
-    return pages | {group.replace(" ", "-"): page for group, page in of_group.items()}
+    return pages | {group.anchor: page for group, page in of_group.items()}
 
 
 def shown_symptoms(guide: Guide) -> list[ShownSymptom]:

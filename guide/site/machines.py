@@ -16,7 +16,12 @@ def write(staged: Path, site: Path, name: str, says: str, nav: list[Any]) -> Non
     lines = [f"# {name}", "", f"> {says}"]
     for heading, pages in sections(nav):
         lines += ["", f"## {heading}", "", *(entry(staged, path) for path in pages if (staged / path).is_file())]
-    lines += ["", "## Data", "", "- [facts.json](facts.json): every fact of the methods, by [its schema](facts.schema.json)"]
+    lines += [
+        "",
+        "## Data",
+        "",
+        "- [facts.json](facts.json): every fact of methods, engines and symptoms, by [its schema](facts.schema.json)",
+    ]
     (site / "llms.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 

@@ -96,6 +96,13 @@ def _figures(place: Place) -> str:
     return _table(proofs.figures(place.guide, name, table))
 
 
+def _install(place: Place) -> str:
+    notebook = place.guide.methods[place.one].notebooks[0] if place.one in place.guide.methods else place.one
+    if notebook not in place.guide.scripts:
+        raise ValueError(f"no method page and no notebook '{place.one}'")
+    return methods.install(place.guide.scripts[notebook])
+
+
 def _speeds(place: Place) -> str:
     shape = " ".join(place.arguments)
     others = speeds.on_other_cpus(place.guide, shape, place.link)
@@ -133,7 +140,7 @@ MARKS: dict[str, Callable[[Place], str]] = {
     "fits": lambda place: fits.fits(place.guide, place.arguments).html(),
     "gpu-numbers": lambda place: speeds.on_gpus(place.guide, place.link),
     "group": lambda place: "\n\n".join(methods.group(place.guide, group) for group in place.groups),
-    "install": lambda place: methods.install(place.guide, place.method),
+    "install": _install,
     "links": lambda place: methods.elsewhere(place.method),
     "kl-scale": lambda place: f"{ladders.scale(place.guide)}.",
     "ladder": _ladder,
@@ -161,6 +168,13 @@ MARKS: dict[str, Callable[[Place], str]] = {
 }
 
 
+def _told(code: str, why_not_pasted: str) -> str:
+    """Code that says of a name what a reader puts in the place of what the notebook made."""
+    if not (found := re.fullmatch(r"(\w+) stands for (.+)", why_not_pasted)):
+        return code
+    return re.sub(rf"^({found[1]} = .+)$", rf"\1  # put {found[2]} here", code, flags=re.MULTILINE)
+
+
 def fill(guide: Guide, markdown: str, page: str, link: Links) -> str:
     """A page's Markdown with its marks and includes replaced; raises GuideError naming the page and the mark or section."""
 
@@ -178,6 +192,7 @@ def fill(guide: Guide, markdown: str, page: str, link: Links) -> str:
             raise GuideError(f"{page} includes {include['path']}, which is not there.")
         try:
             code = completed(guide.scripts[name], guide.shared, include["section"])
+            code = _told(code, guide.scripts[name].head.guide.not_pasted.get(include["section"], ""))
         except GuideError as error:
             section = include["section"]
             raise GuideError(f"{page} includes the section '{section}', which {include['path']} does not have.") from error

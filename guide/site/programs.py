@@ -9,6 +9,7 @@ from guide.facts.guide import Guide
 from guide.facts.method import Method
 from guide.facts.number import Number
 from guide.facts.proof import Machine, Measure, State
+from guide.facts.symptoms import Symptom, parse_symptoms
 
 
 class NotebookFacts(BaseModel):
@@ -45,6 +46,7 @@ class Facts(BaseModel):
     generations: list[Generation] = Field(description="generations of hardware")
     parts: list[Generation] = Field(description="hardware that is told apart within, or before, a generation")
     engines: dict[str, Engine] = Field(description="what each engine loads, by its page below engines/")
+    symptoms: tuple[Symptom, ...] = Field(description="what people see when something fails, with cause, cure and report")
     numbers: dict[str, dict[str, Number]] = Field(description="what was measured of the real model, by machine and variant")
 
 
@@ -81,6 +83,7 @@ def facts(guide: Guide) -> Facts:
         generations=guide.common.generations,
         parts=guide.common.parts,
         engines=dict(guide.engines),
+        symptoms=parse_symptoms(guide.pages["symptoms.md"]),
         numbers=records,
     )
 

@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
+import yaml
 
 from guide.facts.guide import Guide
-from guide.facts.method import Group
+from guide.facts.method import Group, front_matter
 from guide.facts.traps import all_traps
 from guide.site import marks, notebook_pages, programs, selector, serving
 from guide.site.leading import leading
@@ -17,6 +18,8 @@ from guide.site.urls import Links
 
 COMMENTS = re.compile(r"^[ ]*(//.*|/\*\*[\s\S]*?\*/)\n| // [^\"'`\n]*$", re.MULTILINE)  # of a line, or behind code
 INDENTS = re.compile(r"^[ ]+", re.MULTILINE)  # no text of a script has indented lines
+DESCRIBING = ("title", "description", "hide", "search")  # what the theme reads of a front matter
+END = "\n---\n"
 METHODS = "methods/"  # stands in mkdocs.yml's navigation for the methods, group by group
 ENGINES = "engines/"  # and this for the engines
 
@@ -36,12 +39,19 @@ def files(guide: Guide) -> dict[str, bytes]:
 
     lead = leading(guide)
     texts = scripts | made
-    texts |= {page: lead(marks.fill(guide, text, f"docs/{page}", links(page))) for page, text in guide.pages.items()}
+    for page, text in guide.pages.items():
+        texts[page] = lead(marks.fill(guide, _described(page, text), f"docs/{page}", links(page)))
     for name, page in zip(guide.scripts, notebooks, strict=True):
         shown = nbformat.writes(notebook_pages.shown(guide, name, links(page))) + "\n"
         texts[page] = lead(shown)
     assets = {path: _light(content) if path.endswith(".js") else content for path, content in guide.assets.items()}
     return {**assets, **pictures, **{path: text.encode() for path, text in texts.items()}}
+
+
+def _described(page: str, text: str) -> str:
+    """A page with no more in its front matter than what describes it: facts.json has its facts for programs."""
+    kept = {field: value for field, value in front_matter(f"docs/{page}", text).items() if field in DESCRIBING}
+    return f"---\n{yaml.safe_dump(kept, allow_unicode=True, sort_keys=False)}---\n{text[text.index(END, 4) + len(END) :]}"
 
 
 def _light(script: bytes) -> bytes:

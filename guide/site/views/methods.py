@@ -7,6 +7,7 @@ from guide.facts.guide import Guide
 from guide.facts.method import Answer, Cell, Group, Method, NvidiaCell, OfKey, in_order
 from guide.facts.traps import ShownTrap, all_traps, shown_traps
 from guide.notebooks.build import install_lines
+from guide.notebooks.script import Script
 from guide.site.render import render
 from guide.site.urls import Links
 from guide.site.views import forms, proofs
@@ -23,12 +24,13 @@ LABELS = {
     "apple": "Apple GPU",
     "save_and_reload": "save and reload",
     "peft": "fine-tuning with PEFT",
-    "generate_compiles": "generate compiles it by itself",
+    "generate_compiles": "generate uses torch.compile by itself",
     "torch_compile": "torch.compile works on it",
 }
 FEATURES = ("quantize_on_load", "save_and_reload", "peft", "torch_compile")
 NARROWED = ("cpu", "nvidia", "amd", "intel_gpu", "apple", *FEATURES)  # the facts that narrow the overview
 COMMON = (Group.ON_THE_FLY, Group.CALIBRATED, Group.FORMAT)
+READY = "only loads ready checkpoints"
 
 
 def use_cases(guide: Guide, groups: Sequence[Group]) -> str:
@@ -49,7 +51,7 @@ def group(guide: Guide, group: Group) -> str:
 def badges(guide: Guide, method: Method) -> str:
     """HTML: what decides about a method, in a few words each, with the answer as a colour beside."""
     cells = method.cells()
-    data = {"none": "no calibration data", "needed": "calibrated with texts", "made elsewhere": "only loads ready checkpoints"}
+    data = {"none": "no calibration data", "needed": "calibrated with texts", "made elsewhere": READY}
     nvidia = method.hardware.nvidia
     least = f" from {nvidia.capability}" if nvidia.answer is Answer.YES and nvidia.capability else ""
     runs = [f"NVIDIA{least}" if name == "nvidia" else LABELS[name].removesuffix(" GPU")
@@ -64,9 +66,9 @@ def badges(guide: Guide, method: Method) -> str:
     return render("badges.html.jinja", badges=[*parts, *words, (proofs.summary(guide, method), "")])
 
 
-def install(guide: Guide, method: Method) -> str:
-    """Markdown: the packages of the method's main notebook, as pinned."""
-    return render("install.md.jinja", lines=install_lines(guide.scripts[method.notebooks[0]], cuda=False))
+def install(script: Script) -> str:
+    """Markdown: the packages of a notebook, as pinned."""
+    return render("install.md.jinja", lines=install_lines(script, cuda=False))
 
 
 def elsewhere(method: Method) -> str:
@@ -174,7 +176,7 @@ def overview(guide: Guide, link: Links) -> Table:
                     Item(key, form="code"),
                     Item(method.title, url=link(f"methods/{name}.md")),
                     Item(", ".join(map(str, own.bits)), data={"sort": str(max(own.bits))}),
-                    method.calibration,
+                    READY if method.calibration == "made elsewhere" else method.calibration,
                     *(_answer(fact, cells[fact]) for fact in LABELS),
                     ", ".join(lowest_versions),
                     proofs.summary(guide, method) if own.tried else "not tried",
