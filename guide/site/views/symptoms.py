@@ -27,7 +27,11 @@ SEEN = {
 def index(guide: Guide, link: Links) -> str:
     """A page's entries, and on one the silent traps; on the page that holds all in its front matter, where each group is."""
     if link.page not in PAGES:
-        seen = [(SEEN[group], _title(guide, page), f"symptoms.md#{group.anchor}") for page, groups in PAGES.items() for group in groups]
+        seen = [
+            (SEEN[group], _title(guide, page), f"symptoms.md#{group.anchor}")
+            for page, groups in PAGES.items()
+            for group in groups
+        ]
         return render("symptom_pages.md.jinja", seen=seen)
     own = PAGES[link.page]
     found = [one for one in shown_symptoms(guide) if one.symptom.group in own]
