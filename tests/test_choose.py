@@ -359,6 +359,10 @@ W8A8 = {"compressed-tensors/w8a8"}
 W4A16 = {"compressed-tensors/w4a16", "autoround/4-bit", "gptq/4-bit"}
 GGUF_K = {"gguf-k/q5-k-m", "gguf-k/q6-k", "gguf-0/q8-0"}
 WHOLE = r"fits in bf16, with [\d.]+ GiB to spare: nothing must be quantized"
+MLX = "mlx-lm 0.32.2, mlx_lm/convert.py: 2, 3, 4, 5, 6 or 8 bits"
+SGLANG_MLX = "sglang 0.5.23, srt/layers/quantization/mlx.py: 4 and 8 bits"
+SGLANG_INT8 = "sglang 0.5.23, BitsAndBytesMoEMethod._create_weights_8bit raises NotImplementedError"
+TENSORRT = "TensorRT-LLM 09d4c79b, docs/source/features/quantization.md: ModelOpt is its tool; Llama has no blocks of FP8"
 PUBLISHED = "the maker's own checkpoint: quantization_config of its repository"
 UNPACKED = "Your FP8 blocks checkpoint is unpacked to bf16 on this hardware: 16.4 GiB of 24 GiB"
 GGML = "llama.cpp, tools/quantize/README.md: bits a weight of each type; the widest that leaves room"
@@ -444,7 +448,7 @@ CASES = [
     Case("hardware=ada&memory=24&model=qwen3-32b&purpose=finetune&context=2048", {"gptq/3-bit"}, QLORA,
          "^(?!.*cache in 8 bits).*4 bits fit with one sequence of at most 1,479 tokens.*LoRA on it was not verified"),
     Case("hardware=hopper&memory=80&model=gpt-oss-20b&purpose=finetune", set(),
-         "Transformers 5.23.0, quantizers/auto.py; its page: MXFP4 is not trained", "fits in bf16, with 38.9 GiB to spare"),
+         "Transformers 5.23.0, quantizers/auto.py; its page: MXFP4 is not trained", "38.9 GiB to spare.*load with dequantize=True"),
     # Less of what was asked for, by as many sequences as were asked for, and no more tokens than the model was made for
     Case("hardware=ampere&memory=24&model=qwen3-32b&purpose=throughput&sequences=50", set(), BYTES,
          r"Nothing fits with 8,192 tokens × 50; .* does with 50 sequences of at most \d{3} tokens, or \d of 8,192\."),
@@ -480,7 +484,8 @@ CASES = [
     Case("hardware=hopper&memory=141&gpus=8&model=kimi-k2.5", set(), PUBLISHED, "In vLLM: compressed-tensors W4A16"),
     Case("hardware=hopper&memory=141&gpus=8&model=kimi-k2.5&engine=vllm", {"compressed-tensors/w4a16"}, PUBLISHED, r" \(60\d"),
     Case("hardware=blackwell&memory=180&gpus=8&model=kimi-k2.5&engine=vllm", {"compressed-tensors/w4a16"}, PUBLISHED),
-    Case("hardware=hopper&memory=80&model=qwen2.5-72b&engine=tensorrt-llm&purpose=throughput", FP8, BYTES, "More than 1 at"),
+    Case("hardware=hopper&memory=80&model=qwen2.5-72b&engine=tensorrt-llm&purpose=throughput", {"modelopt-fp8/fp8"}, TENSORRT,
+         "More than 1 at"),
     Case("hardware=cdna&memory=192&model=qwen3-32b&engine=vllm&purpose=throughput", FP8, "vLLM emulates fp4", "not on MI200"),
     # Kinds of hardware within a column: their own kernels
     Case(f"{MI200}&gpus=8&model=llama-3.1-70b&engine=vllm&purpose=throughput", W8A8, "FP8 on gfx942, INT8 by Triton", WHOLE),
@@ -546,15 +551,31 @@ CASES = [
          r"if it is Q2_K: of 16 GiB, with 8,192 tokens, Q2_K takes 14\.\d GiB, .*Q4_K_M 2[01]\.\d GiB, .*Q6_K 27\.\d GiB\."),
     Case("hardware=ada&memory=24&model=qwen3-32b&engine=llama-cpp&checkpoint=gguf-k", {"gguf-k/q4-k-m"}, GGML, "or smaller"),
     Case("hardware=ada&memory=24&model=qwen3-8b&engine=llama-cpp&checkpoint=gguf-k", {"gguf-k/q6-k"}, GGML, r"\): of 24 GiB"),
-    Case("hardware=apple&memory=32&model=qwen3-32b&engine=mlx&checkpoint=mlx", {"mlx/4-bit"}, BYTES, "is 4 bit: of 21.3 GiB"),
-    Case("hardware=ada&memory=24&model=llama-3.1-70b&checkpoint=quanto", set(), BYTES, "Your Quanto checkpoint needs 2[56]"),
+    Case("hardware=apple&memory=32&model=qwen3-32b&engine=mlx&checkpoint=mlx", {"mlx/3-bit"}, BYTES, "is 4 bit or smaller: "),
+    Case("hardware=ada&memory=24&model=llama-3.1-70b&checkpoint=quanto", set(), BYTES, "Quanto checkpoint, if it is int2, needs 2"),
     Case("hardware=turing&memory=15&model=llama-3.1-70b&engine=vllm&checkpoint=awq-4", set(), BYTES,
          r"^(?!.*runs it)Your AWQ checkpoint needs 40\.\d GiB with 8,192 tokens, more than the 13\.8 GiB to use of 15 GiB\."),
-    Case("hardware=apple&memory=16&model=llama-3.1-70b&engine=mlx&checkpoint=mlx", set(), BYTES, "^Your MLX.* needs 40"),
+    Case("hardware=apple&memory=16&model=llama-3.1-70b&engine=mlx&checkpoint=mlx", set(), BYTES,
+         "^Your MLX checkpoint, if it is 2 bit, needs 24"),
     Case("hardware=ada&memory=24&model=llama-3.1-70b&checkpoint=bnb-nf4", set(), BYTES, "^Your bits.* needs 43.2 GiB with"),
     Case("hardware=ampere&memory=24&model=llama-3.1-8b&checkpoint=fp8-block", INT8, LOADS, UNPACKED),
     Case("hardware=hopper&memory=80&model=gpt-oss-120b&checkpoint=mxfp4", {"mxfp4/mxfp4"}, LOADS, "Load your MXFP4 gpt-oss"),
     Case("hardware=blackwell&memory=16&model=exaone-4.0-32b&checkpoint=gguf-k&calibration=no", set(), BYTES),
+    # Where Transformers has none: first the engine that runs it as published, then those with a format of their own
+    Case("hardware=apple&memory=24&model=gpt-oss-20b", set(), PUBLISHED, r"In llama.cpp [^:]+: MXFP4.* In MLX [^:]+: MXFP4"),
+    Case("hardware=turing&memory=15&model=gpt-oss-20b", set(), PUBLISHED, r"^(?!.*In vLLM).* In llama.cpp [^:]+: MXFP4"),
+    Case("hardware=blackwell_rtx&memory=8&model=qwen3-8b&context=32768", set(), GGML, "^(?!.*In vLLM).*In llama.cpp.*: GGUF"),
+    Case("hardware=apple&memory=512&model=kimi-k2.5", set(), GGML, "In llama.cpp [^:]+, below 4 bits: GGUF IQ"),
+    Case("hardware=apple&memory=48&model=llama-3.1-70b&engine=mlx", {"mlx/3-bit"}, MLX, "Only below 4 bits does it fit"),
+    Case("hardware=apple&memory=36&model=gpt-oss-20b&engine=sglang", {"mlx/4-bit"}, SGLANG_MLX, "a build from source"),
+    Case("hardware=ampere&memory=80&model=qwen3-30b-a3b&engine=sglang&checkpoint=bnb-int8", FP8, SGLANG_INT8,
+         "^(?!.*vLLM).*refused by SGLang for a mixture of experts"),
+    Case("hardware=ampere&memory=12&model=gemma-2-27b&purpose=smallest", {"aqlm/2-bit-2x7"}, "google/gemma-2-27b is bf16",
+         "^(?!.*is how .* is published)"),
+    Case("hardware=blackwell&memory=180&gpus=4&model=llama-3.1-405b&engine=tensorrt-llm&purpose=throughput",
+         {"modelopt-fp8/fp8"}, TENSORRT),
+    Case("hardware=hopper&memory=80&model=llama-3.1-8b&engine=tensorrt-llm&checkpoint=modelopt-nvfp4", {"modelopt-fp8/fp8"},
+         TENSORRT, "does not run on Hopper .* in TensorRT-LLM"),
 ]  # fmt: skip
 
 
@@ -1174,6 +1195,9 @@ COMMANDS = [
     ("hardware=apple&memory=32&model=qwen3-32b&context=16384&engine=mlx", "", 8, "--kv-bits 8 --quantized-kv-start 0$"),
     ("hardware=turing&memory=16&model=llama-3.1-8b&context=90000&engine=vllm", "", 8, "--kv-cache-dtype int8_per_token_head$"),
     ("hardware=ada&memory=24&model=qwen3-8b&engine=vllm", "", 16, "--max-model-len 8192$"),
+    # What a format needs to be read; the language model alone of a model that sees
+    ("hardware=ampere&memory=80&model=qwen3-8b&engine=sglang&checkpoint=bnb-nf4", "", 16, "MODEL --load-format bitsandbytes"),
+    ("hardware=ada&memory=24&model=qwen3.5-27b&engine=vllm&context=131072", "", 8, "MODEL --language-model-only --max-model"),
     # GPUs divide each layer where heads and groups divide, else they take whole layers
     (f"{TWO_3090}&model=llama-3.1-70b", "", 16, f"{TP} 2$"),
     ("hardware=ampere&memory=24&gpus=3&engine=vllm&model=llama-3.1-70b", "", 16, f"8192 {PP} 3$"),

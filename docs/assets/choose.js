@@ -24,6 +24,7 @@ import {
   SEVERAL,
   spare,
   trains,
+  unverified,
 } from "./reader.js";
 import { named } from "./variant.js";
 
@@ -204,10 +205,13 @@ const checkpointName = ({ formats = [] }, { checkpoint }) =>
   formats.find(({ id }) => id === checkpoint)?.name.replace(", ", " ") ?? checkpoint;
 
 /** The engines that run a checkpoint packed on the hardware, first the one that its format was made for. */
-function runners({ engines = {}, formats = [], generations = [] }, { checkpoint, hardware, series }) {
+function runners({ engines = {}, formats = [], generations = [] }, { checkpoint, hardware, series }, model) {
   const home = formats.find(({ id }) => id === checkpoint)?.home;
+  const mixture = model?.tensors.some(({ part }) => part === "experts");
   const runs = ({ formats: { [checkpoint]: loads } }) =>
-    loads?.how === "packed" && (hardware ? loads.on[generations.indexOf(series || hardware)] : loads.answer) === "y";
+    loads?.how === "packed" &&
+    !(mixture && loads.experts) &&
+    (hardware ? loads.on[generations.indexOf(series || hardware)] : loads.answer) === "y";
   const found = Object.keys(engines).filter((id) => engines[id].kept && runs(engines[id]));
   return found.sort((one, other) => (other === home) - (one === home)).map((id) => engines[id].title);
 }
@@ -266,7 +270,7 @@ export function choose(choices, answers, model = null) {
     published: model && [...ranked, ...out].find(({ variant, needs: bytes }) => bytes && variant.originals.includes(model.id)),
     shorter: scarce({ left }, a) ? atFewerTokens(out, a, model) : null,
     unpacked: unpacked({ left, out }, a),
-    runners: runners(choices, a),
+    runners: runners(choices, a, model),
     barred: barred(elsewhere(a) && engines[a.engine], generations, a, model),
     split: narrow({ left }, a) ? split(out, a, model) : null,
     changes: ranked.length ? [] : changes(choices, a, model, out),
@@ -317,15 +321,26 @@ function split(out, a, model) {
 /** How far a format is from an engine: 0 its own, 1 others, 2 what takes another package or was made for another engine. */
 const foreign = ({ home, loads }, a) => (!loads || home === a.engine ? 0 : loads.plugin || home ? 2 : 1);
 
-/** The first engine that has an answer where Transformers has none, as a sentence; none where no engine has. */
+/** The two engines with the best answers where Transformers has none, a sentence each: that run the model as it is published,
+ * then their own format, without another package, on hardware of which they say so. Below 4 bits only where none is wider. */
 function servedBy(choices, a, model) {
-  for (const [engine, { kept, title }] of Object.entries(choices.engines)) {
+  const found = Object.entries(choices.engines).flatMap(([engine, { kept, title }]) => {
     const changed = { ...a, engine };
     const asked = { ...changed, reads: readsOf(choices, changed), copies: copies(choices, changed, model) };
     const [top] = kept ? tried(variantsOf(choices, asked), asked, model).left : [];
-    if (top && top.variant.bits >= NARROW) return [`In ${title}: ${named(top.variant)}.`];
-  }
-  return [];
+    if (!top) return [];
+    const { variant: v } = top;
+    const [own, few] = [original(v, model), v.bits < NARROW];
+    const last = own ? 0 : 4 + 8 * Number(few);
+    return [
+      {
+        last: last + foreign(v, asked) + Number(unverified(v, asked)) / 2,
+        text: `In ${title}${few ? ", below 4 bits" : ""}: ${named(v)}.`,
+      },
+    ];
+  });
+  const best = found.sort((one, other) => one.last - other.last).slice(0, 2);
+  return best.filter(({ last }) => last - best[0].last < 8).map(({ text }) => text);
 }
 
 /** What one other answer would bring, where nothing fits. */

@@ -13,7 +13,8 @@ function loading(variant, id, { title, formats }) {
     const fact = variant.formats.length ? `engine:${id}.formats.${variant.formats[0]}` : variant.facts.formats;
     return { answer: "no", known: variant.formats.length > 0, title, fact };
   }
-  const { answer, ...more } = formats[format];
+  const { answer: of, ...more } = formats[format];
+  const answer = more.bits?.includes(variant.bits) === false ? "n" : of; // not in this width
   return { ...more, answer: ANSWERS[answer], known: true, title, format, fact: `engine:${id}.formats.${format}` };
 }
 
@@ -23,11 +24,12 @@ function seen(variant, id, engine, generations) {
   const cell = (letter, note = "") => ({ answer: ANSWERS[letter], note, fact: loads.fact });
   const places = generations.map((name, i) => [name, cell(loads.on?.[i] ?? "n", loads.excepts?.[name])]);
   const packed = loads.how === "packed";
-  const linears = variant.quantizes.includes("linear") && !loads.experts; // engines' tools quantize experts with them
+  const linears = variant.quantizes.includes("linear"); // engines' tools quantize experts with them
   const engines = Object.fromEntries(["kernel", "kernel_rows", "runs"].map((field) => [field, loads.fact]));
   return {
     ...variant,
     loads: { ...loads, engine },
+    home: engine.own?.includes(loads.format) ? id : variant.home,
     quantizes: linears ? [...new Set([...variant.quantizes, "experts"])] : variant.quantizes,
     cells: { ...variant.cells, ...Object.fromEntries(places), nvidia: cell("u") },
     storage: packed ? (variant.packed ?? variant.storage) : BF16,

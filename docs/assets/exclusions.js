@@ -70,7 +70,10 @@ export const EXCLUSIONS = [
     test: (v, a) =>
       a.hardware &&
       hardware(v, a).answer === "no" &&
-      reason(`does not run on ${v.loads ? machine(a) : place(a)}${words(hardware(v, a))}`, hardware(v, a).fact),
+      reason(
+        `does not run on ${v.loads ? `${machine(a)} in ${v.loads.title}` : place(a)}${words(hardware(v, a))}`,
+        hardware(v, a).fact,
+      ),
   },
   {
     id: "capability",
@@ -93,6 +96,15 @@ export const EXCLUSIONS = [
       !made(v) &&
       !ready(v, a) &&
       reason(`only loads checkpoints in its own format${yours(a)}`, v.facts.calibration, v.facts.keys),
+  },
+  {
+    id: "mixture",
+    says: "What an engine refuses for mixtures of experts is not taken for one.",
+    source: "formats, on the engine's page",
+    test: (v, a, bytes, model) =>
+      v.loads?.experts &&
+      model?.tensors.some(({ part }) => part === "experts") &&
+      reason(`is refused by ${v.loads.title} for a mixture of experts`, v.loads.fact),
   },
   {
     id: "only-models",

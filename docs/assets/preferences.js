@@ -78,11 +78,10 @@ export const PREFERENCES = [
   {
     id: "own-format",
     says: "The format in which the maker of this very model publishes it.",
-    source: "originals, on the page of engines; only_models, on the method's page",
+    source: "originals, on the page of engines",
     when: () => true,
     score: (v, a, bytes, model) => (original(v, model) ? 1 : 0),
-    why: (v, a, model) =>
-      original(v, model) && reason(`is how ${model.name} is published`, v.facts.formats, v.facts.only_models),
+    why: (v, a, model) => original(v, model) && reason(`is how ${model.name} is published`, v.facts.formats),
     less: (v) => reason("is not how this model is published", v.facts.formats),
   },
   {

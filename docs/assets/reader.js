@@ -2,7 +2,6 @@
 // open. A reason names its facts: paths below `methods` in facts.json, the one place where facts stand, or below `engines`
 // ("engine:") and `formats` ("format:") there, or a record of measures ("number:").
 import { GIB } from "./counting.js";
-import { isFor } from "./variant.js";
 
 export const NVIDIA = {
   volta: ["Volta (V100)", 7.0],
@@ -58,8 +57,7 @@ export const gib = (bytes) => `${(bytes / GIB).toFixed(1)} GiB`;
 export const ready = (v, a) => v.formats.includes(a.checkpoint) || (!v.formats.length && v.keys.includes(a.checkpoint));
 export const unwanted = (v, a) => a.calibration === "no" && v.calibration === "needed" && !ready(v, a); // its calibration
 /** Whether the maker of a model publishes it so. */
-export const original = (v, model) =>
-  Boolean(model) && (v.originals.includes(model.id) || (v.only_models.length > 0 && isFor(v, model.id)));
+export const original = (v, model) => Boolean(model) && v.originals.includes(model.id);
 export const made = (v) => v.calibration !== "made elsewhere";
 export const place = (a) =>
   a.hardware in NVIDIA ? "an NVIDIA GPU" : `this hardware (${a.seriesName ?? DEVICES[a.hardware]})`;

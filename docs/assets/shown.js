@@ -106,6 +106,8 @@ export function serving(v, { a, use: { context, gpus, cache } }, { formats }, mo
   const { name, named: endings } = formats.find(({ id }) => id === format);
   const among = divided(v, gpus, model);
   const shares = [
+    [v.loads.flag, "", true],
+    [flags.language, "", model?.sees],
     [flags.context, Math.ceil(context / step) * step, true],
     [flags.gpus, among, among > 1],
     [flags.pipeline, gpus / among, gpus > among],

@@ -129,7 +129,11 @@ function losing(found, model) {
   const { unpacked, runners, bf16, a } = found;
   const entry = lost(found);
   if (!entry) return "";
-  if (tooLarge(entry)) return `Your ${a.checkpointName} checkpoint ${exceeding(entry, found, model)}. `;
+  if (tooLarge(entry)) {
+    const several = new Set(found.out.filter(({ variant }) => ready(variant, a)).map(({ variant }) => variant.bits)).size > 1;
+    const as = several ? `, if it is ${entry.variant.label},` : "";
+    return `Your ${a.checkpointName} checkpoint${as} ${exceeding(entry, found, model)}. `;
+  }
   const begins = `Your ${a.checkpointName} checkpoint is`;
   const where = runners.length ? `; ${runners[0]} runs it: choose that under “Where it will run”` : "";
   if (!unpacked) return `${begins} no answer in ${elsewhere(a) ? "this engine" : "Transformers"}${where}. `;
@@ -157,14 +161,15 @@ function wanting(found, model) {
 }
 
 /** That the model fits in 16 bit. */
-function fitting({ ranked: [top], bf16, a }, model) {
+function fitting({ ranked: [top], published, bf16, a }, model) {
   const name = model?.name ?? "Such a model";
   const also = top && ready(top.variant, a) ? "; your checkpoint takes less" : ": nothing must be quantized";
   const left = a.counted
     ? ", LoRA’s optimizer and activations counted"
     : " for optimizer and activations, which are not counted";
   const so = trains(a) ? left : also;
-  return `${name} fits in ${sixteen(a)}, with ${gib(room(a) - bf16)} to spare${so}. `;
+  const as = published?.rule === "peft" ? `As published, in ${published.variant.title}, it ${published.text}. ` : "";
+  return `${name} fits in ${sixteen(a)}, with ${gib(room(a) - bf16)} to spare${so}. ${as}`;
 }
 
 /** The verdict on what choose() returned; `model` has a name or is null. */

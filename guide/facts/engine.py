@@ -141,11 +141,11 @@ class Loads(Cell):
     nvidia: Answer | None = Field(default=None, description="on NVIDIA's GPUs, where that differs from the answer")
     only: str = Field(default="", description="the models that it is loaded for, where it is not loaded for most")
     keeps: bool = Field(default=False, description="a format that is converted first stays as narrow as it is")
-    experts: Answer = Field(
-        default=Answer.YES, description="whether fused experts stay quantized in it; the tools of engines quantize them"
-    )
+    experts: Answer = Field(default=Answer.YES, description="whether a mixture of experts loads in it")
     plugin: str = Field(default="", description="a separate package that it needs, with its version")
     key: list[str] = Field(default=[], description="names in the engine's own registry that take it")
+    bits: list[int] = Field(default=[], description="the widths that load, where not all do")
+    flag: str = Field(default="", description="what the server must be told to read this format")
     minimum: Capability | None = Field(default=None, description="compute capability that its kernel asks for")
     elsewhere: dict[str, Answer] = Field(default={}, description="on other hardware than NVIDIA's, by generation or part")
     excepts: dict[str, str] = Field(
@@ -180,6 +180,7 @@ class Flags(Strict):
 
     context: str = Field(default="", description="a limit of tokens")
     step: int = Field(default=1, gt=0, description="of which that limit must be a multiple")
+    language: str = Field(default="", description="the language model alone, of a model that sees")
     gpus: str = Field(default="", description="GPUs among which each layer is divided")
     pipeline: str = Field(default="", description="GPUs each of which takes whole layers")
     offload: bool = Field(default=False, description="whether a GPU may hold some layers, and the computer the others")
@@ -263,6 +264,7 @@ class Engine(Strict):
     flags: Flags = Flags()
     needs_bf16: NeedsBf16 | None = Field(default=None, description="models that it refuses in float16, if there are any")
     reads: Reads | None = Field(default=None, description="how its server reads prompts; null where that is not known")
+    own: list[str] = Field(default=[], description="formats of its maker's own tool, where they are home to no engine")
     registry: Registry | None = Field(default=None, description="its own list of methods, where that can be read")
     hardware: dict[str, Cell] = Field(description="where the engine itself runs, by generation; a part only where it differs")
     formats: dict[str, Loads] = Field(description="by format, in the order of docs/engines/index.md")

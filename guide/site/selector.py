@@ -98,6 +98,7 @@ def engine(guide: Guide, one: Engine) -> dict[str, Any]:
         "by_parts": one.makes_by_parts != "",
         "reads": one.reads and one.reads.model_dump(exclude={"source"}, exclude_defaults=True),
         "kept": one.kept == "",
+        **({"own": one.own} if one.own else {}),
         "on": "".join(LETTERS[one.runs(place)] for place in guide.common.places),
         "formats": {
             name: {
@@ -124,7 +125,8 @@ def more_of(cell: Loads) -> dict[str, Any]:
     how = "packed" if cell.keeps else cell.how
     experts = "no" if cell.experts is Answer.NO else None
     divides = "" if cell.divides == "groups" else cell.divides
-    more = {"excepts": excepts, "experts": experts, "divides": divides, "converted": cell.how is How.CONVERTED}
+    more = {"excepts": excepts, "experts": experts, "divides": divides, "converted": cell.how is How.CONVERTED,
+            "bits": cell.bits, "flag": cell.flag}  # fmt: skip
     return {"how": how, "plugin": cell.plugin, "only": cell.only} | more
 
 
