@@ -8,6 +8,7 @@ import re
 import pytest
 
 from guide.calculator import memory, shapes, training
+from guide.calculator.mixing import with_kept
 from guide.project import Project
 
 MOST_BYTES = 67_000  # of the page's own JavaScript, a quarter of it to read what is pasted as Transformers does
@@ -32,7 +33,7 @@ def predicted(preset: str, variant: dict | None, use: dict, cache_bits: int) -> 
     tensors = shapes.tensors(read["family"], read["config"])
     chunked = use.get("pass") == "chunk"
     held = memory.heaviest(read, use["context"], use["batch"], use["prompt"], chunked=chunked, bits=cache_bits)
-    counted = memory.estimate(tensors, variant, activations=held["activations"])
+    counted = memory.estimate(tensors, with_kept(variant, preset), activations=held["activations"])
     others = use["gpus"] - 1  # each GPU has its own allowance
     return counted["total"] + held["cached"] + others * sum(counted["allowance"].values())
 

@@ -8,8 +8,9 @@ import pytest
 from serving import serve
 
 from guide.calculator import memory, shapes
+from guide.calculator.mixing import with_kept
 from guide.facts.engine import Common
-from guide.project import Project
+from guide.project import GuideError, Project
 
 PROJECT = Project.here()
 WHOLE = json.loads(PROJECT.architectures.read_text(encoding="utf-8"))
@@ -66,18 +67,38 @@ def test_what_is_not_quantized_is_in_float32(offers):
     }  # fmt: skip
 
 
+# What is published of openai/gpt-oss-20b, converted by llama.cpp: its experts take 17 bytes for 32 weights in all of them.
+GPT_OSS, OTHERS_AT_MOST = 12.06e9, 12.2e9
+
+
+def test_gpt_oss_keeps_its_experts_as_they_were_published(offers):
+    model = tensors(PRESETS["gpt-oss-20b"])
+    sizes = {label: memory.weights(model, with_kept(one, "gpt-oss-20b"))["total"] for label, one in offers.items()}
+    assert sizes["Q8_0"] == pytest.approx(GPT_OSS, rel=0.01)
+    assert max(sizes.values()) < OTHERS_AT_MOST and len(sizes) > 9
+    assert with_kept(offers["Q8_0"], "qwen3-30b-a3b")["mix"] == offers["Q8_0"]["mix"], "no other model's are kept"
+
+
+def test_a_type_that_stays_is_one_of_the_blocks(planted):
+    planted.edit("docs/engines/llama-cpp.md", "stays: MXFP4", "stays: MXFP5")
+    with pytest.raises(GuideError, match=r"llama-cpp\.md, formats\.mxfp4\.stays names 'MXFP5'; known are IQ2_S"):
+        planted.load()
+
+
 def test_the_page_counts_the_same(chromium, offers):
     models = {name: tensors(config) for name, config in [("small", SMALL), *PRESETS.items()]}
     body = """async ({ models, offers }) => {
-      const { weights } = await import("/memory.js");
-      return Object.values(models).map((tensors) => offers.map((one) => weights(tensors, one)));
+      const [{ weights }, { withKept }] = await Promise.all([import("/memory.js"), import("/variant.js")]);
+      return Object.entries(models).map(([id, tensors]) => offers.map((one) => weights(tensors, withKept(one, id))));
     }"""
     with serve(PROJECT.assets) as url:
         page = chromium.new_page()
         page.goto(url)
         found = page.evaluate(body, {"models": models, "offers": list(offers.values())})
         page.close()
-    assert found == [[memory.weights(model, one) for one in offers.values()] for model in models.values()]
+    assert found == [
+        [memory.weights(model, with_kept(one, name)) for one in offers.values()] for name, model in models.items()
+    ]
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import { cache, parameterCount, peak, readConfig, tensors, windowsOf } from "./a
 import { lacksFamily } from "./families.js";
 import { BF16_BYTES, FLOAT32_BYTES, allowance, rough, weights } from "./memory.js";
 import { adapters, asFourBit, held as keptFor, widens } from "./training.js";
+import { withKept } from "./variant.js";
 
 export const GIB = 2 ** 30;
 export const MOST_TOKENS = 10_000_000;
@@ -98,7 +99,7 @@ export function measuredTo(model, use) {
 
 /** The bytes of a variant's weights in use. */
 const weightsOf = (model, variant, { train }) =>
-  weights(model.tensors, variant, train && widens(variant, train) ? FLOAT32_BYTES : BF16_BYTES);
+  weights(model.tensors, withKept(variant, model.id), train && widens(variant, train) ? FLOAT32_BYTES : BF16_BYTES);
 
 /**
  * What a variant of a model takes: `shared` is divided over the GPUs, `own` is taken on each of them. A model that stands for

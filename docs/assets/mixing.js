@@ -23,7 +23,7 @@ function about(tensors) {
 
 function means(which, { part, name }, { tied }) {
   if (which === "output") return part === "head" || (tied && part === "embedding");
-  if (which === "embedding") return part === "embedding";
+  if (which === "embedding" || which === "experts") return part === which;
   return which === "rest" || ((part === "linear" || part === "experts") && NAMED[which].test(name));
 }
 

@@ -14,3 +14,9 @@ export const refused = ({ takes, quantizes }, tensors) =>
     ({ part, rows, columns }) =>
       quantizes.includes(part) && rows % takes.outputs && columns > takes.inputs && columns % takes.inputs === 0,
   );
+
+/** A variant with what the files of a model keep as it was published, whatever their type: these rules are read first. */
+export const withKept = (variant, id) => {
+  const kept = variant?.mix ? (variant.keeps ?? []).filter((one) => isFor(one, id)).flatMap(({ mix }) => mix) : [];
+  return kept.length ? { ...variant, mix: [...kept, ...variant.mix] } : variant;
+};

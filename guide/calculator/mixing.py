@@ -4,7 +4,7 @@
 """
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from guide.calculator.shapes import Tensor
@@ -14,11 +14,20 @@ Rule = Sequence[Any]  # [which tensors, in which layers, a Block, a Block where 
 
 FLOAT32_BYTES, FLOAT16_BYTES = 4, 2
 HEADS = 4  # queries that share a key, from which on the rules give values more bits
+PARTS = ("embedding", "experts")  # that a rule means as a whole
 NAMED = {
     "values": re.compile(r"(^|\.)(v_proj|qkv_proj|query_key_value|c_attn)$"),
     "down": re.compile(r"(down_proj|dense_4h_to_h|mlp\.c_proj|fc2|fc_out)$"),
     "out": re.compile(r"(o_proj|attention\.dense|self_attn\.dense|attn\.c_proj|attn\.out_proj)$"),
 }
+
+
+def with_kept(variant: Mapping[str, Any] | None, model: str) -> Mapping[str, Any] | None:
+    """A variant with what the files of a model, named by its id, keep as it was published: these rules are read first."""
+    if not variant or not variant.get("mix"):
+        return variant
+    own = [one for one in variant.get("keeps", ()) if any(part in model.lower() for part in one["only_models"])]
+    return {**variant, "mix": [rule for one in own for rule in one["mix"]] + variant["mix"]}
 
 
 def mixed(tensors: Sequence[Tensor], quantizes: Iterable[str], mix: Sequence[Rule]) -> tuple[int, dict[str, int]]:
@@ -62,8 +71,8 @@ def _spread(tensor: Tensor, mix: Sequence[Rule], about: dict[str, Any]) -> Itera
 def _means(which: str, tensor: Tensor, about: dict[str, Any]) -> bool:
     if which == "output":
         return bool(tensor["part"] == "head" or (about["tied"] and tensor["part"] == "embedding"))
-    if which == "embedding":
-        return bool(tensor["part"] == "embedding")
+    if which in PARTS:
+        return bool(tensor["part"] == which)
     return which == "rest" or bool(tensor["part"] in ("linear", "experts") and NAMED[which].search(tensor["name"]))
 
 

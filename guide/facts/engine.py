@@ -55,7 +55,7 @@ class Block(Strict):
     otherwise: str | None = Field(default=None, description="the type of a tensor whose rows are no whole number of blocks")
 
 
-Which = Literal["output", "embedding", "values", "down", "out", "rest"]
+Which = Literal["output", "embedding", "experts", "values", "down", "out", "rest"]
 Where = Literal["all", "more", "shared", "two", "8th", "16th"]
 
 
@@ -141,6 +141,10 @@ class Loads(Cell):
     nvidia: Answer | None = Field(default=None, description="on NVIDIA's GPUs, where that differs from the answer")
     only: str = Field(default="", description="the models that it is loaded for, where it is not loaded for most")
     keeps: bool = Field(default=False, description="a format that is converted first stays as narrow as it is")
+    stays: str = Field(
+        default="",
+        description="the type of blocks in which the engine's own files hold its weights, whatever type the other weights get",
+    )
     experts: Answer = Field(default=Answer.YES, description="whether a mixture of experts loads in it")
     plugin: str = Field(default="", description="a separate package that it needs, with its version")
     key: list[str] = Field(default=[], description="names in the engine's own registry that take it")
@@ -326,6 +330,7 @@ def parse_engine(name: str, text: str, common: str) -> Engine:
     for format, cell in engine.formats.items():
         named.append((f"formats.{format}.elsewhere", list(cell.elsewhere), others))
         named.append((f"formats.{format}.excepts", list(cell.excepts), nvidia | parts))
+        named.append((f"formats.{format}.stays", [cell.stays] if cell.stays else [], set(shared.blocks)))
     for field, given, known in named:
         if unknown := [one for one in given if one not in known]:
             raise GuideError(f"In {path}, {field} names '{unknown[0]}'; known are {', '.join(sorted(known))}.")

@@ -163,9 +163,20 @@ def offered(guide: Guide, number: int, one: Format, n: int) -> dict[str, Any]:
         "quantizes": parts,
         "storage": [{"what": "weights", "run": 1, "bytes": offer.stored / 8}] if offer.stored else [],
         **({"mix": [[which, where, *blocks(guide, name)] for which, where, name in offer.types]} if offer.types else {}),
+        **({"keeps": found} if offer.types and one.home and (found := kept(guide, guide.engines[one.home])) else {}),
         "facts": dict.fromkeys(FACTS, own),
         "cells": dict.fromkeys(ASKED, unknown) | {"save_and_reload": unknown | {"answer": Answer.YES}},
     }
+
+
+def kept(guide: Guide, engine: Engine) -> list[dict[str, Any]]:
+    """What the files of an engine keep as the makers of certain models publish it, as rules of ``guide.calculator.mixing``."""
+    return [
+        {"only_models": guide.methods[one.method].only_models, "mix": [[part, "all", *blocks(guide, stays)] for part in parts]}
+        for one in guide.common.formats
+        if one.method and (stays := engine.formats[one.id].stays)
+        for parts in [next(each.quantizes for each in guide.methods[one.method].variants if each.id == one.variant)]
+    ]
 
 
 def blocks(guide: Guide, name: str) -> list[tuple[int, int]]:
