@@ -343,6 +343,15 @@ COUNTED = {
     "compressed-tensors NVFP4": (of_ct(4, "float", group_size=16), 16, LINEAR, "in 16 bit, to which Transformers unpacks it"),
     "compressed-tensors W4A8": (of_ct(4, "int", {"num_bits": 8, "type": "int"}, group_size=128), 16, LINEAR,
                                 "in 16 bit, to which Transformers unpacks it"),
+    "compressed-tensors W4A16": (of_ct(4, "int", group_size=128), 16, LINEAR,
+                                 "W4A16 is chosen, counted in 16 bit, to which Transformers unpacks it. An engine such as"),
+    "bits in a text": ({"quant_method": "gptq", "bits": "4", "group_size": "128"}, 4 + 16 / 128 + 4 / 128, LINEAR,
+                       "GPTQ 4 bit, groups of 128 is chosen"),
+    "groups of no whole number": ({"quant_method": "gptq", "bits": 4, "group_size": 0.5}, 4 + 16 / 128 + 4 / 128, LINEAR,
+                                  "GPTQ 4 bit, groups of 128 is chosen"),
+    "ModelOpt FP8 in blocks": ({"quant_method": "modelopt", "quant_algo": "FP8_PB_WO"}, 8, LINEAR, "ModelOpt with 8 bits"),
+    "ModelOpt W4A8": ({"quant_method": "modelopt", "quant_algo": "W4A8_AWQ", "group_size": 128}, 4 + 16 / 128, LINEAR,
+                      "ModelOpt with 4 bits"),
 }  # fmt: skip
 
 
@@ -376,12 +385,19 @@ def test_an_output_head_of_other_bits_is_counted_with_them(calculator):
     assert "unpacked" not in held, "its kernels unpack on the way"
 
 
-# Pasted blocks for which no variant is chosen, and what is said; the variant that was chosen stays.
+# Pasted blocks whose bits are not known, and what is said; bf16 is chosen.
+UNREAD = "Not this checkpoint: its bits could not be read."
 OPEN = {
-    "no bits": (of_torchao("FPXWeightOnlyConfig", ebits=3), "torchao; its bits are not known here, so choose a variant"),
-    "a block of no method": ({"bits_per_weight": 4}, "could not be read, so choose a variant: The quantization block names"),
-    "VPTQ without layers": ({"quant_method": "vptq"}, "VPTQ; its bits are not known here, so choose a variant"),
-    "far too many bits": ({"quant_method": "exl2", "bits": 1e300}, "EXL2; its bits are not known here"),
+    "no bits": (of_torchao("FPXWeightOnlyConfig", ebits=3), f"{UNREAD} The pasted config.json is a checkpoint of torchao."),
+    "a block of no method": ({"bits_per_weight": 4}, f"{UNREAD} The quantization block names no quant_method"),
+    "an empty block": ({}, f"{UNREAD} The quantization block names no quant_method"),
+    "VPTQ without layers": ({"quant_method": "vptq"}, f"{UNREAD} The pasted config.json is a checkpoint of VPTQ."),
+    "far too many bits": (
+        {"quant_method": "exl2", "bits": 1e300},
+        f"{UNREAD} The pasted config.json is a checkpoint of EXL2.",
+    ),
+    "a word": ({"quant_method": "awq", "bits": "four"}, f"{UNREAD} The pasted config.json is a checkpoint of AWQ."),
+    "a text": ("gptq", f"{UNREAD} Its quantization_config must be an object"),
 }
 # What else a checkpoint leaves unquantized, under the names of its method.
 LEFT = {
@@ -396,7 +412,7 @@ LEFT = {
 }  # fmt: skip
 
 
-def test_what_is_not_known_of_a_pasted_checkpoint_is_said_and_nothing_is_chosen_for_it(calculator):
+def test_what_is_not_known_of_a_pasted_checkpoint_is_said_and_bf16_chosen(calculator):
     calculator.open(model="config")
     config, remarks = PRESETS["llama-3.1-8b"]["config"], calculator.tab.locator("[data-part=remarks]")
     calculator.enter("config", json.dumps(config))
@@ -404,7 +420,7 @@ def test_what_is_not_known_of_a_pasted_checkpoint_is_said_and_nothing_is_chosen_
     for kind, (block, words) in OPEN.items():
         calculator.enter("config", json.dumps(config | {"quantization_config": block}))
         remarks.get_by_text(words).wait_for()
-        assert calculator.field("variant").input_value() == "hqq/8-bit", kind
+        assert calculator.field("variant").input_value() == "bf16", kind
     for block, words in LEFT.values():
         calculator.enter("config", json.dumps(config | {"quantization_config": block}))
         remarks.get_by_text(words).wait_for()
@@ -414,6 +430,92 @@ def test_what_is_not_known_of_a_pasted_checkpoint_is_said_and_nothing_is_chosen_
     assert calculator.field("variant").input_value() == "bf16"
     calculator.enter("config", json.dumps(config | {"quantization": {"bits": 8, "group_size": 64}}))
     remarks.get_by_text("MLX with 8 bits a weight").wait_for()
+    assert calculator.console == []
+
+
+ATTENTION = 32 * 2 * (4096 * 4096 + 4096 * 1024)  # weights of Llama-3.1-8B's attention
+LAYER = 2 * (4096 * 4096 + 4096 * 1024) + 3 * 4096 * 14336  # of one of its layers
+DOWN = 32 * 4096 * 14336
+# A pasted block, and how many weights of linear layers its file has in 16 bit.
+APART = {
+    "a name": ({"quant_method": "fbgemm_fp8", "modules_to_not_convert": ["self_attn"]}, ATTENTION),
+    "layers": ({"quant_method": "fbgemm_fp8", "modules_to_not_convert": ["model.layers.0", "lm_head"]}, LAYER),
+    "a layer's number": ({"quant_method": "fp8", "ignored_layers": ["model.layers.3.mlp.down_proj"]}, DOWN / 32),
+    "a name's beginning": ({"quant_method": "fp8", "ignored_layers": ["model.layers.3.mlp.down", "mlp.gate"]}, 0),
+    "a glob": ({"quant_method": "modelopt", "quant_algo": "NVFP4", "exclude_modules": ["model.layers.1*.self_attn*"]},
+               11 * ATTENTION / 32),
+    "another prefix": ({"quant_method": "modelopt", "quant_algo": "NVFP4", "ignore": ["language_model.model.layers.2.*"]},
+                       LAYER),
+    "another model": ({"quant_method": "fp8", "modules_to_not_convert": ["model.vision_tower.layers.2", "mtp.layers.0"]}, 0),
+    "GPTQ's": ({"quant_method": "gptq", "bits": 4, "group_size": 128, "dynamic": {"-:.*down": {}}}, DOWN),
+    "GPTQ's list": ({"quant_method": "gptq", "bits": 4, "group_size": 128, "modules_in_block_to_quantize": [
+                     ["self_attn.q_proj", "self_attn.k_proj"], ["self_attn.v_proj", "self_attn.o_proj"]]}, 3 * DOWN),
+    "AutoRound's": ({"quant_method": "auto-round", "bits": 4, "group_size": 128,
+                     "extra_config": {"model.layers.0.mlp.down_proj": {"bits": 16}}}, DOWN / 32),
+    "an expression": ({"quant_method": "hqq", "skip_modules": ["re:.*self_attn.*"],
+                       "quant_config": {"weight_quant_params": {"nbits": 4, "group_size": 64}}}, ATTENTION),
+    "no expression": ({"quant_method": "fp8", "ignored_layers": ["re:(("]}, 0),
+    "MLX's": ({"bits": 4, "group_size": 64, "model.layers.0.mlp.down_proj": False}, DOWN / 32),
+    "torchao's": (of_torchao("ModuleFqnToConfig", module_fqn_to_config={
+                  "_default": {"_type": "Int8WeightOnlyConfig", "_data": {}}, "model.layers.0.mlp.down_proj": None}),
+                  DOWN / 32),
+}  # fmt: skip
+
+
+def test_layers_that_a_checkpoint_leaves_alone_are_counted_in_16_bit(calculator):
+    calculator.open(model="config")
+    config = PRESETS["llama-3.1-8b"]["config"]
+    for kind, (block, left) in APART.items():
+        calculator.enter("config", json.dumps(config | {"quantization_config": block}))
+        calculator.tab.locator("[data-part=remarks]").get_by_text("The pasted config.json is a checkpoint of").wait_for()
+        assert calculator.parts().get("linear", 0) == 2 * left, kind
+        calculator.enter("config", json.dumps(config))
+    assert calculator.console == []
+
+
+def test_layers_of_several_widths_are_counted_by_each(calculator):
+    """ModelOpt's list of layers: what it does not name is in 16 bit, and another's output head may be on it."""
+    calculator.open(model="config")
+    remarks = calculator.tab.locator("[data-part=remarks]")
+    layers = {f"model.layers.{n}.mlp.down_proj": {"quant_algo": "FP8"} for n in range(32)}
+    layers["lm_head"] = {"quant_algo": "NVFP4", "group_size": 16}
+    block = {"quant_method": "modelopt", "quant_algo": "MIXED_PRECISION", "quantized_layers": layers}
+    calculator.enter("config", json.dumps(PRESETS["llama-3.1-8b"]["config"] | {"quantization_config": block}))
+    remarks.get_by_text("ModelOpt with 8 bits a weight in most layers").wait_for()
+    held, head = calculator.parts(), 128256 * 4096
+    assert held["quantized"] == DOWN + head // 2 and "head" not in held
+    assert held["linear"] == 2 * (32 * LAYER - DOWN)
+    block = {"quant_method": "gptq", "bits": 4, "group_size": 128, "lm_head": True, "dynamic": {"+:.*down_proj": {"bits": 8}}}
+    calculator.enter("config", json.dumps(PRESETS["llama-3.1-8b"]["config"] | {"quantization_config": block}))
+    remarks.get_by_text("GPTQ with 4 bits a weight in most layers").wait_for()
+    assert calculator.parts()["quantized"] == (32 * LAYER - DOWN + head) // 2 + DOWN
+    assert calculator.console == []
+
+
+# Of Qwen3-30B-A3B: a block, who wrote it, and the least and most GB of its weights.
+MIXTURES = {
+    "GPTQ": ({"quant_method": "gptq", "bits": 4, "group_size": 128}, "5.2.0", (16, 18)),
+    "AWQ": ({"quant_method": "awq", "bits": 4, "group_size": 128}, "4.51.3", (16, 18)),
+    "nf4": ({"quant_method": "bitsandbytes", "load_in_4bit": True, "bnb_4bit_quant_type": "nf4"}, "4.51.3", (18, 18.2)),
+    "nf4 of Transformers 5": ({"quant_method": "bitsandbytes", "load_in_4bit": True, "bnb_4bit_quant_type": "nf4"}, "5.2.0",
+                              (59, 60)),
+    "Quanto": ({"quant_method": "quanto", "weights": "int4"}, "4.51.3", (17, 18)),
+}  # fmt: skip
+
+
+def test_experts_are_counted_as_the_file_stores_them(calculator):
+    calculator.open(model="config")
+    said = calculator.tab.get_by_text("does not load the quantized experts of such a checkpoint: run it in an engine.")
+    for kind, (block, version, (least, most)) in MIXTURES.items():
+        config = PRESETS["qwen3-30b-a3b"]["config"] | {"transformers_version": version, "quantization_config": block}
+        calculator.enter("config", json.dumps(config))
+        calculator.tab.locator("[data-part=remarks]").get_by_text("The pasted config.json is a checkpoint of").wait_for()
+        held = calculator.parts()
+        named = ("quantized", "scales", "linear", "experts", "embedding", "head", "rest")
+        assert least < sum(held.get(one, 0) for one in named) / 1e9 < most, kind
+        assert said.is_visible() == ("experts" not in held), kind
+        calculator.enter("config", json.dumps(PRESETS["qwen3-30b-a3b"]["config"]))
+        assert not said.is_visible()
     assert calculator.console == []
 
 

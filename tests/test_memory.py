@@ -54,6 +54,11 @@ def vectors(guide: Guide) -> dict[str, Any]:
         "storage": [{"bytes": 0.375}, scales],
         "parts": {"head": [head, scales]},
     }
+    variants["layers of their own"] = {
+        "quantizes": ["linear", "experts"],
+        "storage": [{"bytes": 0.5}, scales],
+        "layers": {2: [[1, None], [1, [{"bytes": 1}, scales]]], 1: [[1, [{"bytes": 1}]]]},
+    }
     cases = [
         {
             "name": name,
@@ -95,6 +100,21 @@ def test_what_is_not_quantized_stays_in_bf16():
         "quantized": 3 * 16, "scales": 3 * 8, "embedding": 80, "experts": 320, "total": 472
     }  # fmt: skip
     assert memory.weights(tensors)["total"] == 2 * (40 + 48 + 160)
+
+
+def test_layers_of_their_own_are_counted_so():
+    """Of three layers one in 16 bit, one in 8 bit, one as the rest; a head that is quantized though its part is not."""
+    tensors = [
+        {"part": "linear", "name": "l", "rows": 4, "columns": 4, "count": 3},
+        {"part": "head", "name": "h", "rows": 8, "columns": 4, "count": 1},
+    ]
+    variant = {"quantizes": ["linear"], "storage": [{"bytes": 0.5}], "layers": {
+        0: [(1, None), (1, [{"bytes": 1}, {"bytes": 2, "tile": [1, None]}])], 1: [(1, [{"bytes": 0.5}])],
+    }}  # fmt: skip
+    split = memory.weights(tensors, variant)
+    assert {name: size for name, size in split.items() if size} == {
+        "quantized": 8 + 16 + 16, "scales": 8, "linear": 32, "total": 80
+    }  # fmt: skip
 
 
 def test_javascript_answers_the_same(chromium, guide):

@@ -179,7 +179,7 @@ function untrainedText(variant) {
 
 /** What else a reader should know of this answer. */
 function showRemarks(
-  { remarks, beyond, crowded, fused, rough, bounded, untrained, elsewhere },
+  { remarks, beyond, crowded, fused, unloaded, rough, bounded, untrained, elsewhere },
   { model, variant, use, found },
 ) {
   remarks.replaceChildren(
@@ -187,7 +187,8 @@ function showRemarks(
   );
   beyond.hidden = !model.limit || use.context <= model.limit;
   crowded.hidden = use.gpus <= model.layers;
-  fused.hidden = !variant || !found.held.experts;
+  fused.hidden = !variant || !found.held.experts || Boolean(variant.experts);
+  unloaded.hidden = !variant?.experts;
   rough.hidden = Boolean(model.family.peaks || use.train);
   bounded.hidden = use.cache === 16 || !model.bounded || Boolean(use.train);
   elsewhere.hidden = !variant?.engine;

@@ -339,26 +339,29 @@ export function readConfig(text, families, refused = {}, inner = {}) {
   }
 }
 
-function layersOf(rule, config) {
-  let count = 0;
-  for (let layer = 0; layer < config.num_hidden_layers; layer++) count += holds(rule, layer, config) ? 1 : 0;
-  return count;
-}
+/** The numbers of the layers that a rule means. */
+const layersIn = (rule, config) =>
+  Array.from({ length: config.num_hidden_layers }, (_, layer) => layer).filter((layer) => holds(rule, layer, config));
+
+const layersOf = (rule, config) => layersIn(rule, config).length;
 
 const applies = (entry, config) =>
   Object.entries(entry.when || {}).every(([field, wanted]) => !has(config, field) || Boolean(config[field]) === wanted);
 
+/** A family's entries of tensors that there are, each with its layers, [null] for what is outside of all, and its count. */
+export const present = (family, config) =>
+  family.tensors
+    .filter((entry) => applies(entry, config))
+    .map((entry) => ({ entry, layers: entry.layers ? layersIn(entry.layers, config) : [null] }))
+    .map(({ entry, layers }) => ({ entry, layers, count: layers.length && layers.length * value(entry.count || "1", config) }))
+    .filter(({ count }) => count);
+
 /** Every parameter tensor as {part, name, rows, columns, count}; a tied head is not listed, as it is no tensor. */
 export function tensors(family, config) {
-  const found = [];
-  for (const entry of family.tensors) {
-    const count = (entry.layers ? layersOf(entry.layers, config) : 1) * value(entry.count || "1", config);
-    if (count && applies(entry, config)) {
-      const [rows, columns] = [entry.rows, entry.columns].map((side) => value(side || "1", config));
-      found.push({ part: entry.part, name: entry.name, rows, columns, count });
-    }
-  }
-  return found;
+  return present(family, config).map(({ entry: { part, name, rows, columns }, count }) => {
+    const [high, wide] = [rows, columns].map((side) => value(side || "1", config));
+    return { part, name, rows: high, columns: wide, count };
+  });
 }
 
 export function parameterCount(found) {

@@ -101,10 +101,11 @@ class Calculator {
   }
 
   /** Choose the variant that a pasted checkpoint is stored as, once for each. */
-  async #read(text, { id, tensors }) {
+  async #read(text, model) {
+    const { id, tensors } = model;
     if (text === this.#stored?.text) return;
     this.#stored = { text };
-    if (!/"(quantization(_config)?|compression_config|aqlm)"\s*:\s*\{/.test(text)) return;
+    if (!/"(quantization(_config)?|compression_config|aqlm)"\s*:\s*[{["]/.test(text)) return;
     this.#reader ??= Promise.all([import("./stored.js"), data("serving.json")]);
     const reader = await this.#reader.catch(() => null);
     if (!reader) {
@@ -113,10 +114,10 @@ class Calculator {
       this.#say("config", UNREAD, false);
       return;
     }
-    const [{ storedAs }, { formats }] = reader;
+    const [{ storedAs }, serving] = reader;
     if (text !== this.#stored.text) return; // another was pasted meanwhile
     const variants = this.variants.filter((one) => isFor(one, id) && !refused(one, tensors));
-    this.#stored = { text, ...storedAs(text, formats, variants) };
+    this.#stored = { text, ...storedAs(text, serving, variants, model) };
     this.#update();
     if (!this.#stored.variant) return;
     this.control.variant.value = this.#stored.variant.id;

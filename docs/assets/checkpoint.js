@@ -5,6 +5,8 @@ import { element } from "./element.js";
 import { allFamilies } from "./families.js";
 import { weights } from "./memory.js";
 import { read, readName } from "./reading.js";
+import { storedAs } from "./stored.js";
+import { isFor, refused } from "./variant.js";
 
 const WORDS = { y: "yes", n: "no", u: "not verified" };
 const NO_ROW = "The matrix of engines has no row for it: look at each engine's page.";
@@ -69,20 +71,22 @@ class Checkpoint {
     const shown = [
       element("p", {}, element("strong", { textContent: what.filter(Boolean).join(", ") }), "."),
       ...(notes.length ? [element("ul", {}, ...notes.map((note) => item(note)))] : []),
-      ...this.#memory(text, row),
+      ...this.#memory(text),
       ...(row ? this.#where(row) : [element("p", { textContent: NO_ROW })]),
     ];
     return { shown };
   }
 
   /** What its weights take while Transformers runs it, where the whole of a known model's config.json was pasted. */
-  #memory(text, format) {
+  #memory(text) {
     const model = readModel(text, null, this.architectures);
     if (model.problem) return [];
-    const variant = this.choices.variants.find(({ id }) => format?.variant && id === `${format.method}/${format.variant}`);
+    const variants = this.choices.variants.filter((one) => isFor(one, model.id) && !refused(one, model.tensors));
+    const { variant = null } = storedAs(text, this.serving, variants, model) ?? {};
     const gib = (one) => `${(weights(model.tensors, one).total / GIB).toFixed(1)} GiB`;
-    const said = variant
-      ? `Its weights take ${gib(variant)} in Transformers, ${gib(null)} in bf16. `
+    const where = variant?.id === "pasted" ? "as this file stores them" : "in Transformers";
+    const said = variant?.storage
+      ? `Its weights take ${gib(variant)} ${where}, ${gib(null)} in bf16. `
       : `Its weights take ${gib(null)} in bf16. `;
     return [
       element(

@@ -5,7 +5,7 @@
 // the context is the length of a sequence.
 import { cache, parameterCount, peak, readConfig, tensors, windowsOf } from "./architecture.js";
 import { lacksFamily } from "./families.js";
-import { BF16_BYTES, FLOAT32_BYTES, allowance, rough, weights } from "./memory.js";
+import { BF16_BYTES, FLOAT32_BYTES, allowance, rough, shares, weights } from "./memory.js";
 import { adapters, asFourBit, held as keptFor, widens } from "./training.js";
 import { withKept } from "./variant.js";
 
@@ -144,6 +144,7 @@ export function gpusOf(gib, { shared, own }, layers) {
 
 /** Bits a quantized weight, with its share of scales and the like; null where nothing is quantized. */
 export function bitsOf(model, variant, held) {
-  const quantized = model.tensors.filter(({ part }) => variant?.quantizes.includes(part));
-  return quantized.length ? (8 * (held.quantized + held.scales)) / parameterCount(quantized) : null;
+  const packed = (one, place) => shares(variant, one, place).reduce((sum, [many, storage]) => sum + (storage ? many : 0), 0);
+  const quantized = parameterCount(model.tensors.map((one, place) => ({ ...one, count: packed(one, place) })));
+  return quantized ? (8 * (held.quantized + held.scales)) / quantized : null;
 }

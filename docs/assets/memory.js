@@ -1,7 +1,7 @@
 // What a model takes in memory. The same as guide/calculator/memory.py, which says more; tests hold both to the same bytes.
 // Every size is in bytes. A tensor is {part, name, rows, columns, count}, rows × columns being outputs × inputs; a
 // variant is {quantizes, storage, product} of a method page's front matter, null for plain bf16; a pasted one may have
-// {parts}, the storage of certain parts.
+// {parts}, the storage of certain parts, and {layers}, by a tensor's place in the list [how many, their storage or null].
 import { mixed } from "./mixing.js";
 
 export const PARTS = ["embedding", "head", "linear", "experts", "router", "norm", "other"];
@@ -31,6 +31,13 @@ export function stored(rows, columns, storage) {
   return sum(storage.map((entry) => Math.ceil(entry.bytes * entries(rows, columns, entry))));
 }
 
+/** How a variant stores a tensor, the one of that place in the list: [how many of it, their storage, null for 16 bit]. */
+export function shares(variant, { part, count }, place) {
+  const own = variant?.layers?.[place] ?? [];
+  const left = own.reduce((rest, [many]) => rest - many, count);
+  return [...own, [left, variant?.quantizes.includes(part) ? (variant.parts?.[part] ?? variant.storage) : null]];
+}
+
 /** Bytes of all weights: quantized, scales (zero points and tables too), each part that is not, at `rest` each, and total. */
 export function weights(tensors, variant = null, rest = BF16_BYTES) {
   const split = Object.fromEntries(["quantized", "scales", ...PARTS].map((name) => [name, 0]));
@@ -39,13 +46,15 @@ export function weights(tensors, variant = null, rest = BF16_BYTES) {
     const total = packed + sum(Object.values(others));
     return { ...split, ...others, quantized: packed, total };
   }
-  for (const { part, rows, columns, count } of tensors) {
-    if (variant && variant.quantizes.includes(part)) {
-      const [packed, ...others] = variant.parts?.[part] ?? variant.storage;
-      split.quantized += count * stored(rows, columns, [packed]);
-      split.scales += count * stored(rows, columns, others);
-    } else {
-      split[part] += count * rows * columns * rest;
+  for (const [place, tensor] of tensors.entries()) {
+    const { part, rows, columns } = tensor;
+    for (const [many, storage] of shares(variant, tensor, place)) {
+      if (storage) {
+        split.quantized += many * stored(rows, columns, storage.slice(0, 1));
+        split.scales += many * stored(rows, columns, storage.slice(1));
+      } else {
+        split[part] += many * rows * columns * rest;
+      }
     }
   }
   return { ...split, total: sum(Object.values(split)) };
@@ -67,7 +76,8 @@ export function rough(tensors, batch, tokens) {
 /** Bytes beside weights and cache: what a pass holds, the largest layer a method unpacks, and a constant. */
 export function allowance(tensors, variant, activations) {
   const unpacks = variant !== null && !variant.fused && (variant.product ?? "16-bit") === "16-bit";
-  const unpacked = tensors.filter(({ part }) => unpacks && variant.quantizes.includes(part));
+  const packed = (one, place) => shares(variant, one, place).some(([many, storage]) => many && storage);
+  const unpacked = unpacks ? tensors.filter(packed) : [];
   return {
     activations,
     unpacked: largest(unpacked.map(({ rows, columns }) => rows * columns)) * BF16_BYTES,

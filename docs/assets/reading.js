@@ -28,8 +28,11 @@ function typed(name) {
   return bits ? { type: `${kind === "int" ? "int" : "float"}${bits}`, bits: Number(bits) } : {};
 }
 
-/** Weights that share a scale: a number, "row" where the file says -1, null where it says nothing. */
-const grouped = (size) => (size === undefined || size === null ? null : Number(size) > 0 ? Number(size) : "row");
+/** Weights that share a scale: a number, "row" where the file says -1, null where it says nothing, or none that can be. */
+function grouped(size) {
+  if (size === undefined || size === null || !Number.isInteger(Number(size))) return null;
+  return Number(size) > 0 ? Number(size) : "row";
+}
 
 const gptq = (block) => {
   const { bits, sym, desc_act: order, checkpoint_format: layout, dynamic } = block;
@@ -148,18 +151,46 @@ const fp8 = (block) => {
   ]);
 };
 
+// What ModelOpt's quant_algo begins with, or has within: bits, weights that share a scale, bytes of a scale.
+const ALGORITHMS = [
+  [/NVFP4/, 4, (size) => size ?? 16, BYTE],
+  [/MXFP4/, 4, () => 32, BYTE],
+  [/MXFP8/, 8, () => 32, BYTE],
+  [/^W4/, 4, (size) => grouped(size) ?? 128, {}],
+  [/^FP8_(PB|BLOCK)/, 8, () => "128 x 128", { scale: 4 }],
+  [/PER_CHANNEL|PC_PT|^W8A16/, 8, () => "row", {}],
+  [/^(FP8|W8|INT8)/, 8, () => "tensor", {}],
+];
+
+/** What it is multiplied with. */
+const inputsOf = (algorithm) => {
+  if (/A16|_WO/.test(algorithm)) return "16-bit";
+  if (/A8.*(SQ|INT8)|^INT8/.test(algorithm)) return "int8";
+  if (/A8|FP8/.test(algorithm)) return "float8";
+  return /FP4/.test(algorithm) ? "float4" : "16-bit";
+};
+
+/** The algorithm of most layers, where a checkpoint has several. */
+function most(layers) {
+  const many = new Map();
+  for (const one of layers.filter(isObject)) many.set(one.quant_algo, [(many.get(one.quant_algo)?.[0] ?? 0) + 1, one]);
+  const [[, first] = []] = [...many.values()].sort(([one], [other]) => other - one);
+  return { first, several: many.size > 1 };
+}
+
 const modelopt = (block) => {
   const inner = isObject(block.quantization) ? block.quantization : block;
-  const algorithm = String(inner.quant_algo ?? block.quant_algo ?? "").toUpperCase();
-  const format = { FP8: "modelopt-fp8", NVFP4: "modelopt-nvfp4" }[algorithm] ?? null;
-  const bits = { FP8: 8, NVFP4: 4 }[algorithm] ?? null;
-  const group = { FP8: "tensor", NVFP4: inner.group_size ?? 16 }[algorithm] ?? null;
-  const activations = { FP8: "float8", NVFP4: "float4" }[algorithm] ?? "16-bit";
+  const { first, several } = most(Object.values(inner.quantized_layers ?? {}));
+  const algorithm = String((first ?? inner).quant_algo ?? block.quant_algo ?? "").toUpperCase();
+  const [, bits = null, group, stored] = ALGORITHMS.find(([name]) => name.test(algorithm)) ?? [];
+  const format = several ? null : ({ FP8: "modelopt-fp8", NVFP4: "modelopt-nvfp4" }[algorithm] ?? null);
   const notes = [
-    !format && `quant_algo ${algorithm || "is not named"}: look at the engine's page before you count on it`,
+    several && "several widths in one checkpoint, named in quantized_layers",
+    !format && !several && `quant_algo ${algorithm || "is not named"}: look at the engine's page before you count on it`,
     inner.kv_cache_quant_algo && `KV cache in ${inner.kv_cache_quant_algo}`,
   ];
-  return reading("ModelOpt", format, bits, group, activations, notes, algorithm === "NVFP4" ? BYTE : {});
+  const size = (first ?? inner).group_size ?? inner.group_size;
+  return reading("ModelOpt", format, bits, bits && group(size), inputsOf(algorithm), notes, stored);
 };
 
 const torchao = (block) => {
@@ -267,8 +298,23 @@ const METHODS = {
   vptq: vptq,
 };
 
+const COUNTS = new Set(["bits", "w_bit", "nbits", "num_bits", "group_size", "q_group_size", "groupsize"]);
+
+/** A block with numbers in place of texts that are numbers. */
+function numbered(block) {
+  if (Array.isArray(block)) return block.map(numbered);
+  if (!isObject(block)) return block;
+  const number = (key, one) => (COUNTS.has(key) && typeof one === "string" && Number(one) ? Number(one) : numbered(one));
+  return Object.fromEntries(Object.entries(block).map(([key, one]) => [key, number(key, one)]));
+}
+
 /** The block that says how the weights are quantized, wherever it stands; null where there is none. */
 export function find(config) {
+  const block = blockOf(config);
+  return block && numbered(block);
+}
+
+function blockOf(config) {
   const nested = [config, ...["text_config", "llm_config", "language_config"].map((name) => config[name])].filter(isObject);
   for (const one of nested) {
     const block = one.quantization_config ?? one.compression_config;
@@ -338,6 +384,11 @@ function readAs(text) {
       "if hf_quant_config.json or quantize_config.json lies beside it, that file decides: paste it",
     ]);
   }
+  return readBlock(block);
+}
+
+/** The same of the block alone. */
+export function readBlock(block) {
   const name = methodOf(block);
   if (!name) return problem("The quantization block names no quant_method, and its keys are those of no method known here.");
   const known = pick(METHODS, name);

@@ -1,19 +1,12 @@
 // The variant that a pasted checkpoint is stored as, for the calculator; reading.js says what its quantization_config means.
 import { jsonOf } from "./architecture.js";
-import { find, read } from "./reading.js";
+import { keptIn, layersOf } from "./layers.js";
+import { find, read, readBlock } from "./reading.js";
 
 const plain = (text) => text.toLowerCase().replaceAll(" ", "-");
-const KEPT = [
-  "modules_to_not_convert",
-  "ignore",
-  "ignored_layers",
-  "exclude_modules",
-  "exclude",
-  "skip_modules",
-  "llm_int8_skip_modules",
-  "linear_weights_not_to_quantize",
-]; // lists of layers
 const MOST_NAMED = 3;
+const FUSED_FROM = 5; // version of Transformers that saves experts as it holds them, fused: what quantizes linear layers alone
+// leaves them in 16 bit
 
 /** The weights that share a scale in a variant: a number, null for the whole of a row, undefined where it has no scales. */
 const groupOf = ({ shares, storage: [, scales] }) => shares ?? (scales && (scales.run ?? scales.tile?.[1] ?? null));
@@ -80,53 +73,112 @@ function byBits({ method, bits, group, activations, scale = 2, tables, head, who
 
 /** What a checkpoint leaves alone, in a sentence; empty where it names nothing. */
 function kept(block) {
-  const names = KEPT.flatMap((key) => (Array.isArray(block[key]) ? block[key] : []));
-  const wide = Object.entries(block.extra_config ?? {}).filter(([, one]) => one?.bits >= 16);
-  const left = Object.keys(block.dynamic ?? {}).filter((key) => key.startsWith("-:"));
-  names.push(...wide.map(([name]) => name), ...left.map((key) => key.slice(2)));
+  const names = keptIn(block).map((name) => name.replace(/^re:/, ""));
   if (!names.length) return "";
   const more = names.length > MOST_NAMED ? ` and ${names.length - MOST_NAMED} more` : "";
-  const listed = names.slice(0, MOST_NAMED).join(", ");
-  return ` It leaves ${listed}${more} unquantized: of these, layers inside the model are counted as quantized all the same.`;
+  return ` It leaves ${names.slice(0, MOST_NAMED).join(", ")}${more} unquantized.`;
 }
 
-/**
- * {variant, note} of a pasted config.json's text, null where it is no quantized checkpoint. The variant is one of these, which
- * are for its model, or has the id "pasted"; null where its bits are not known.
- */
-export function storedAs(text, formats, variants) {
-  const found = read(text);
-  if (found.problem) {
-    return { variant: null, note: `The quantization block could not be read, so choose a variant: ${found.problem}` };
+/** The variant with the layers that its checkpoint stores otherwise; itself where there are none. */
+function withLayers(variant, block, reading, model) {
+  const storageOf = (own) => {
+    const found = own && readBlock(own);
+    if (!found || found.problem || found.bits === 16) return null;
+    if (found.bits === reading.bits && found.group === reading.group) return variant.storage;
+    return found.bits ? byBits(found).storage : variant.storage;
+  };
+  const layers = {};
+  for (const [place, all] of Object.entries(layersOf(block, model, variant.quantizes))) {
+    const many = new Map();
+    for (const [count, own] of all) {
+      const key = JSON.stringify(storageOf(own));
+      many.set(key, (many.get(key) ?? 0) + count);
+    }
+    layers[place] = [...many].map(([storage, count]) => [count, JSON.parse(storage)]);
   }
-  if (found.method === "none") return null;
-  const { method, format, bits, group } = found;
-  const width = bits && bits !== 16 ? ` with ${bits} bits a weight` : "";
-  const what = `The pasted config.json is a checkpoint of ${method}${width}`;
-  const also = kept(find(jsonOf(text)));
-  if (bits === 16) return { variant: { id: "bf16" }, note: `${what}: its weights are not quantized, so bf16 is chosen.` };
-  const row = formats.find(({ id }) => id === format);
+  return Object.keys(layers).length ? { ...variant, id: "pasted", layers } : variant;
+}
+
+/** The variant with the experts, and the head, that such a file holds quantized too; itself where it has none. */
+function withParts(variant, block, config, { tensors }) {
+  const has = (part) => tensors.some((one) => one.part === part) && !variant.quantizes.includes(part);
+  const version = Number.parseInt(config.transformers_version, 10);
+  const fused = variant.calibration === "none" && version >= FUSED_FROM; // made by Transformers itself
+  const experts = has("experts") && variant.quantizes.includes("linear") && !fused;
+  const parts = [...(experts ? ["experts"] : []), ...(block.lm_head === true && has("head") ? ["head"] : [])];
+  return parts.length ? { ...variant, id: "pasted", quantizes: [...variant.quantizes, ...parts], experts } : variant;
+}
+
+const UNREAD = "Not this checkpoint: its bits could not be read.";
+const BF16 = { id: "bf16" };
+
+/** The variant that is nearest to a reading, and in words what was done with it: {variant, said}. */
+function counted(found, row, variants) {
+  const { method, group } = found;
   const own = variants.filter((one) => one.method === row?.method || plain(one.title) === plain(method));
   const variant = nearest(found, row, own);
-  if (!variant && !(bits > 0)) {
-    return { variant: null, note: `${what}; its bits are not known here, so choose a variant.${also}` };
-  }
   if (!variant) {
-    const counted = byBits(found, row);
     const unpacked = own.find(({ runs, title }) => runs === "unpacked" && plain(title) === plain(method));
+    const made = byBits(found, row);
     if (unpacked) {
-      const { storage, quantizes } = unpacked;
-      const note = `${what}: it is counted in 16 bit, to which Transformers unpacks it.${also}`;
-      return { variant: { ...counted, storage, quantizes }, note };
+      const { storage, quantizes, runs } = unpacked;
+      return { variant: { ...made, storage, quantizes, runs }, said: ": it is" };
     }
-    const none = "which no variant of the guide for this model is";
-    return { variant: counted, note: `${what}, ${none}: it is counted by bits and scales.${also}` };
+    return { variant: made, said: ", which no variant of the guide for this model is: it is counted by bits and scales." };
   }
   // A group of codes is none of scales, and some files do not say theirs: only what differs is counted anew.
   const given = group === "row" ? group : Number(group) || groupOf(variant);
   if (typeof groupOf(variant) === "number" && given !== groupOf(variant)) {
-    const counted = regrouped(variant, given);
-    return { variant: counted, note: `${what}: it is counted as ${counted.title} ${counted.label}.${also}` };
+    const anew = regrouped(variant, given);
+    return { variant: anew, said: `: it is counted as ${anew.title} ${anew.label}.` };
   }
-  return { variant, note: `${what}: ${variant.title} ${variant.label} is chosen.${also}` };
+  return { variant, said: `: ${variant.title} ${variant.label} is chosen` };
+}
+
+/** What is said of a checkpoint that Transformers unpacks; an engine of the matrix may keep it packed. */
+function unpackedText({ format }, engines) {
+  const packed = engines.find(({ formats }) => formats[format]?.how === "packed");
+  const elsewhere = packed ? ` An engine such as ${packed.title} keeps it packed.` : "";
+  return `counted in 16 bit, to which Transformers unpacks it.${elsewhere}`;
+}
+
+/**
+ * {variant, note} of a pasted config.json's text, null where it is no quantized checkpoint. The variant is one of these, which
+ * are for its model, or has the id "pasted"; bf16 where its bits are not known. `serving` is serving.json.
+ */
+export function storedAs(...asked) {
+  try {
+    return storedIn(...asked);
+  } catch {
+    return { variant: BF16, note: `${UNREAD} Its quantization block has values of another kind than such blocks have.` };
+  }
+}
+
+function storedIn(text, { formats, engines }, variants, model) {
+  const config = jsonOf(text);
+  const found = read(text);
+  if (found.problem) return { variant: BF16, note: `${UNREAD} ${found.problem}` };
+  if (found.method === "none") {
+    const given = config.quantization_config ?? config.compression_config;
+    return given ? { variant: BF16, note: `${UNREAD} Its quantization_config must be an object, from { to }.` } : null;
+  }
+  const { method, format, bits } = found;
+  const width = bits && bits !== 16 ? ` with ${bits} bits a weight` : "";
+  const what = `The pasted config.json is a checkpoint of ${method}${width}`;
+  const block = find(config);
+  if (bits === 16) return { variant: BF16, note: `${what}: its weights are not quantized, so bf16 is chosen.` };
+  const row = formats.find(({ id }) => id === format);
+  const { variant, said } = counted(found, row, variants);
+  if (variant.id === "pasted" && !(bits > 0)) return { variant: BF16, note: `${UNREAD} ${what}.${kept(block)}` };
+  if (variant.runs === "unpacked") {
+    const chosen = said.endsWith("is chosen") ? `${said},` : said;
+    return { variant, note: `${what}${chosen} ${unpackedText(found, engines)}${kept(block)}` };
+  }
+  const own = withLayers(withParts(variant, block, config, model), block, found, model);
+  const several = Object.values(own.layers ?? {}).some((all) => all.some(([, storage]) => storage));
+  const chosen = own === variant ? "is chosen." : "is chosen, with the layers that this file quantizes.";
+  return {
+    variant: own,
+    note: `${what}${several ? " in most layers" : ""}${said.replace("is chosen", chosen)}${kept(block)}`,
+  };
 }

@@ -14,8 +14,8 @@ from guide.facts.method import Variant
 from guide.facts.storage import Shape, Weights
 
 Entry = Mapping[str, Any]  # one of a variant's ``storage``: {bytes, tile, run}, see ``guide.facts.method.Stored``
-# {quantizes, storage, product} of a variant, of a pasted checkpoint's {parts} too, the storage of certain parts; None in its
-# place stands for plain bf16.
+# {quantizes, storage, product} of a variant, None in its place stands for plain bf16. A pasted checkpoint's may have {parts},
+# the storage of certain parts, and {layers}, by a tensor's place in the list [how many of it, their storage or None].
 Facts = Mapping[str, Any]
 
 PARTS = ("embedding", "head", "linear", "experts", "router", "norm", "other")
@@ -47,6 +47,14 @@ def _entries(rows: int, columns: int, entry: Entry) -> int:
     return math.ceil(rows / (high or rows)) * math.ceil(columns / (wide or columns))
 
 
+def shares(variant: Facts | None, tensor: Tensor, place: int) -> list[tuple[int, Sequence[Entry] | None]]:
+    """How a variant stores a tensor, the one of that place in the list: how many of it, and their storage, None for 16 bit."""
+    own = variant.get("layers", {}).get(place, []) if variant else []
+    left = tensor["count"] - sum(many for many, _ in own)
+    usual = variant and tensor["part"] in variant["quantizes"]
+    return [*own, (left, variant.get("parts", {}).get(tensor["part"], variant["storage"]) if variant and usual else None)]
+
+
 def weights(tensors: Iterable[Tensor], variant: Facts | None = None, rest: int = BF16_BYTES) -> dict[str, int]:
     """Bytes of all weights, by what they are.
 
@@ -58,14 +66,14 @@ def weights(tensors: Iterable[Tensor], variant: Facts | None = None, rest: int =
     if variant and variant.get("mix"):
         packed, others = mixed(list(tensors), variant["quantizes"], variant["mix"])
         return split | others | {"quantized": packed, "total": packed + sum(others.values())}
-    for tensor in tensors:
-        rows, columns, count = tensor["rows"], tensor["columns"], tensor["count"]
-        if variant and tensor["part"] in variant["quantizes"]:
-            packed, *others = variant.get("parts", {}).get(tensor["part"], variant["storage"])
-            split["quantized"] += count * stored(rows, columns, [packed])
-            split["scales"] += count * stored(rows, columns, others)
-        else:
-            split[tensor["part"]] += count * rows * columns * rest
+    for place, tensor in enumerate(tensors):
+        rows, columns = tensor["rows"], tensor["columns"]
+        for many, storage in shares(variant, tensor, place):
+            if storage:
+                split["quantized"] += many * stored(rows, columns, storage[:1])
+                split["scales"] += many * stored(rows, columns, storage[1:])
+            else:
+                split[tensor["part"]] += many * rows * columns * rest
     return split | {"total": sum(split.values())}
 
 
@@ -89,8 +97,12 @@ def allowance(tensors: Sequence[Tensor], variant: Facts | None, activations: int
     16-bit matrix product (a kernel that unpacks on the way needs none of it), ``context`` a constant.
     """
     unpacks = variant is not None and not variant.get("fused") and variant.get("product", "16-bit") == "16-bit"
-    quantized = variant["quantizes"] if variant and unpacks else ()
-    largest = max((tensor["rows"] * tensor["columns"] for tensor in tensors if tensor["part"] in quantized), default=0)
+    packed = [
+        one["rows"] * one["columns"]
+        for place, one in enumerate(tensors)
+        if unpacks and any(many and storage for many, storage in shares(variant, one, place))
+    ]
+    largest = max(packed, default=0)
     return {"activations": activations, "unpacked": largest * BF16_BYTES, "context": CONTEXT_BYTES}
 
 
