@@ -222,14 +222,34 @@ def test_the_largest_context_fits_and_one_token_more_does_not(calculator, varian
 
 
 def test_the_number_of_gpus_is_the_least_that_holds_it(calculator):
+    """A model is divided by whole layers: of the fullest GPU is said what it holds."""
     calculator.open(model="qwen3-8b", variant="bf16")
     use = {"context": 8192, "batch": 1, "prompt": 2048}
     rows = calculator.tab.locator("[data-part=gpus] tbody tr")
     needed = dict(rows.evaluate_all("rows => rows.map(row => [Number(row.dataset.gib), Number(row.dataset.gpus)])"))
     assert needed[8] > 1 and needed[80] == 1
+    one, two = (predicted("qwen3-8b", None, use | {"gpus": gpus}, 16) for gpus in (1, 2))
+    own, layers = two - one, PRESETS["qwen3-8b"]["config"]["num_hidden_layers"]
+
+    def fullest(gpus: int) -> float:
+        return own + (one - own) * -(-layers // gpus) / layers
+
     for gib, gpus in needed.items():
-        assert predicted("qwen3-8b", None, use | {"gpus": gpus}, 16) <= gpus * gib * 2**30
-        assert gpus == 1 or predicted("qwen3-8b", None, use | {"gpus": gpus - 1}, 16) > (gpus - 1) * gib * 2**30
+        assert fullest(gpus) <= gib * 2**30
+        assert gpus == 1 or fullest(gpus - 1) > gib * 2**30
+    calculator.open(model="qwen3-8b", variant="bf16", memory=8, gpus=needed[8])
+    assert f"at most {fullest(needed[8]) / 2**30:.1f} GiB on each GPU. It fits into" in calculator.answer
+    calculator.field("gpus").fill(str(needed[8] - 1))
+    assert f"are missing on the fullest; {needed[8]} such GPUs would do" in calculator.answer
+
+
+@pytest.mark.parametrize("model, gpus", [("deepseek-v3", 21), ("kimi-k2.5", 31), ("glm-5", 20)])
+def test_many_gpus_hold_whole_layers(calculator, model, gpus):
+    """Of bf16, with 80 GiB each: 17, 25 and 18 would hold the bytes, but no whole number of layers each."""
+    calculator.open(model=model, variant="bf16", memory=80, gpus=gpus - 1)
+    assert f"are missing on the fullest; {gpus} such GPUs would do" in calculator.answer
+    calculator.field("gpus").fill(str(gpus))
+    assert f"It fits into {gpus} GPUs" in calculator.answer
 
 
 def test_the_worked_example_is_what_the_formula_gives(calculator):

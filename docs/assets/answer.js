@@ -1,5 +1,5 @@
 // What the memory calculator shows of one state of its form. Texts are put in as texts, never as HTML: a model may be pasted.
-import { GIB, MOST_TOKENS, bitsOf, count, gpusOf, largestContext, trainsMeasured } from "./counting.js";
+import { GIB, MOST_TOKENS, bitsOf, count, largestContext, trainsMeasured } from "./counting.js";
 import { element } from "./element.js";
 import { offloaded } from "./offload.js";
 import { widens } from "./training.js";
@@ -28,6 +28,17 @@ function share(bytes, total) {
 function bits(model, variant, held) {
   const each = bitsOf(model, variant, held);
   return each === null ? "16" : number(each, 2);
+}
+
+/** Bytes on the fullest of some GPUs: device_map="auto" divides a model by whole layers, which count as alike. */
+const fullestOf = ({ shared, own }, gpus, { layers }) => own + (shared * Math.ceil(layers / gpus)) / layers;
+
+const fits = (found, { gpus, memory }, model) => fullestOf(found, gpus, model) <= memory * GIB;
+
+/** How many GPUs of a size it takes: [GPUs, bytes on the fullest]; null where no number of them would do. */
+function gpusOf(memory, found, model) {
+  const needed = Array.from({ length: model.layers }, (_, n) => n + 1).find((gpus) => fits(found, { gpus, memory }, model));
+  return needed ? [needed, fullestOf(found, needed, model)] : null;
 }
 
 /** The parts of an answer as [kind, name, detail, bytes], in the order of the bar. */
@@ -92,29 +103,31 @@ function beyondGpu({ model, variant, use, found, room }) {
 
 /** The sentence above all else: what it needs, and whether that fits. */
 function showVerdict({ answer }, { model, variant, use, found, room }) {
-  const rest = room - found.total;
-  const such = gpusOf(use.memory, found, model.layers);
+  const each = fullestOf(found, use.gpus, model);
+  const rest = use.memory * GIB - each;
+  const such = gpusOf(use.memory, found, model);
   const more = `${such ? plural(such[0], "such GPU") : "no number of such GPUs"} would do`;
   const memory = `${use.memory.toLocaleString("en")} GiB`;
   const [where, onEach] =
     use.gpus > 1
-      ? [`${number(use.gpus)} GPUs with ${memory} each`, `, ${size(found.total / use.gpus)} on each GPU`]
+      ? [`${number(use.gpus)} GPUs with ${memory} each`, `, at most ${size(each)} on each GPU`]
       : [`one GPU with ${memory}`, ""];
   const does = use.train ? `, training adapters of rank ${number(use.train.rank)}` : "";
   const tokens = `${number(use.context)} tokens × ${plural(use.batch, "sequence")}`;
   const work = `${model.name} in ${called(variant)}${does}, with ${tokens}`;
   const needs = `${size(found.total)} (${number(found.total / 1e9, 1)} GB)${onEach}`;
+  const fullest = use.gpus > 1 ? " on the fullest" : "";
   const verdict =
     rest >= 0
-      ? `It fits into ${where}, with ${size(rest)} to spare.`
-      : `It does not fit into ${where}: ${size(-rest)} are missing; ${more}.`;
+      ? `It fits into ${where}, with ${size(rest)} to spare${fullest}.`
+      : `It does not fit into ${where}: ${size(-rest)} are missing${fullest}; ${more}.`;
   answer.textContent = `${work}, needs ${needs}. ${verdict}${beyondGpu({ model, variant, use, found, room })}`;
   answer.dataset.bytes = found.total;
   answer.dataset.fits = rest >= 0;
 }
 
 function showLongest({ longest }, { model, variant, use, found }) {
-  const most = largestContext(model, variant, use, found.held);
+  const most = largestContext(model, variant, use, found.held, fits);
   const made = Math.min(most, model.limit ?? Infinity);
   const known = !use.train || trainsMeasured(model, { ...use, context: most + 1 });
   const least = most === MOST_TOKENS || !known ? "at least " : "";
@@ -200,7 +213,7 @@ function showRemarks(
 
 function showGpus({ gpus }, { model, found }) {
   for (const { dataset, cells } of gpus.tBodies[0].rows) {
-    const [needed, each] = gpusOf(Number(dataset.gib), found, model.layers) ?? [0, 0];
+    const [needed, each] = gpusOf(Number(dataset.gib), found, model) ?? [0, 0];
     dataset.gpus = needed;
     setText(cells[2], needed ? number(needed) : "none");
     setText(cells[3], needed ? size(each) : "");
@@ -217,14 +230,15 @@ export function comparedRows(variants) {
 }
 
 /** The figures of every variant that is for the model, the smallest first. */
-function showCompared({ compared, left }, rows, { model, variant, use, room }) {
+function showCompared({ compared, left }, rows, { model, variant, use }) {
   const trainable = ({ cells, engine }) => !use.train || (!engine && cells.peft.answer !== "no");
   const compares = rows.filter(
     ({ variant: one }) => !one || (isFor(one, model.id) && !refused(one, model.tensors) && trainable(one)),
   );
   for (const row of compares) {
-    const { held, total } = count(model, row.variant, use);
-    const texts = [bits(model, row.variant, held), size(held.total), size(total), total <= room ? "yes" : "no"];
+    const counted = count(model, row.variant, use);
+    const { held, total } = counted;
+    const texts = [bits(model, row.variant, held), size(held.total), size(total), fits(counted, use, model) ? "yes" : "no"];
     texts.forEach((text, column) => setText(row.made.cells[column + 1], text));
     row.made.dataset.bytes = row.total = total;
     row.made.ariaCurrent = row.variant === variant;

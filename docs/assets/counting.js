@@ -126,21 +126,16 @@ export function largest(does, most) {
   return low;
 }
 
+const fitsAll = ({ total }, { gpus, memory }) => total <= gpus * memory * GIB;
+
 /** The most tokens of each sequence that fit, and of which is known what they take; 0 where not even one does. */
-export const largestContext = (model, variant, use, held) =>
+export const largestContext = (model, variant, use, held, fits = fitsAll) =>
   largest(
     (context) =>
       (!use.train || trainsMeasured(model, { ...use, context })) &&
-      count(model, variant, { ...use, context }, held).total <= use.gpus * use.memory * GIB,
+      fits(count(model, variant, { ...use, context }, held), use, model),
     MOST_TOKENS,
   );
-
-/** How many GPUs of a size it takes: [GPUs, bytes on each]; null where no number of them would do. */
-export function gpusOf(gib, { shared, own }, layers) {
-  const room = gib * GIB - own;
-  const needed = room > 0 ? Math.max(1, Math.ceil(shared / room)) : Infinity;
-  return needed <= layers ? [needed, shared / needed + own] : null;
-}
 
 /** Bits a quantized weight, with its share of scales and the like; null where nothing is quantized. */
 export function bitsOf(model, variant, held) {
