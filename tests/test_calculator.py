@@ -818,9 +818,13 @@ def test_layers_that_some_methods_quantize_and_others_do_not_are_named(calculato
     """GPT-2's are Conv1D, which bitsandbytes quantizes and most methods do not."""
     calculator.open(model="config")
     remarks = calculator.tab.locator("[data-part=remarks]")
-    gpt2 = {"model_type": "gpt2", "n_embd": 1600, "n_layer": 48, "n_head": 25}
+    gpt2 = {"model_type": "gpt2", "n_embd": 1600, "n_layer": 48, "n_head": 25, "n_positions": 512}
     calculator.enter("config", json.dumps(gpt2))
     remarks.get_by_text("95 % of its weights are in layers of another class than nn.Linear").wait_for()
+    longest = calculator.tab.locator("[data-part=longest]")
+    assert "what the model was made for" in longest.inner_text() and "512 tokens" in longest.inner_text()
+    calculator.enter("config", json.dumps({key: one for key, one in gpt2.items() if key != "n_positions"}))
+    assert "1,024 tokens" in longest.inner_text(), "the class's own"
     calculator.enter("config", json.dumps(QWEN))
     calculator.tab.get_by_text("The pasted qwen3 model in ").first.wait_for()
     assert "nn.Linear" not in remarks.inner_text()

@@ -57,6 +57,9 @@ class Toy:
     def class_name(self, raw: dict) -> str:
         return "ToyForCausalLM"
 
+    def limit(self) -> dict[str, int]:
+        return {"max_position_embeddings": 128}
+
     def shapes(self, raw: dict) -> dict:
         known = self.fields(raw)
         with foreign():
@@ -132,6 +135,7 @@ FAMILY = {
     "classes": [],
     "names": {"width": "hidden_size"},
     "own": {},
+    "limit": {"max_position_embeddings": 128},
     "tensors": [
         {"part": "embedding", "name": "embed", "rows": "vocab_size", "columns": "hidden_size"},
         {"part": "norm", "name": "norm", "rows": "hidden_size"},

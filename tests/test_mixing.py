@@ -59,6 +59,20 @@ def test_rows_of_no_whole_number_of_blocks_get_another_type(offers):
     assert memory.weights([odd], offers["Q4_K_M"])["total"] == 3 * 64 * 40 * 2, "float16 where no block fits"
 
 
+def test_layers_of_gpt2_are_quantized_and_its_positions_are_not(offers):
+    """Conv1D is inputs x outputs: rows of 1600 in the file, which no block of 256 divides."""
+    config = {"model_type": "gpt2", "n_embd": 1600, "n_layer": 2, "n_head": 25, "n_positions": 1024, "vocab_size": 2048}
+    families = json.loads(PROJECT.families.read_text(encoding="utf-8"))["families"]
+    read = shapes.read_config(json.dumps(config), families)
+    held = memory.weights(shapes.tensors(read["family"], read["config"]), offers["Q8_0"])
+    layers = 2 * (1600 * 4800 + 1600 * 1600 + 2 * 1600 * 6400)
+    assert held["quantized"] == (layers + 2048 * 1600) // 32 * 34 and held["embedding"] == 1024 * 1600 * 4
+    one = {"part": "other", "name": "mlp.c_fc", "rows": 1600, "columns": 6400, "count": 1}
+    assert memory.weights([one], offers["Q6_K"])["total"] == 1600 * 6400 // 32 * 34, "Q8_0 in place of Q6_K"
+    state = {"part": "other", "name": "linear_attn.conv1d", "rows": 64, "columns": 4, "count": 1}
+    assert memory.weights([state], offers["Q6_K"])["total"] == 64 * 4 * 4
+
+
 def test_what_is_not_quantized_is_in_float32(offers):
     norm = {"part": "norm", "name": "model.norm", "rows": 256, "columns": 1, "count": 1}
     router = {"part": "router", "name": "mlp.gate", "rows": 8, "columns": 256, "count": 2}
@@ -87,6 +101,7 @@ def test_a_type_that_stays_is_one_of_the_blocks(planted):
 
 def test_the_page_counts_the_same(chromium, offers):
     models = {name: tensors(config) for name, config in [("small", SMALL), *PRESETS.items()]}
+    models["gpt2"] = [{"part": "other", "name": "attn.c_attn", "rows": 1600, "columns": 4800, "count": 48}]
     body = """async ({ models, offers }) => {
       const [{ weights }, { withKept }] = await Promise.all([import("/memory.js"), import("/variant.js")]);
       return Object.entries(models).map(([id, tensors]) => offers.map((one) => weights(tensors, withKept(one, id))));

@@ -6,6 +6,7 @@
 import { cache, parameterCount, peak, readConfig, tensors, windowsOf } from "./architecture.js";
 import { lacksFamily } from "./families.js";
 import { BF16_BYTES, FLOAT32_BYTES, allowance, rough, shares, weights } from "./memory.js";
+import { packs } from "./mixing.js";
 import { adapters, asFourBit, held as keptFor, widens } from "./training.js";
 import { withKept } from "./variant.js";
 
@@ -26,7 +27,8 @@ export function readModel(text, preset, architectures) {
   }
   const raw = found.whole;
   const [one, most] = [1, MOST_TOKENS].map((context) => cache(found.family, found.config, context, 1));
-  const limit = raw.max_position_embeddings ?? raw.text_config?.max_position_embeddings;
+  const [[own, usual] = []] = Object.entries(found.family.limit ?? {});
+  const [limit = usual] = [raw, raw.text_config].flatMap((part) => part?.max_position_embeddings ?? part?.[own] ?? []);
   return {
     ...found,
     name: preset?.name ?? `The pasted ${found.model_type} model`,
@@ -139,7 +141,9 @@ export const largestContext = (model, variant, use, held, fits = fitsAll) =>
 
 /** Bits a quantized weight, with its share of scales and the like; null where nothing is quantized. */
 export function bitsOf(model, variant, held) {
-  const packed = (one, place) => shares(variant, one, place).reduce((sum, [many, storage]) => sum + (storage ? many : 0), 0);
+  const mixed = (one) => (packs(one, variant.quantizes) ? one.count : 0);
+  const plain = (one, place) => shares(variant, one, place).reduce((sum, [many, storage]) => sum + (storage ? many : 0), 0);
+  const packed = variant?.mix ? mixed : plain;
   const quantized = parameterCount(model.tensors.map((one, place) => ({ ...one, count: packed(one, place) })));
   return quantized ? (8 * (held.quantized + held.scales)) / quantized : null;
 }

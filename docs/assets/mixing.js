@@ -9,6 +9,12 @@ const NAMED = {
   out: /(o_proj|attention\.dense|self_attn\.dense|attn\.c_proj|attn\.out_proj)$/,
 };
 
+const ALONE = /(^|\.)(wpe|conv1d)$/; // positions and convolutions, which are never quantized
+
+/** Whether a tensor is quantized; one of another class than nn.Linear is, where it has two sides. */
+export const packs = ({ part, name, columns }, quantizes) =>
+  columns !== 1 && !ALONE.test(name) && quantizes.includes(part === "other" ? "linear" : part);
+
 const most = (tensors, wanted) => tensors.reduce((rows, one) => (wanted(one) ? Math.max(rows, one.rows) : rows), 0);
 
 /** What the rules ask of a model. */
@@ -24,7 +30,7 @@ function about(tensors) {
 function means(which, { part, name }, { tied }) {
   if (which === "output") return part === "head" || (tied && part === "embedding");
   if (which === "embedding" || which === "experts") return part === which;
-  return which === "rest" || ((part === "linear" || part === "experts") && NAMED[which].test(name));
+  return which === "rest" || (["linear", "experts", "other"].includes(part) && NAMED[which].test(name));
 }
 
 /** How many layers a rule means; "more" are those in which llama.cpp's use_more_bits gives more. */
@@ -52,7 +58,7 @@ export function mixed(tensors, { quantizes, mix }) {
   const found = { packed: 0, others: {} };
   for (const tensor of tensors) {
     const { part, rows, columns, count } = tensor;
-    if (!quantizes.includes(part) || columns === 1) {
+    if (!packs(tensor, quantizes)) {
       found.others[part] = (found.others[part] ?? 0) + 4 * rows * columns * count;
       continue;
     }
@@ -62,7 +68,8 @@ export function mixed(tensors, { quantizes, mix }) {
       if (!left || !means(which, tensor, model)) continue;
       const taken = Math.min(left, layersOf(where, layers, model.shared));
       left -= taken;
-      const [weights, bytes] = blocks.find(([each]) => columns % each === 0) ?? [1, 2]; // float16 where none fits
+      const wide = part === "other" ? rows : columns; // GPT-2's are inputs × outputs
+      const [weights, bytes] = blocks.find(([each]) => wide % each === 0) ?? [1, 2]; // float16 where none fits
       found.packed += ((taken * count) / layers) * ((rows * columns) / weights) * bytes;
     }
   }

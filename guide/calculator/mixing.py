@@ -15,6 +15,7 @@ Rule = Sequence[Any]  # [which tensors, in which layers, a Block, a Block where 
 FLOAT32_BYTES, FLOAT16_BYTES = 4, 2
 HEADS = 4  # queries that share a key, from which on the rules give values more bits
 PARTS = ("embedding", "experts")  # that a rule means as a whole
+ALONE = re.compile(r"(^|\.)(wpe|conv1d)$")  # positions and convolutions, which are never quantized
 NAMED = {
     "values": re.compile(r"(^|\.)(v_proj|qkv_proj|query_key_value|c_attn)$"),
     "down": re.compile(r"(down_proj|dense_4h_to_h|mlp\.c_proj|fc2|fc_out)$"),
@@ -36,13 +37,20 @@ def mixed(tensors: Sequence[Tensor], quantizes: Iterable[str], mix: Sequence[Rul
     about, packed, others = _about(tensors), 0, dict[str, int]()
     for one in tensors:
         size = one["rows"] * one["columns"]
-        if one["part"] not in quantizes or one["columns"] == 1:
+        if not _packs(one, quantizes):
             others[one["part"]] = others.get(one["part"], 0) + one["count"] * size * FLOAT32_BYTES
             continue
         for count, (_, _, *blocks) in _spread(one, mix, about):
-            fitting = next((block for block in blocks if one["columns"] % block[0] == 0), None)
+            wide = one["rows"] if one["part"] == "other" else one["columns"]  # GPT-2's are inputs x outputs
+            fitting = next((block for block in blocks if wide % block[0] == 0), None)
             packed += count * (size // fitting[0] * fitting[1] if fitting else size * FLOAT16_BYTES)
     return packed, others
+
+
+def _packs(tensor: Tensor, quantizes: Iterable[str]) -> bool:
+    """Whether a tensor is quantized; one of another class than nn.Linear is, where it has two sides."""
+    part = "linear" if tensor["part"] == "other" else tensor["part"]
+    return tensor["columns"] != 1 and not ALONE.search(tensor["name"]) and part in quantizes
 
 
 def _about(tensors: Sequence[Tensor]) -> dict[str, Any]:
@@ -73,7 +81,7 @@ def _means(which: str, tensor: Tensor, about: dict[str, Any]) -> bool:
         return bool(tensor["part"] == "head" or (about["tied"] and tensor["part"] == "embedding"))
     if which in PARTS:
         return bool(tensor["part"] == which)
-    return which == "rest" or bool(tensor["part"] in ("linear", "experts") and NAMED[which].search(tensor["name"]))
+    return which == "rest" or bool(tensor["part"] in ("linear", "experts", "other") and NAMED[which].search(tensor["name"]))
 
 
 def _layers(where: str, layers: int, shared: float) -> int:

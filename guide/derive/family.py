@@ -62,6 +62,7 @@ def describe(variants: Variants) -> dict[str, Any]:
         "classes": sorted({name for example in variants.examples for name in example.get("architectures") or []}),
         "names": {other: field for other, field in variants.names.items() if field in fields},
         "own": {own: field for field, own in architecture.own.items() if field in fields},
+        "limit": architecture.limit(),
         **found,
         "lists": lists,
         # A field is computed from others after them.

@@ -43,6 +43,8 @@ ASKED = re.compile(r"""(?:kwargs\.(?:get|pop)\(|getattr\((?:self\.)?config, )["'
 # What a class takes for a field that it only asks for.
 CONSTANT = re.compile(r"""kwargs\.(?:get|pop)\(["'](\w+)["'], (\d+)\)""")
 
+LONGEST = "max_position_embeddings"
+
 Held = tuple[int, list[tuple[int, int]]]  # elements of keys and values; elements, and bytes an element, of each state
 
 
@@ -98,6 +100,12 @@ class Built:
         config = self._config({key: one for key, one in raw.items() if key != field})
         with foreign():
             return hasattr(config, self.own.get(field, field))
+
+    def limit(self) -> dict[str, int]:
+        """What the class calls the longest context that a model is made for, and its default; empty where it has none."""
+        field = dict(self.kind.attribute_map).get(LONGEST, LONGEST)
+        default = getattr(self.kind(), field, None)
+        return {field: default} if isinstance(default, int) else {}
 
     def class_name(self, raw: Config) -> str:
         """The class of the model."""
