@@ -60,6 +60,9 @@ class Toy:
     def limit(self) -> dict[str, int]:
         return {"max_position_embeddings": 128}
 
+    def moved(self) -> dict:
+        return {}
+
     def shapes(self, raw: dict) -> dict:
         known = self.fields(raw)
         with foreign():

@@ -25,6 +25,13 @@ VECTORS = json.loads((PROJECT.tests / "architecture_vectors.json").read_text(enc
 OTHERS = json.loads((PROJECT.tests / "family_vectors.json").read_text(encoding="utf-8"))
 SMALL = {"model_type": "qwen3", "hidden_size": 64, "num_hidden_layers": 2}
 
+GEMMA4_FULL = {"head_dim": 32, "num_key_value_heads": 3}
+GEMMA4 = {
+    "model_type": "gemma4_text", "hidden_size": 64, "num_hidden_layers": 4, "hidden_size_per_layer_input": 0,
+    "use_bidirectional_attention": "vision", "layer_types": ["sliding_attention", "full_attention"] * 2,
+    "attention_k_eq_v": True,
+}  # fmt: skip
+
 # A text that must be refused, and what its sentence must say.
 BAD = {
     "no JSON": ("{hidden_size: 4}", "not JSON"),
@@ -60,6 +67,46 @@ BAD = {
         '{"peft_type": "LORA", "r": 8, "base_model_name_or_path": "a/b"}',
         "config.json of the model that the adapter",
     ),
+    "a layer of its own": (
+        json.dumps({**GEMMA4, "per_layer_config": {"1": GEMMA4_FULL}}),
+        "sets per_layer_config to {",
+    ),
+    "full layers that differ": (
+        json.dumps({**GEMMA4, "per_layer_config": {"1": GEMMA4_FULL, "3": {"head_dim": 32}}}),
+        "sets per_layer_config to {",
+    ),
+    "looking both ways": (
+        json.dumps({**SMALL, "model_type": "gemma", "use_bidirectional_attention": True}),
+        "sets use_bidirectional_attention to true; the shapes of gemma are known only for null",
+    ),
+    "per-layer inputs": (
+        json.dumps({**GEMMA4, "hidden_size_per_layer_input": 256}),
+        "has embeddings of each layer (hidden_size_per_layer_input is 256): the shapes of such a model are not known here",
+    ),
+    "a comment": ('{\n"model_type": "qwen3", // the\n}', "line 2 has a comment, which JSON has not: take it out, or paste"),
+    "a comma too many": (
+        '{\n"a": "//,}",\n"b": [1,\n]}',
+        "line 3 has a comma behind which nothing comes: take it out, or paste",
+    ),
+    "a path": ("/home/me/models/Qwen3/config.json", "the name or address of a model"),
+    "a path of Windows": ("C:\\models\\qwen3", "the name or address of a model"),
+    "a name with a type": ("hf.co/bartowski/Qwen3-8B-GGUF:Q4_K_M", "the name or address of a model"),
+    "a name with a tag": ("qwen3:8b", "the name or address of a model"),
+    "which file holds what": ('{"metadata": {"total_size": 1}, "weight_map": {}}', "the index of a checkpoint's files, which"),
+    "ModelOpt's file": (
+        '{"producer": {"name": "modelopt"}, "quantization": {"quant_algo": "NVFP4"}}',
+        "an hf_quant_config.json, which says nothing of a model's shapes: paste the config.json that lies beside it",
+    ),
+    "GPTQ's file": ('{"bits": 4, "group_size": 128, "desc_act": false}', "a quantize_config.json, which says nothing"),
+    "AWQ's file": ('{"zero_point": true, "q_group_size": 128, "w_bit": 4}', "a quant_config.json, which says nothing"),
+    "a block alone": ('{"quant_method": "gptq", "bits": 4}', "a quantization config, which says nothing"),
+    "how to train": ('{"zero_optimization": {"stage": 3}, "bf16": {}}', "a configuration of DeepSpeed, which says nothing"),
+    "how to see": ('{"image_processor_type": "CLIPImageProcessor"}', "a preprocessor_config.json, which says nothing"),
+    "Mistral's own": (
+        '{"dim": 4096, "n_layers": 32, "head_dim": 128, "vocab_size": 32768}',
+        "a params.json, which says nothing",
+    ),
+    "when to stop": ('{"bos_token_id": 1, "eos_token_id": 2, "transformers_version": "4"}', "a generation_config.json, which"),
     "how to generate": ('{"_from_model_config": true, "eos_token_id": 2}', "a generation_config.json, which says nothing"),
     "how to sample": ('{"do_sample": true, "temperature": 0.6}', "a generation_config.json, which says nothing"),
     "a tokenizer": ('{"tokenizer_class": "LlamaTokenizer", "model_max_length": 4096}', "a tokenizer_config.json, which says"),
@@ -216,6 +263,22 @@ GOOD = {
         {"model_type": "mistral3", "text_config": {"model_type": "mistral", "hidden_size": 64, "num_hidden_layers": 2}},
         {"tie_word_embeddings": False},
     ),
+    "a window that is switched off, as Transformers saves it": (
+        {**SMALL, "model_type": "qwen2_moe", "use_sliding_window": False, "sliding_window": 0},
+        {"use_sliding_window": False, "sliding_window": None},
+    ),
+    "Gemma 4 as Transformers saves it": (
+        {**GEMMA4, "per_layer_config": {"01": GEMMA4_FULL, "03": GEMMA4_FULL}},
+        {"head_dim": 256, "global_head_dim": 32, "num_global_key_value_heads": 3},
+    ),
+    "Gemma 4 whose last layer looks at all, whatever its list says": (
+        {**GEMMA4, "layer_types": ["sliding_attention"] * 4},
+        {"layer_types": [*["sliding_attention"] * 3, "full_attention"]},
+    ),
+    "PaliGemma, whose prompt looks both ways": (
+        {"model_type": "paligemma", "text_config": {**SMALL, "model_type": "gemma", "use_bidirectional_attention": True}},
+        {"hidden_size": 64},
+    ),
     "the class by another case": ({**SMALL, "architectures": ["QWEN3forCausalLM"]}, {"hidden_size": 64}),
 }
 
@@ -296,6 +359,20 @@ def test_a_bad_config_gets_one_sentence(text, part):
     sentence = problem(text)
     assert part in sentence
     assert sentence.endswith(".")
+
+
+AROUND = {  # what an editor, a page or a chat puts around it
+    "a mark of the byte order": "\ufeff{}",
+    "a fence": "\n```json\n{}\n```\n",
+    "spaces of a page": "\u00a0{}\u00a0",
+}
+
+
+@pytest.mark.parametrize("around", AROUND.values(), ids=AROUND)
+def test_what_is_put_around_a_config_is_no_fault(module, around):
+    text = around.replace("{}", json.dumps(SMALL, indent=1).replace(" ", "\u00a0"))
+    assert shapes.read_config(text, FAMILIES)["config"]["hidden_size"] == 64
+    assert module("return p.parsed(argument.text)", {"text": text}) == {"raw": SMALL}
 
 
 def test_a_field_that_was_not_probed_is_refused_by_name():
@@ -394,7 +471,9 @@ def module(chromium):
         page = chromium.new_page()
         page.goto(f"{url}architectures.json")
         yield lambda body, argument: page.evaluate(
-            f"async argument => {{ const m = await import('/architecture.js'); {body} }}", argument
+            "async argument => { const [m, p] = await Promise.all([import('/architecture.js'), import('/pasted.js')]);"
+            f"{body} }}",
+            argument,
         )
         page.close()
 
@@ -403,7 +482,7 @@ def test_the_page_reads_every_preset_as_python_does(module):
     body = """
         const {families, refused, inner, configs, keys} = argument;
         return configs.map((config) => {
-            const {model_type, config: values, notes} = m.readConfig(config, families, refused, inner);
+            const {model_type, config: values, notes} = m.readConfig(p.parsed(config).raw, families, refused, inner);
             const family = families[model_type];
             const tensors = m.tensors(family, values);
             return {model_type, values, notes, tensors, parameters: m.parameterCount(tensors),
@@ -433,7 +512,9 @@ def test_the_page_reads_every_preset_as_python_does(module):
 
 
 def test_the_page_refuses_with_the_same_sentences(module):
-    body = "return argument.texts.map((text) => m.readConfig(text, argument.families, argument.refused, argument.inner));"
+    body = """
+        const {texts, families, refused, inner} = argument;
+        return texts.map(p.parsed).map(({raw, problem}) => raw ? m.readConfig(raw, families, refused, inner) : {problem});"""
     texts = [text for text, _ in BAD.values()]
     shown = module(body, {"families": FAMILIES, "refused": REFUSED, "inner": INNER, "texts": texts})
     assert shown == [{"problem": problem(text)} for text in texts]
@@ -445,7 +526,7 @@ MEASURED = json.loads((PROJECT.tests / "peaks_measured.json").read_text(encoding
 PEAKS = """async (families) => {
   const { count, readModel } = await import("/counting.js");
   return Object.values(families.measured).flat().map(({ config, passed: [prompt, chunk, batch, added] }) => {
-    const model = readModel(JSON.stringify(config), null, families);
+    const model = readModel(config, null, families);
     const use = { batch, cache: 16, gpus: 1 };
     const passes = [
       { ...use, context: prompt, prompt: chunk || prompt, chunked: chunk > 0 },
@@ -504,7 +585,7 @@ ASK_ENGINE = """async ({ architectures, served }) => {
   const { enginePass, readModel } = await import("/counting.js");
   return served.map(([id, batch, context, chunk, prompts]) => {
     const preset = architectures.presets.find((one) => one.id === id);
-    const model = readModel(JSON.stringify(preset.config), preset, architectures);
+    const model = readModel(preset.config, preset, architectures);
     return enginePass(model, { context, batch, chunk, prompts, cache: 16 });
   });
 }"""

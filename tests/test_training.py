@@ -27,7 +27,7 @@ IN_8BIT = {1_536: 12_288, 4_096: 8_320, 16_000: 32_504, 16_384: 33_280}
 ASK = """async ({ cases, families, peaks }) => {
   const { readModel, count } = await import("/counting.js");
   return cases.map(({ config, way: [fourBit, adapter, targets, checkpointed], step: [context, batch, rank] }) => {
-    const model = readModel(JSON.stringify(config), null, { families });
+    const model = readModel(config, null, { families });
     const variant = { keys: [], quantizes: ["linear"], storage: [{ bytes: 0.5 }] };
     const train = { targets, rank, adapter, optimizer: "adamw", checkpointed, peaks: peaks[config.model_type] };
     const { added, pass } = count(model, fourBit ? variant : null, { context, batch, gpus: 1, train });

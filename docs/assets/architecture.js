@@ -70,38 +70,8 @@ const TIED = "tie_word_embeddings";
 const LONGEST = 80; // characters of a value that is shown
 const ALWAYS = { per_layer_config: [null] }; // fields of every architecture whose other values are not known
 const OTHERWISE = "choose the model of the list that is nearest to it, or give the selector its number of parameters";
-const NAME = /^(https?:\/\/\S+|[\w.-]+(\/[\w.-]+)+|[A-Za-z][\w.-]*)$/;
-const NO_JSON = /"(?:[^"\\]|\\.)*"|(-?Infinity|NaN)(?=\s*(?:[,\]}]|$))/g;
-const PASTE_ALL = "paste the whole of a model's config.json, from { to }";
-const MODEL = "paste the config.json of the model itself";
-// Files that lie beside a config.json: a field that tells one, what it is, and what to paste instead.
-const OTHER_FILES = [
-  ["peft_type", "an adapter_config.json", "paste the config.json of the model that the adapter is for"],
-  ["_class_name", "the config.json of a part of a diffusion pipeline", "paste that of a language model"],
-  ["tokenizer_class", "a tokenizer_config.json", MODEL],
-  ["added_tokens_decoder", "a tokenizer_config.json", MODEL],
-  ["_from_model_config", "a generation_config.json", MODEL],
-  ["do_sample", "a generation_config.json", MODEL],
-  ["quant_algo", "a quantization config", MODEL],
-];
-
-/** The JSON of a text; NaN and Infinity, which Transformers writes, are no JSON and become texts. */
-export const jsonOf = (text) => JSON.parse(text.replace(NO_JSON, (all, number) => (number ? `"${number}"` : all)));
-
-function parsed(text) {
-  let raw;
-  try {
-    raw = jsonOf(text);
-  } catch {
-    const name = "This is the name or address of a model, which this page can't look up";
-    throw new Problem(`${NAME.test(text.trim()) ? name : "This is not JSON"}: ${PASTE_ALL}.`);
-  }
-  if (!isObject(raw)) throw new Problem(`This is JSON, but no object: ${PASTE_ALL}.`);
-  const other = OTHER_FILES.find(([field]) => has(raw, field) && !has(raw, "model_type"));
-  if (other) throw new Problem(`This is ${other[1]}, which says nothing of a model's shapes: ${other[2]}.`);
-  return raw;
-}
-
+const PER_LAYER = "hidden_size_per_layer_input";
+const UNKNOWN = `the shapes of such a model are not known here: ${OTHERWISE}`;
 /**
  * The config itself, or that of its language model, which stands in text_config or, in some, beside the rest. `inner` is as
  * in guide/calculator/shapes.py.
@@ -123,15 +93,6 @@ function languagePart(raw, inner) {
     found[TIED] = raw[TIED];
   }
   return found;
-}
-
-/** The model_type that a text names, undefined where it has none that can be read. */
-export function modelType(text) {
-  try {
-    return parsed(text).model_type;
-  } catch {
-    return undefined;
-  }
 }
 
 function familyOf(name, within, families, refused) {
@@ -183,12 +144,27 @@ function renamed(raw, name, family) {
   return found;
 }
 
+/** The config with those fields of its own that Transformers saves by layer, for each layer of a kind alike. */
+function moved(raw, { moved: { of, fields } = {} }) {
+  const { per_layer_config: byLayer, ...kept } = raw;
+  if (!of || !isObject(byLayer) || !Array.isArray(raw.layer_types)) return raw;
+  const layers = raw.layer_types.flatMap((kind, layer) => (kind === of ? [String(layer)] : []));
+  const given = Object.keys(byLayer).map((layer) => layer.replace(/^0+(?=\d)/, ""));
+  const [first, ...others] = Object.values(byLayer).map((one) => JSON.stringify(one));
+  const names = Object.fromEntries(Object.entries(fields).map(([field, name]) => [name, field]));
+  const alike = others.every((one) => one === first) && isObject(JSON.parse(first ?? "0"));
+  if (!alike || given.length !== layers.length || !layers.every((layer) => given.includes(layer))) return raw;
+  const own = Object.entries(JSON.parse(first));
+  if (own.some(([name]) => !has(names, name))) return raw;
+  return { ...kept, ...Object.fromEntries(own.map(([name, one]) => [names[name], one])) };
+}
+
 const noNull = (field, name, instead) => `The config sets ${field} to null, which a ${name} model can't have: ${instead}.`;
 
 const hasLists = (raw, family) => Object.keys(family.lists).every((field) => !absent(raw[field]));
 
-/** Throws where the config is incomplete, or of a kind whose shapes are not known. */
-function check(raw, within, name, family) {
+/** Throws where the config is incomplete, or of a kind whose shapes are not known. `sets` is what the whole model tells. */
+function check(raw, within, name, family, sets) {
   const missing = REQUIRED.find((field) => absent(raw[field]) && !(within && !has(raw, field)));
   if (missing) {
     const own = Object.keys(family.own).find((one) => family.own[one] === missing) ?? missing;
@@ -203,8 +179,10 @@ function check(raw, within, name, family) {
   for (const [field, wanted] of Object.entries({ ...ALWAYS, ...family.fixed })) {
     const given = JSON.stringify(has(raw, field) ? raw[field] : null);
     const known = wanted.map((one) => JSON.stringify(one));
-    if (given === "null" || unused.includes(field) || known.includes(given)) continue;
+    const told = within && has(sets, field) && given === JSON.stringify(sets[field]);
+    if (given === "null" || told || unused.includes(field) || known.includes(given)) continue;
     const shown = [...given].slice(0, LONGEST).join("");
+    if (field === PER_LAYER) throw new Problem(`The config has embeddings of each layer (${field} is ${shown}): ${UNKNOWN}.`);
     const all = known.join(" and ");
     throw new Problem(`The config sets ${field} to ${shown}; the shapes of ${name} are known only for ${all}: ${OTHERWISE}.`);
   }
@@ -214,6 +192,7 @@ function check(raw, within, name, family) {
 function numberOf(field, raw, name, family, config, defaults) {
   const lowest = family.from_zero.includes(field) ? 0 : 1;
   let given = has(raw, field) ? raw[field] : null;
+  if (given === 0 && has(family.switches, `use_${field}`) && !raw[`use_${field}`]) given = null; // as it is saved without it
   if (given === null) {
     if (has(raw, field) && !has(family.nulls, field)) throw new Problem(noNull(field, name, "give its number"));
     given = defaultOf((has(raw, field) ? family.nulls : family.fields)[field], config);
@@ -260,6 +239,7 @@ function listOf(field, raw, name, family, config) {
     throw new Problem(`The config's ${field} must be a list with one entry for each of its num_hidden_layers.`);
   }
   if (known.older) given = given.map((one) => (has(known.older, one) ? known.older[one] : one));
+  if (known.last && given?.length) given = [...given.slice(0, -1), known.last];
   const strange = known.values.length ? (given || []).findIndex((one) => !known.values.includes(one)) : -1;
   if (strange >= 0) {
     const values = known.values.map((one) => JSON.stringify(one)).join(", ");
@@ -301,8 +281,7 @@ function fieldsOf(raw, name, family) {
 const tiesBoth = (whole, part, { switches }) =>
   isObject(whole.text_config) && absent(whole[TIED]) && part[TIED] && !(whole.text_config[TIED] ?? switches[TIED]);
 
-function read(text, families, refused, inner) {
-  const whole = parsed(text);
+function read(whole, families, refused, inner) {
   const part = languagePart(whole, inner);
   const within = part !== whole;
   const name = part.model_type;
@@ -310,8 +289,8 @@ function read(text, families, refused, inner) {
   checkClass(whole, within, name, family);
   const open = tiesBoth(whole, part, family);
   if (open) part[TIED] = false;
-  const raw = renamed(part, name, family);
-  check(raw, within, name, family);
+  const raw = moved(renamed(part, name, family), family);
+  check(raw, within, name, family, (has(inner, whole.model_type) && inner[whole.model_type].sets) || {});
   const { config, defaults } = fieldsOf(raw, name, family);
   const notes = [];
   if (isObject(whole.quantization_config)) {
@@ -329,10 +308,10 @@ function read(text, families, refused, inner) {
   return { model_type: name, family, config, notes, whole };
 }
 
-/** {model_type, family, config, notes, whole} of a config.json's text, or {problem}: one sentence saying what is wrong. */
-export function readConfig(text, families, refused = {}, inner = {}) {
+/** {model_type, family, config, notes, whole} of a config.json, or {problem}: one sentence saying what is wrong. */
+export function readConfig(raw, families, refused = {}, inner = {}) {
   try {
-    return read(text, families, refused, inner);
+    return read(raw, families, refused, inner);
   } catch (error) {
     if (error instanceof Problem) return { problem: error.message };
     throw error;

@@ -5,6 +5,7 @@ import { readModel, trainsMeasured } from "./counting.js";
 import { data } from "./data.js";
 import { element } from "./element.js";
 import { lacksFamily, withFamilies } from "./families.js";
+import { parsed } from "./pasted.js";
 import { isFor, named, refused } from "./variant.js";
 
 const UNREAD =
@@ -162,9 +163,10 @@ class Calculator {
     const { model, config } = this.control;
     const preset = this.architectures.presets.find(({ id }) => id === model.value);
     this.part.pasted.hidden = Boolean(preset);
-    const text = preset ? JSON.stringify(preset.config) : config.value;
-    if (!text.trim()) return this.#say("config", "Paste the whole of a model's config.json, from { to }.", false);
-    const read = readModel(text, preset, this.architectures);
+    const text = config.value;
+    if (!preset && !text.trim()) return this.#say("config", "Paste the whole of a model's config.json, from { to }.", false);
+    const { raw, problem } = preset ? { raw: preset.config } : parsed(text);
+    const read = problem ? { problem } : readModel(raw, preset, this.architectures);
     if (read.problem) return this.#say(preset ? "model" : "config", read.problem);
     if (!preset) this.#read(text, read);
     const notes = [...read.notes, ...kept(read.tensors)];
@@ -220,8 +222,8 @@ class Calculator {
 
   /** Answer, once the architecture of what was pasted is there. */
   async #update() {
-    const text = this.control.model.value === "config" ? this.control.config.value : "";
-    if (lacksFamily(text, this.architectures)) this.architectures = await withFamilies(text, this.architectures);
+    const { raw } = this.control.model.value === "config" ? parsed(this.control.config.value) : {};
+    if (raw && lacksFamily(raw, this.architectures)) this.architectures = await withFamilies(raw, this.architectures);
     if (this.control.work.value === "train") {
       this.#readModel();
       await this.#readPeaks();

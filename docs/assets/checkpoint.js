@@ -4,6 +4,7 @@ import { data } from "./data.js";
 import { element } from "./element.js";
 import { allFamilies } from "./families.js";
 import { weights } from "./memory.js";
+import { parsed } from "./pasted.js";
 import { read, readName } from "./reading.js";
 import { storedAs } from "./stored.js";
 import { isFor, refused } from "./variant.js";
@@ -79,7 +80,8 @@ class Checkpoint {
 
   /** What its weights take while Transformers runs it, where the whole of a known model's config.json was pasted. */
   #memory(text) {
-    const model = readModel(text, null, this.architectures);
+    const { raw, problem } = parsed(text);
+    const model = problem ? { problem } : readModel(raw, null, this.architectures);
     if (model.problem) return [];
     const variants = this.choices.variants.filter((one) => isFor(one, model.id) && !refused(one, model.tensors));
     const { variant = null } = storedAs(text, this.serving, variants, model) ?? {};

@@ -12,20 +12,17 @@ import { withKept } from "./variant.js";
 
 export const GIB = 2 ** 30;
 export const MOST_TOKENS = 10_000_000;
-const LONGEST_CONFIG = 1_000_000; // characters
 const LONGEST_PROBLEM = 900;
 const SHORT = 64; // tokens of a prompt whose scores are few beside the rest that its pass holds
 
-/** A model's shapes, its id, its own limit of tokens, and whether some layer's cache has one; or {problem}. */
-export function readModel(text, preset, architectures) {
-  if (text.length > LONGEST_CONFIG) return { problem: "This is far longer than a config.json: paste it alone." };
+/** The shapes of a config.json's model, its id, its limit of tokens, and whether some layer's cache has one; or {problem}. */
+export function readModel(raw, preset, architectures) {
   const { families, refused, inner } = architectures;
-  const found = readConfig(text, families, refused, inner);
+  const found = readConfig(raw, families, refused, inner);
   if (found.problem) {
-    const problem = (lacksFamily(text, architectures) && architectures.problem) || found.problem;
+    const problem = (lacksFamily(raw, architectures) && architectures.problem) || found.problem;
     return { problem: problem.length > LONGEST_PROBLEM ? `${problem.slice(0, LONGEST_PROBLEM)}…` : problem };
   }
-  const raw = found.whole;
   const [one, most] = [1, MOST_TOKENS].map((context) => cache(found.family, found.config, context, 1));
   const [[own, usual] = []] = Object.entries(found.family.limit ?? {});
   const [limit = usual] = [raw, raw.text_config].flatMap((part) => part?.max_position_embeddings ?? part?.[own] ?? []);

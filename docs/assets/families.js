@@ -1,5 +1,4 @@
 // The architectures of no preset, which are loaded when a pasted config.json needs them.
-import { modelType } from "./architecture.js";
 import { data } from "./data.js";
 
 const MISSING =
@@ -7,10 +6,8 @@ const MISSING =
 let loading = null; // what was asked for, once for the page
 
 /** Whether a config.json is of an architecture that is not among these, or of a model that has one of them inside. */
-export function lacksFamily(text, { families, complete }) {
-  const name = modelType(text);
-  return !complete && typeof name === "string" && !Object.hasOwn(families, name);
-}
+export const lacksFamily = ({ model_type: name }, { families, complete }) =>
+  !complete && typeof name === "string" && !Object.hasOwn(families, name);
 
 /** These architectures with all others; a `problem` where those can't be had. */
 export async function allFamilies(architectures) {
@@ -24,7 +21,7 @@ export async function allFamilies(architectures) {
   }
 }
 
-/** The architectures that a config.json's text needs. */
-export async function withFamilies(text, architectures) {
-  return lacksFamily(text, architectures) ? allFamilies(architectures) : architectures;
+/** The architectures that a config.json needs. */
+export async function withFamilies(raw, architectures) {
+  return lacksFamily(raw, architectures) ? allFamilies(architectures) : architectures;
 }

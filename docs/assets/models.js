@@ -10,7 +10,7 @@ export function modelOf(id, architectures) {
   if (!preset) return null;
   if (!read.has(preset)) {
     read.set(preset, {
-      ...readModel(JSON.stringify(preset.config), preset, architectures),
+      ...readModel(preset.config, preset, architectures),
       hub: preset.model,
       sees: Boolean(preset.config.text_config), // more than its language model, which alone is counted
       training: architectures.training ?? null,

@@ -3,7 +3,7 @@
 // a file stores otherwise than a 16-bit scale for each group of linear weights is added: `scale` and `tables` (bytes of a
 // group's scale, of a layer's codebooks), `head` (bits of the output head), `whole` (embeddings and head too), and `type` of
 // the weights, such as "float8", where one method has several of the same width.
-import { jsonOf } from "./architecture.js";
+import { jsonOf } from "./pasted.js";
 
 const WIDEST = 32; // bits
 const lower = (text) => String(text ?? "").toLowerCase();

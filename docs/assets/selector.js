@@ -143,7 +143,9 @@ class Selector {
   /** Read a pasted config.json, and choose the format that it names. */
   async #readConfig(field) {
     const text = field.value.trim();
-    const found = text ? readModel(text, null, await withFamilies(text, await data("architectures.json"))) : {};
+    const { parsed } = await import("./pasted.js");
+    const { raw, problem } = text ? parsed(text) : {};
+    const found = raw ? readModel(raw, null, await withFamilies(raw, await data("architectures.json"))) : { problem };
     tell(field, found.problem ?? "");
     this.#pasted = { text, model: text && !found.problem ? found : null };
     if (!this.#pasted.model) return;

@@ -1,6 +1,6 @@
 // The variant that a pasted checkpoint is stored as, for the calculator; reading.js says what its quantization_config means.
-import { jsonOf } from "./architecture.js";
 import { keptIn, layersOf } from "./layers.js";
+import { jsonOf } from "./pasted.js";
 import { find, read, readBlock } from "./reading.js";
 
 const plain = (text) => text.toLowerCase().replaceAll(" ", "-");

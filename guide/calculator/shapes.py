@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from guide.calculator.pasted import parsed
 from guide.project import GuideError
 
 LARGEST = 10_000_000  # of any field; the largest in a preset is a vocabulary below 300,000
@@ -20,19 +21,9 @@ TIED = "tie_word_embeddings"
 LONGEST = 80  # characters of a value that is shown
 ALWAYS: dict[str, list[Any]] = {"per_layer_config": [None]}  # fields of every architecture whose other values are not known
 OTHERWISE = "choose the model of the list that is nearest to it, or give the selector its number of parameters"
-NAME = re.compile(r"https?://\S+|[\w.-]+(/[\w.-]+)+|[A-Za-z][\w.-]*", re.ASCII)
-PASTE_ALL = "paste the whole of a model's config.json, from { to }"
 
-MODEL = "paste the config.json of the model itself"
-OTHER_FILES = (  # files that lie beside a config.json: a field that tells one, what it is, and what to paste instead
-    ("peft_type", "an adapter_config.json", "paste the config.json of the model that the adapter is for"),
-    ("_class_name", "the config.json of a part of a diffusion pipeline", "paste that of a language model"),
-    ("tokenizer_class", "a tokenizer_config.json", MODEL),
-    ("added_tokens_decoder", "a tokenizer_config.json", MODEL),
-    ("_from_model_config", "a generation_config.json", MODEL),
-    ("do_sample", "a generation_config.json", MODEL),
-    ("quant_algo", "a quantization config", MODEL),
-)
+PER_LAYER = "hidden_size_per_layer_input"
+UNKNOWN = f"the shapes of such a model are not known here: {OTHERWISE}"
 
 Config = dict[str, Any]  # values by field
 Rule = list[Any]  # which layers are meant: a word and its arguments, see ``holds``
@@ -99,14 +90,14 @@ def read_config(
     ``refused`` says of some architectures why their shapes could not be derived, ``inner`` of models which of them is their
     language model; see ``language_part``.
     """
-    whole = _parsed(text)
+    whole = parsed(text)
     part = language_part(whole, inner)
     name, family = _family_of(part.get("model_type"), part is not whole, families, refused or {})
     _check_class(whole, part is not whole, name, family)
     if untied := _ties_both(whole, part, family):
         part[TIED] = False
-    raw = _renamed(part, name, family)
-    _check(raw, part is not whole, name, family)
+    raw = _moved(_renamed(part, name, family), family)
+    _check(raw, part is not whole, name, family, (inner or {}).get(str(whole.get("model_type")), {}).get("sets", {}))
     switches = {field: _switch_of(field, raw, name, family) for field in family["switches"]}
     used = _used(family, switches)
     config: Config = {}
@@ -170,21 +161,6 @@ def _ties_both(whole: Config, part: Config, family: Family) -> bool:
     return not (family["switches"].get(TIED) if own is None else own)
 
 
-def _parsed(text: str) -> Config:
-    try:
-        raw = json.loads(text, parse_constant=str)  # NaN and Infinity, which Transformers writes, are no JSON
-    except (ValueError, RecursionError):
-        if NAME.fullmatch(text.strip()):
-            raise GuideError(f"This is the name or address of a model, which this page can't look up: {PASTE_ALL}.") from None
-        raise GuideError(f"This is not JSON: {PASTE_ALL}.") from None
-    if not isinstance(raw, dict):
-        raise GuideError(f"This is JSON, but no object: {PASTE_ALL}.")
-    for field, what, instead in OTHER_FILES:
-        if field in raw and "model_type" not in raw:
-            raise GuideError(f"This is {what}, which says nothing of a model's shapes: {instead}.")
-    return raw
-
-
 def _family_of(name: Any, within: bool, families: Mapping[str, Family], refused: Mapping[str, str]) -> tuple[str, Family]:
     if not isinstance(name, str):
         if within:
@@ -233,12 +209,29 @@ def _renamed(part: Config, name: str, family: Family) -> Config:
     return raw
 
 
+def _moved(raw: Config, family: Family) -> Config:
+    """The config with those fields of its own that Transformers saves by layer, for each layer of a kind alike."""
+    by_layer, moved = raw.get("per_layer_config"), family.get("moved")
+    kinds = raw.get("layer_types")
+    if not moved or not isinstance(by_layer, dict) or not isinstance(kinds, list) or not by_layer:
+        return raw
+    layers = {str(layer) for layer, kind in enumerate(kinds) if kind == moved["of"]}
+    first, *others = by_layer.values()
+    names = {name: field for field, name in moved["fields"].items()}
+    numbered = [layer.lstrip("0") or "0" for layer in by_layer]
+    alike = isinstance(first, dict) and all(one == first for one in others) and names.keys() >= first.keys()
+    if not alike or set(numbered) != layers or len(numbered) != len(layers):
+        return raw
+    kept = {field: one for field, one in raw.items() if field != "per_layer_config"}
+    return kept | {names[name]: one for name, one in first.items()}
+
+
 def _has_lists(raw: Config, family: Family) -> bool:
     return all(raw.get(field) is not None for field in family["lists"])
 
 
-def _check(raw: Config, within: bool, name: str, family: Family) -> None:
-    """Raise where the config is incomplete, or of a kind whose shapes are not known."""
+def _check(raw: Config, within: bool, name: str, family: Family, sets: Config) -> None:
+    """Raise where the config is incomplete, or of a kind whose shapes are not known; ``sets`` is what the whole tells it."""
     for field in REQUIRED:
         if raw.get(field) is None and not (within and field not in raw):
             own = next((own for own, standard in family["own"].items() if standard == field), field)
@@ -250,7 +243,10 @@ def _check(raw: Config, within: bool, name: str, family: Family) -> None:
     unused = family["for_lists"] if _has_lists(raw, family) else ()
     for field, wanted in {**ALWAYS, **family["fixed"]}.items():
         given = _shown(raw.get(field))
-        if given != "null" and field not in unused and given not in map(_shown, wanted):
+        told = within and field in sets and given == _shown(sets[field])
+        if given != "null" and not told and field not in unused and given not in map(_shown, wanted):
+            if field == PER_LAYER:
+                raise GuideError(f"The config has embeddings of each layer ({field} is {given[:LONGEST]}): {UNKNOWN}.")
             known = " and ".join(map(_shown, wanted))
             raise GuideError(
                 f"The config sets {field} to {given[:LONGEST]}; the shapes of {name} are known only for {known}: {OTHERWISE}."
@@ -261,6 +257,13 @@ def _number_of(field: str, raw: Config, name: str, family: Family, config: Confi
     """The field's number from the config, else Transformers' default; None only for a field that may be null."""
     lowest = 0 if field in family["from_zero"] else 1
     given = raw.get(field)
+    if (
+        not isinstance(given, bool)
+        and given == 0
+        and family["switches"].get(f"use_{field}") is not None
+        and not raw.get(f"use_{field}")
+    ):
+        given, raw = None, {**raw, field: None}  # as a config without it is saved
     if given is None:
         if field in raw and field not in family["nulls"]:
             raise GuideError(f"The config sets {field} to null, which a {name} model can't have: give its number.")
@@ -309,6 +312,8 @@ def _list_of(field: str, raw: Config, name: str, family: Family, config: Config)
         raise GuideError(f"The config's {field} must be a list with one entry for each of its num_hidden_layers.")
     if known.get("older"):
         given = [known["older"].get(one, one) if isinstance(one, str) else one for one in given]
+    if known.get("last") and given and known["values"]:
+        given = [*given[:-1], known["last"]]
     strange = [one for one in given or [] if known["values"] and one not in known["values"]]
     if strange:
         values = ", ".join(map(_shown, known["values"]))

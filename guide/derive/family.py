@@ -63,6 +63,7 @@ def describe(variants: Variants) -> dict[str, Any]:
         "names": {other: field for other, field in variants.names.items() if field in fields},
         "own": {own: field for field, own in architecture.own.items() if field in fields},
         "limit": architecture.limit(),
+        **({"moved": moved} if (moved := architecture.moved()) else {}),
         **found,
         "lists": lists,
         # A field is computed from others after them.
@@ -191,7 +192,18 @@ def _list_default(variants: Variants, field: str) -> dict[str, Any]:
     if made and not any(one for _, one in made):
         return {"values": variants.lists[field], "default": None}
     default = _list_rule(variants, field, made) or "required"
-    return {"values": variants.lists[field], "default": default, **_letters(variants, field), **_older(variants, field)}
+    spelled = {**_letters(variants, field), **_older(variants, field), **_last(variants, field)}
+    return {"values": variants.lists[field], "default": default, **spelled}
+
+
+def _last(variants: Variants, field: str) -> dict[str, str]:
+    """The one kind that the class makes of the last layer, whatever the list says."""
+    found = set()
+    for kind in variants.lists[field]:
+        known = maybe(variants.fields, {**variants.without_lists(), field: [kind] * 3, "num_hidden_layers": 3})
+        if known is not None and known.get(field):
+            found.add(known[field][-1])
+    return {"last": found.pop()} if len(found) == 1 and len(variants.lists[field]) > 1 else {}
 
 
 def _list_rule(variants: Variants, field: str, made: Made) -> list[Any] | None:

@@ -6,8 +6,8 @@ import itertools
 import json
 import re
 import sys
-from collections.abc import Collection
-from contextlib import nullcontext
+from collections.abc import Mapping
+from contextlib import nullcontext, suppress
 from copy import deepcopy
 from typing import Any
 
@@ -44,6 +44,8 @@ ASKED = re.compile(r"""(?:kwargs\.(?:get|pop)\(|getattr\((?:self\.)?config, )["'
 CONSTANT = re.compile(r"""kwargs\.(?:get|pop)\(["'](\w+)["'], (\d+)\)""")
 
 LONGEST = "max_position_embeddings"
+BY_LAYER = "per_layer_config"
+MARK = 96  # a value by which a field is found again
 
 Held = tuple[int, list[tuple[int, int]]]  # elements of keys and values; elements, and bytes an element, of each state
 
@@ -106,6 +108,19 @@ class Built:
         field = dict(self.kind.attribute_map).get(LONGEST, LONGEST)
         default = getattr(self.kind(), field, None)
         return {field: default} if isinstance(default, int) else {}
+
+    def moved(self) -> dict[str, Any]:
+        """What a saved config has by layer alone: ``{of, fields}``, the kind of layers, and names there of these fields."""
+        fields, kinds = dict[str, str](), set[str]()
+        switches = {name: True for name, kind in self.options.items() if "bool" in kind}
+        for field in self.asked:
+            with suppress(Refused), foreign():
+                config = self.kind(**{field: MARK}, **switches)
+                layers = {int(layer): one for layer, one in (config.to_dict().get(BY_LAYER) or {}).items()}
+                names = {name for one in layers.values() for name, value in one.items() if value == MARK}
+                fields |= dict([(field, names.pop())] if len(names) == 1 else [])
+                kinds |= {config.layer_types[layer] for layer in layers}
+        return {"of": kinds.pop(), "fields": fields} if fields and len(kinds) == 1 else {}
 
     def class_name(self, raw: Config) -> str:
         """The class of the model."""
@@ -196,7 +211,7 @@ def _parent_of(model_type: str) -> Any:
     raise Refused("Transformers has no model of it with an output head")
 
 
-def language_models(families: Collection[str]) -> dict[str, Any]:
+def language_models(families: Mapping[str, Any]) -> dict[str, Any]:
     """The models that have one of these families as their language model, as ``guide.calculator.shapes`` reads it."""
     found: dict[str, Any] = {name: {"type": other, "flat": True} for name, other in SAME.items() if other in families}
     for name in CONFIG_MAPPING:
@@ -209,8 +224,18 @@ def language_models(families: Collection[str]) -> dict[str, Any]:
             tiny = {**TINY, "model_type": part.model_type} if named else TINY
             pairs = itertools.product((None, True, False), repeat=2)
             tied = "".join(_tied_when(kind, tiny, above, within) for above, within in pairs)
-            found[name] = {"type": part.model_type, **any_other, **flat, **({} if "?" in tied else {"tied": tied})}
+            sets = {"sets": told} if (told := _set_by(kind, families[part.model_type]["fixed"])) else {}
+            found[name] = {"type": part.model_type, **any_other, **flat, **({} if "?" in tied else {"tied": tied}), **sets}
     return found
+
+
+def _set_by(kind: Any, fixed: Mapping[str, list[Any]]) -> Config:
+    """What a model tells its language model of fields that have but one value there else; it has the same shapes."""
+    with foreign():
+        inside = kind().text_config
+        own = type(inside)()
+    told = {field: getattr(inside, field, None) for field in fixed if getattr(own, field, None) in fixed[field]}
+    return {field: one for field, one in told.items() if one not in fixed[field]}
 
 
 def _is_flat(kind: Any) -> bool:
