@@ -79,6 +79,15 @@ BAD = {
         json.dumps({**SMALL, "model_type": "gemma", "use_bidirectional_attention": True}),
         "sets use_bidirectional_attention to true; the shapes of gemma are known only for null",
     ),
+    "attention to another model": (
+        '{"model_type": "gpt2", "n_embd": 64, "n_layer": 2, "add_cross_attention": true}',
+        "sets add_cross_attention to true; the shapes of gpt2 are known only for false",
+    ),
+    "a class that is no list": (json.dumps({**SMALL, "architectures": "Qwen3Model"}), "of a Qwen3Model; what is counted"),
+    "another class inside": (
+        json.dumps({"model_type": "internvl_chat", "llm_config": {**SMALL, "architectures": ["Qwen3Model"]}}),
+        "of a Qwen3Model; what is counted for qwen3 is a language model",
+    ),
     "per-layer inputs": (
         json.dumps({**GEMMA4, "hidden_size_per_layer_input": 256}),
         "has embeddings of each layer (hidden_size_per_layer_input is 256): the shapes of such a model are not known here",
@@ -279,6 +288,19 @@ GOOD = {
         {"model_type": "paligemma", "text_config": {**SMALL, "model_type": "gemma", "use_bidirectional_attention": True}},
         {"hidden_size": 64},
     ),
+    "a language model by another name": (
+        {
+            "model_type": "internvl_chat",
+            "architectures": ["InternVLChatModel"],
+            "llm_config": {**SMALL, "architectures": ["Qwen3ForCausalLM"]},
+            "vision_config": {},
+        },
+        {"hidden_size": 64, "num_hidden_layers": 2},
+    ),
+    "and by one more": (
+        {"model_type": "deepseek_vl_v2", "architectures": ["DeepseekVLV2ForCausalLM"], "language_config": SMALL},
+        {"hidden_size": 64},
+    ),
     "the class by another case": ({**SMALL, "architectures": ["QWEN3forCausalLM"]}, {"hidden_size": 64}),
 }
 
@@ -389,6 +411,12 @@ def test_a_refused_architecture_says_what_to_do_and_not_what_was_raised_inside()
     said = problem('{"model_type": "strange"}', refused=refused)
     assert said.startswith("The shapes of strange are not known here: choose the model of the list that is nearest to it")
     assert "polynomial" not in said
+
+
+def test_heads_that_cannot_share_keys_are_named():
+    config = {**SMALL, "num_attention_heads": 30, "num_key_value_heads": 8}
+    assert "No such model runs: num_attention_heads, 30, is no multiple of num_key_value_heads, 8." in read(config)["notes"]
+    assert not any("No such model" in note for note in read({**config, "num_attention_heads": 32})["notes"])
 
 
 def test_notes_tell_what_was_assumed():
@@ -589,6 +617,16 @@ ASK_ENGINE = """async ({ architectures, served }) => {
     return enginePass(model, { context, batch, chunk, prompts, cache: 16 });
   });
 }"""
+
+
+def test_a_cache_of_8_bits_is_unpacked_layer_by_layer():
+    """12 bytes for each key of a layer, as torch's profiler measured Fp8QuantizedLayer; the first pass unpacks nothing."""
+    found = read(PRESETS["llama-3.1-8b"]["config"])
+    keys = 8 * 128 * 100_000
+    assert memory.heaviest(found, 100_000, 1, 512, bits=8)["activations"] == 12 * keys
+    assert memory.heaviest(found, 100_000, 1, 512)["activations"] < 12 * keys
+    whole = [memory.heaviest(found, 4096, 1, 4096, bits=bits)["activations"] for bits in (16, 8)]
+    assert whole[0] == whole[1]
 
 
 def engine_pass(preset: str, batch: int, context: int, chunk: int, prompts: int = 1) -> dict[str, int]:

@@ -68,7 +68,8 @@ class Problem extends Error {}
 
 const TIED = "tie_word_embeddings";
 const LONGEST = 80; // characters of a value that is shown
-const ALWAYS = { per_layer_config: [null] }; // fields of every architecture whose other values are not known
+const ALWAYS = { per_layer_config: [null], add_cross_attention: [false] }; // of every architecture; others are not known
+const INSIDE = ["text_config", "llm_config", "language_config"]; // where the language model of a larger one stands
 const OTHERWISE = "choose the model of the list that is nearest to it, or give the selector its number of parameters";
 const PER_LAYER = "hidden_size_per_layer_input";
 const UNKNOWN = `the shapes of such a model are not known here: ${OTHERWISE}`;
@@ -78,7 +79,7 @@ const UNKNOWN = `the shapes of such a model are not known here: ${OTHERWISE}`;
  */
 function languagePart(raw, inner) {
   const kind = typeof raw.model_type === "string" && has(inner, raw.model_type) ? inner[raw.model_type] : null;
-  let part = raw.text_config;
+  let part = raw[whereIn(raw)];
   if (!isObject(part)) {
     if (!kind?.flat) return raw;
     const { [TIED]: _, ...rest } = raw;
@@ -94,6 +95,8 @@ function languagePart(raw, inner) {
   }
   return found;
 }
+
+const whereIn = (raw) => INSIDE.find((field) => isObject(raw[field])) ?? "text_config";
 
 function familyOf(name, within, families, refused) {
   if (typeof name !== "string") {
@@ -112,8 +115,9 @@ function familyOf(name, within, families, refused) {
 }
 
 /** Throws where the weights are those of another class than the one that is counted, such as a draft head or a classifier. */
-function checkClass({ architectures }, within, name, family) {
-  const classes = Array.isArray(architectures) ? architectures.filter((one) => typeof one === "string") : [];
+function checkClass(whole, within, name, family) {
+  const inside = within && whereIn(whole) !== "text_config" ? whole[whereIn(whole)] : {};
+  const classes = [inside?.architectures || whole.architectures].flat().filter((one) => typeof one === "string");
   const known = new Set([family.class, ...family.classes].map((one) => one.toLowerCase()));
   const fine = within
     ? classes.some((one) => /(ForConditionalGeneration|ForCausalLM)$/.test(one))
@@ -296,9 +300,13 @@ function read(whole, families, refused, inner) {
   if (isObject(whole.quantization_config)) {
     notes.push("Shapes are those of the model before its quantization_config; sizes are those of the chosen variant.");
   }
-  if (["text_config", "vision_config", "audio_config"].some((field) => within && has(whole, field))) {
-    const where = has(whole, "text_config") ? "text_config, " : "";
+  if ([...INSIDE, "vision_config", "audio_config"].some((field) => within && has(whole, field))) {
+    const where = has(whole, whereIn(whole)) ? `${whereIn(whole)}, ` : "";
     notes.push(`Only the language model (${where}${name}) is counted, no image or audio part.`);
+  }
+  const { num_attention_heads: heads, num_key_value_heads: keys } = config;
+  if (heads && keys && heads % keys) {
+    notes.push(`No such model runs: num_attention_heads, ${heads}, is no multiple of num_key_value_heads, ${keys}.`);
   }
   if (open) notes.push("An output head is counted; a checkpoint without lm_head has none, and takes that much less.");
   if (defaults.length) {

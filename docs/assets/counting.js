@@ -13,6 +13,7 @@ import { withKept } from "./variant.js";
 export const GIB = 2 ** 30;
 export const MOST_TOKENS = 10_000_000;
 const LONGEST_PROBLEM = 900;
+const UNPACKING = 6; // bytes a number of a layer's cache of 8 bit; guide/calculator/memory.py says which
 const SHORT = 64; // tokens of a prompt whose scores are few beside the rest that its pass holds
 
 /** The shapes of a config.json's model, its id, its limit of tokens, and whether some layer's cache has one; or {problem}. */
@@ -45,6 +46,10 @@ function cachedIn({ family, config, scale = 1 }, context, batch, tokens, bits) {
   return Math.ceil(scale * ((elements * bits) / 8 + states));
 }
 
+/** Bytes of one layer's cache while it is unpacked, as guide/calculator/memory.py says it. */
+const unpackedCache = ({ family, config, layers }, context, batch) =>
+  Math.ceil((UNPACKING * cache(family, config, context, batch).elements) / layers);
+
 /** An engine's pass, as guide/calculator/memory.py says it: a chunk of all prompts, beside the whole cache. */
 export function enginePass(model, { context, batch, chunk, prompts, cache: bits }) {
   const tokens = Math.min(prompts * chunk, batch * Math.min(chunk, context));
@@ -69,7 +74,9 @@ function heaviest(model, use) {
     [first, chunked ? context : first],
     [1, context],
   ].map(([tokens, held]) => {
-    const activations = peak(family, config, tokens, held, batch) ?? rough(found, batch, batch * tokens);
+    const beside = peak(family, config, tokens, held, batch) ?? rough(found, batch, batch * tokens);
+    const unpacked = bits < 16 && tokens < held ? unpackedCache(model, held, batch) : 0;
+    const activations = Math.max(beside, unpacked);
     return { tokens, context: held, cached: cachedIn(model, held, batch, tokens, bits), activations };
   });
   const most = (one, other) => (other.cached + other.activations > one.cached + one.activations ? other : one);

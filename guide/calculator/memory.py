@@ -30,6 +30,10 @@ CONTEXT_BYTES = 500_000_000
 # rows of the inner size and 4.3 of the hidden size, here rounded up. Other architectures may hold more.
 HIDDEN_ROWS, WIDEST_ROWS = 5, 3
 
+BITS = 16  # of a number in a cache that is not quantized
+# Bytes a number of a layer's cache of 8 bits, half of which are keys and half values, while it is unpacked: keys in bf16,
+# values in float32 before and after the scale, and the numbers as they were before the new tokens were added.
+UNPACKING = (BF16_BYTES + 2 * FLOAT32_BYTES) // 2 + 1
 SHORT = 64  # tokens of a prompt whose scores are few beside the rest that its pass holds; see ``engine_pass``
 
 
@@ -138,9 +142,23 @@ def heaviest(read: Read, context: int, batch: int, prompt: int, *, chunked: bool
         activations = peak(read["family"], read["config"], tokens, length, batch)
         if activations is None:
             activations = rough(tensors(read["family"], read["config"]), batch, batch * tokens)
+        if bits < BITS and tokens < length:
+            activations = max(activations, _unpacked(read, length, batch))
         cached = math.ceil(held["elements"] * bits / 8 + held["constant_bytes"])
         found.append({"tokens": tokens, "context": length, "cached": cached, "activations": activations})
     return max(found, key=lambda one: one["cached"] + one["activations"])
+
+
+def _unpacked(read: Read, context: int, batch: int) -> int:
+    """Bytes of one layer's cache while it is unpacked, which a cache of fewer bits is in each pass but the first.
+
+    Transformers 5.23.0, cache_utils.py, Fp8QuantizedLayer.update; torch's profiler says the same of it on a CPU.
+    """
+    elements, layers = (
+        cache(read["family"], read["config"], context, batch)["elements"],
+        int(read["config"]["num_hidden_layers"]),
+    )
+    return math.ceil(UNPACKING * elements / layers)
 
 
 def engine_pass(read: Read, context: int, batch: int, chunk: int, prompts: int = 1, *, bits: int = 16) -> dict[str, int]:

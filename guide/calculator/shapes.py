@@ -19,9 +19,12 @@ FILL = 64  # tokens at a time that recurrent layers work on: ``chunk_size`` in T
 REQUIRED = ("hidden_size", "num_hidden_layers")
 TIED = "tie_word_embeddings"
 LONGEST = 80  # characters of a value that is shown
-ALWAYS: dict[str, list[Any]] = {"per_layer_config": [None]}  # fields of every architecture whose other values are not known
+# Fields of every architecture whose other values are not known.
+ALWAYS: dict[str, list[Any]] = {"per_layer_config": [None], "add_cross_attention": [False]}
+INSIDE = ("text_config", "llm_config", "language_config")  # where the language model of a larger one stands
 OTHERWISE = "choose the model of the list that is nearest to it, or give the selector its number of parameters"
 
+HEADS = ("num_attention_heads", "num_key_value_heads")
 PER_LAYER = "hidden_size_per_layer_input"
 UNKNOWN = f"the shapes of such a model are not known here: {OTHERWISE}"
 
@@ -115,9 +118,12 @@ def read_config(
     notes = []
     if isinstance(whole.get("quantization_config"), dict):
         notes.append("Shapes are those of the model before its quantization_config; sizes are those of the chosen variant.")
-    if part is not whole and not whole.keys().isdisjoint(("text_config", "vision_config", "audio_config")):
-        where = "text_config, " if "text_config" in whole else ""
+    if part is not whole and not whole.keys().isdisjoint((*INSIDE, "vision_config", "audio_config")):
+        where = f"{_where(whole)}, " if _where(whole) in whole else ""
         notes.append(f"Only the language model ({where}{name}) is counted, no image or audio part.")
+    heads, keys = (config.get(field) for field in HEADS)
+    if heads and keys and heads % keys:
+        notes.append(f"No such model runs: {HEADS[0]}, {heads}, is no multiple of {HEADS[1]}, {keys}.")
     if untied:
         notes.append("An output head is counted; a checkpoint without lm_head has none, and takes that much less.")
     if defaults:
@@ -133,7 +139,7 @@ def language_part(raw: Config, inner: Mapping[str, Any] | None = None) -> Config
     and in text_config, nothing, true or false.
     """
     kind = (inner or {}).get(str(raw.get("model_type")), {})
-    part = raw.get("text_config")
+    part = raw.get(_where(raw))
     if not isinstance(part, dict):
         if not kind.get("flat"):
             return raw
@@ -147,6 +153,10 @@ def language_part(raw: Config, inner: Mapping[str, Any] | None = None) -> Config
     elif TIED in raw:
         found.setdefault(TIED, above)
     return found
+
+
+def _where(raw: Config) -> str:
+    return next((field for field in INSIDE if isinstance(raw.get(field), dict)), "text_config")
 
 
 def _ties_both(whole: Config, part: Config, family: Family) -> bool:
@@ -175,7 +185,9 @@ def _family_of(name: Any, within: bool, families: Mapping[str, Family], refused:
 
 def _check_class(whole: Config, within: bool, name: str, family: Family) -> None:
     """Raise where the weights are another class's than the one that is counted, such as a draft head's or a classifier's."""
-    given = whole.get("architectures")
+    inside = whole.get(_where(whole), {}) if within and _where(whole) != "text_config" else {}
+    given = inside.get("architectures") or whole.get("architectures")
+    given = [given] if isinstance(given, str) else given
     classes = [one for one in given if isinstance(one, str)] if isinstance(given, list) else []
     if within:
         fine = any(one.endswith(("ForConditionalGeneration", "ForCausalLM")) for one in classes)
