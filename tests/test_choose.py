@@ -532,7 +532,7 @@ CASES = [
     Case("hardware=ada&memory=24&model=qwen3-8b&context=131072", FP8, OWN, "a cache of 8 bits.*made for 40,960 tokens"),
     Case("hardware=hopper&memory=80&model=llama-3.1-70b&context=131072&purpose=single", NF4, OWN, "a cache of 8 bits"),
     Case("hardware=ampere&memory=10&model=llama-2-7b&checkpoint=gptq-4", {"gptq/4-bit"}, LOADS, "with 4,096 tokens"),
-    Case("hardware=ada&memory=24&model=phi-4&context=65536", FP8, BYTES, "a cache of 8 bits.*made for 16,384 tokens"),
+    Case("hardware=ada&memory=24&model=phi-4&context=65536", NF4, BYTES, "a cache of 8 bits.*made for 16,384 tokens"),
     # Volta multiplies in 16 bit alone, and Triton has no kernels for it
     Case("hardware=volta&memory=32&model=mistral-7b-v0.3&purpose=throughput", INT8, "NVIDIA, tensor cores"),
     # It must be saved

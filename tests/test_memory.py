@@ -187,7 +187,9 @@ def rows_of(guide, page: str, head: str) -> list[list[str]]:
 
 def counted(guide, name: str):
     """What the calculator reads of one of its own models, by the name that a page calls it."""
-    preset = next(one for one in guide.architectures["presets"] if one["name"] in (name, f"{name}-v0.1"))
+    preset = next(
+        one for one in guide.architectures["presets"] if one["name"].removesuffix(", language model") in (name, f"{name}-v0.1")
+    )
     return shapes.read_config(json.dumps(preset["config"]), guide.architectures["families"])
 
 

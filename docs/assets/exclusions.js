@@ -2,27 +2,29 @@
 // reader's answers `a`, the bytes that it needs of `model`, and those that its weights hold, quantized and in bf16; it gives a
 // reason, or nothing.
 import {
-  NARROW,
-  NVIDIA,
-  SPARE,
-  SPARE_OF,
-  SPARE_TRAINING,
   elsewhere,
   fact,
   gib,
   hardware,
+  KEYS,
   lacksBf16,
   least,
   machine,
   made,
+  methodFact,
+  NARROW,
   nearest,
+  NVIDIA,
   original,
   place,
   ready,
   reason,
   room,
   roomText,
+  SPARE,
   spare,
+  SPARE_OF,
+  SPARE_TRAINING,
   trains,
   unwanted,
   words,
@@ -95,7 +97,7 @@ export const EXCLUSIONS = [
       a.checkpoint &&
       !made(v) &&
       !ready(v, a) &&
-      reason(`only loads checkpoints in its own format${yours(a)}`, v.facts.calibration, v.facts.keys),
+      reason(`only loads checkpoints in its own format${yours(a)}`, v.facts.calibration, methodFact(v, KEYS)),
   },
   {
     id: "mixture",
@@ -113,7 +115,7 @@ export const EXCLUSIONS = [
     test: (v, a, bytes, model) =>
       !isFor(v, model?.id) &&
       (model || !ready(v, a)) &&
-      reason(`is for ${v.only_models.join(", ")} alone`, v.facts.only_models),
+      reason(`is for ${v.only_models.join(", ")} alone`, methodFact(v, "only_models")),
   },
   {
     id: "published",

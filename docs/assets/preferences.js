@@ -3,9 +3,8 @@
 import { GIB } from "./counting.js";
 import {
   AMPLE,
-  DEVICES,
-  NARROW,
   beyond,
+  DEVICES,
   elsewhere,
   enough,
   fact,
@@ -13,8 +12,11 @@ import {
   fastOnCpu,
   hardware,
   kernelFrom,
+  KEYS,
   least,
   made,
+  methodFact,
+  NARROW,
   nearest,
   original,
   productOn,
@@ -30,7 +32,8 @@ import {
 } from "./reader.js";
 
 const LEAST_SOUND = 0.5; // of likeliest tokens with bf16's: below it, every second token is another
-const calibrated = (v) => reason(`is calibrated: ${v.calibration_note}`, v.facts.calibration, v.facts.calibration_note);
+const calibrated = (v) =>
+  reason(`is calibrated: ${v.calibration_note}`, v.facts.calibration, methodFact(v, "calibration_note"));
 const measured = (v) => v.numbers;
 const figures = (v) => `number:${v.numbers.id}`;
 const decoded = (v) => `decoded ${v.numbers.model} at ${timed(v).toFixed(2)} of bf16's speed on a CPU of ours`;
@@ -43,8 +46,8 @@ export const PREFERENCES = [
     source: "keys of Transformers' registry, which a checkpoint names as its quant_method",
     when: (a) => a.checkpoint && a.checkpoint !== "none",
     score: (v, a) => (ready(v, a) ? 1 : 0),
-    why: (v, a) => reason(`loads your ${a.checkpointName} checkpoint as it is`, v.facts.keys),
-    less: (v) => reason("would start from bf16 weights, not from the checkpoint you have", v.facts.keys),
+    why: (v, a) => reason(`loads your ${a.checkpointName} checkpoint as it is`, methodFact(v, KEYS)),
+    less: (v) => reason("would start from bf16 weights, not from the checkpoint you have", methodFact(v, KEYS)),
   },
   {
     id: "sound",
@@ -91,7 +94,10 @@ export const PREFERENCES = [
     when: () => true,
     score: (v) => (["research", "one maker's hardware or models"].includes(v.group) ? 0 : 1),
     less: (v) =>
-      reason(v.group === "research" ? "is a research method" : "is made for one maker's hardware or models", v.facts.group),
+      reason(
+        v.group === "research" ? "is a research method" : "is made for one maker's hardware or models",
+        methodFact(v, "group"),
+      ),
   },
   {
     id: "verified",
@@ -227,7 +233,7 @@ export const PREFERENCES = [
     source: "library, on its page",
     when: () => true,
     score: (v) => (v.kept ? 1 : 0),
-    less: (v) => reason(`comes from a library whose last release is of ${v.released}`, v.facts.released),
+    less: (v) => reason(`comes from a library whose last release is of ${v.released}`, methodFact(v, "library.released")),
   },
   {
     id: "compile",

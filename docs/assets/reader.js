@@ -99,5 +99,10 @@ export const fastOnCpu = (v, a) =>
   Boolean(timed(v)) && v.numbers.speed_high >= 1 && !(v.numbers.compiled && a.compile === "no");
 export const words = (cell) => (cell.note ? `: ${cell.note}` : "");
 export const reason = (text, ...facts) => ({ text, facts });
+export const KEYS = "transformers.keys"; // of a method, as its page has them
+/** Whether a variant is a method's; the others are what only other engines make. */
+export const ofMethod = (v) => v.facts.self.startsWith(`${v.method}.`);
+/** The path of a fact of a variant's method; what is no method's has one place for all. */
+export const methodFact = (v, field) => (ofMethod(v) ? `${v.method}.facts.${field}` : v.facts.self);
 /** The path of a variant's fact; some of what another engine runs are the engine's. */
 export const fact = (v, field) => v.cites?.[field] ?? `${v.facts.self}.${field}`;

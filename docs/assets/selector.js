@@ -7,7 +7,8 @@ import { element } from "./element.js";
 import { withFamilies } from "./families.js";
 import { modelLike, modelOf, nearestOf } from "./models.js";
 import { PREFERENCES } from "./preferences.js";
-import { codesOf, copying, hasCode, show } from "./shown.js";
+import { ofMethod } from "./reader.js";
+import { codesOf, copying, show } from "./shown.js";
 import { verdict } from "./verdict.js";
 
 const LIMITS = {
@@ -203,7 +204,7 @@ class Selector {
     clearTimeout(this.#saving);
     this.#saving = setTimeout(() => this.#remember(answers), WAIT);
     const first = found.ranked[0]?.variant;
-    if (first && hasCode(first)) await codesOf(first.method);
+    if (first && ofMethod(first)) await codesOf(first.method);
     if (this.#latest === answers) this.answer.replaceChildren(...show(found, model, this.choices));
   }
 

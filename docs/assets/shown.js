@@ -10,6 +10,7 @@ import {
   hardware,
   lacksBf16,
   made,
+  ofMethod,
   original,
   ready,
   roomText,
@@ -157,15 +158,12 @@ export function codesOf(method) {
   return loaded.get(method);
 }
 
-/** Whether a variant is a method's, whose code we have; what only other engines make has none. */
-export const hasCode = (v) => v.facts.self.startsWith(`${v.method}.`);
-
 /** The code of a variant; what is not ours to show has a sentence instead. */
 async function codeOf(v, found, model, choices) {
   const { a } = found;
   const parts = [];
   if (v.loads) parts.push(block(serving(v, found, choices, model), `Commands for ${named(v)}`));
-  if (!hasCode(v) || (v.loads && (ready(v, a) || original(v, model)))) return parts;
+  if (!ofMethod(v) || (v.loads && (ready(v, a) || original(v, model)))) return parts;
   if (v.loads) parts.push(element("p", { textContent: "To make it yourself:" }));
   const codes = (await codesOf(v.method))?.[v.id.split("/")[1]];
   if (!codes) return [...parts, element("p", { textContent: "The code could not be loaded; the method's page has it." })];

@@ -26,7 +26,7 @@ THRIFTY = "bfloat16 all-linear checkpointed"  # how choose.js counts fine-tuning
 YEAR = timedelta(days=365)
 ASKED = [label for label in LABELS if label != "generate_compiles"]  # no rule asks for that
 SAID = ("nvidia", "peft")  # whose notes the selector also says where the answer is yes
-FACTS = ("self", "formats", "calibration", "calibration_note", "group", "only_models", "released", "keys")
+FACTS = ("self", "formats", "calibration")
 
 
 def files(guide: Guide, link: Links) -> dict[str, str]:
@@ -81,7 +81,7 @@ def file(guide: Guide, link: Links) -> str:
             offered(guide, number, one, n) for number, one in enumerate(guide.common.formats) for n in range(len(one.offers))
         ],
     }
-    return json.dumps(content) + "\n"
+    return json.dumps(content, separators=(",", ":")) + "\n"
 
 
 def engine(guide: Guide, one: Engine) -> dict[str, Any]:
@@ -222,11 +222,6 @@ def entry(guide: Guide, name: str, method: Method, number: int, link: Links) -> 
             "self": own,
             "formats": own,
             "calibration": f"{own}.calibration" if variant.calibration else f"{name}.facts.calibration",
-            "calibration_note": f"{name}.facts.calibration_note",
-            "group": f"{name}.facts.group",
-            "only_models": f"{name}.facts.only_models",
-            "released": f"{name}.facts.library.released",
-            "keys": f"{name}.facts.transformers.keys",
         },
         "cells": {label: cell(guide, name, variant, label, own) for label in ASKED},
         "unpacks": variant.unpacked is not None,
