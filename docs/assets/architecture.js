@@ -330,7 +330,12 @@ export function readConfig(raw, families, refused = {}, inner = {}) {
 const layersIn = (rule, config) =>
   Array.from({ length: config.num_hidden_layers }, (_, layer) => layer).filter((layer) => holds(rule, layer, config));
 
-const layersOf = (rule, config) => layersIn(rule, config).length;
+/** How many these are; asked for each context, so nothing is made. */
+function layersOf(rule, config) {
+  let many = 0;
+  for (let layer = 0; layer < config.num_hidden_layers; layer++) many += holds(rule, layer, config) ? 1 : 0;
+  return many;
+}
 
 const applies = (entry, config) =>
   Object.entries(entry.when || {}).every(([field, wanted]) => !has(config, field) || Boolean(config[field]) === wanted);
