@@ -76,8 +76,9 @@ device = show_environment(
 # %% [markdown]
 # ## Your model, your text
 #
-# `TEXT` is the path of a text file like those of your task; left empty, WikiText-2's test text is read. More windows give
-# smaller errors and take longer. A GPU below compute capability 8.0, such as the T4, has no bf16 and gets float16.
+# `TEXT` is the path of a text file like those of your task; left empty, WikiText-2's test text is read. 16 windows tell a
+# broken variant from a whole one; more give smaller errors and take longer. A GPU below compute capability 8.0, such as the
+# T4, has no bf16 and gets float16.
 
 # %%
 MODEL = "HuggingFaceTB/SmolLM2-135M-Instruct"

@@ -53,7 +53,8 @@ device = show_environment("transformers", "accelerate", "hqq", "peft", needs="cp
 # %% [markdown]
 # ## Bytes by the formula, and in memory
 #
-# A token takes 2 (key and value) × layers × key-value heads × head size numbers.
+# A token takes 2 (key and value) × layers × key-value heads × head size numbers. The text is 8 windows of 768 tokens, since
+# each of the caches below is filled and read again for each window.
 
 # %%
 import copy

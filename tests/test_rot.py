@@ -106,6 +106,66 @@ SCRIPTS = {  # of notebooks that need a GPU, before all of those that no proof c
     "a second title": Fault(
         "snippets/nvfp4.py", "# ## NVFP4 while loading", "# # NVFP4 while loading",
         ": it has 2 titles ('# ...'); give it one."),
+    "one layer of all": Fault(
+        "snippets/eetq.py", "linears = decoder_linears(baseline)\n", "linears = decoder_linears(baseline)[:1]\n",
+        "'decoder_linears(baseline)[:1]' leaves layers out of what is measured: take them all."),
+    "a few layers of all": Fault(
+        "snippets/fp8.py", "for name in linears]", "for name in linears[:2]]",
+        "'linears[:2]' leaves layers out of what is measured: take them all."),
+    "a check of no layer": Fault(
+        "snippets/nvfp4.py", "layers = [model.get_submodule(name) for name in linears]",
+        'layers = [model.get_submodule(name) for name in linears if "lm" in name]',
+        """'[model.get_submodule(name) for name in linears if 'lm' in name]' leaves layers out"""),
+    "a check of some layers": Fault(
+        "snippets/fp8.py", "== (128, 128) for layer in layers)", "== (128, 128) for layer in layers if hasattr(layer, 'x'))",
+        "for layer in layers if hasattr(layer, 'x'))' leaves layers out of what is measured"),
+    "bf16 raced against itself": Fault(
+        "snippets/eetq.py", "speed(model, baseline, prompt)", "speed(baseline, baseline, prompt)",
+        "'speed(baseline, baseline, prompt)' compares baseline with baseline: give the quantized model, then the baseline."),
+    "bf16 under another name": Fault(
+        "snippets/fp8.py", "row |= quality(model,", "same = baseline\nrow |= quality(same,",
+        "'quality(same, baseline, windows)' compares baseline with baseline"),
+    "bf16 weighed as the variant": Fault(
+        "snippets/eetq.py", "8, model, baseline, load)", "8, baseline, baseline, load)", " compares baseline with baseline"),
+    "a variant judged by another": Fault(
+        "snippets/quanto.py", "quality(model, baseline, windows)", "quality(model, int8, windows)",
+        "'quality(model, int8, windows)' compares model with int8"),
+    "too little text": Fault(
+        "snippets/nvfp4.py", "evaluation_windows(tokenizer)", "evaluation_windows(tokenizer, 2)",
+        "'evaluation_windows(tokenizer, 2)' measures on 2 windows of text: take 64, or say in its Markdown why '2 windows'"),
+    "less text than the prose says": Fault(
+        "snippets/fouroversix.py", "evaluation_windows(tokenizer, count=8)", "evaluation_windows(tokenizer, count=4)",
+        " measures on 4 windows of text: take 64"),
+    "a part of the text": Fault(
+        "snippets/gptq.py", "windows = all_windows[:64]", "windows = all_windows[:4]",
+        " measures on 4 windows of text: take 64"),
+    "a loss a hundredfold": Fault(
+        "snippets/eetq.py", 'abs(row["loss_difference"]) < 0.05', 'abs(row["loss_difference"]) < 5',
+        "< 5' lets the loss of 8 bits rise by 5 nats, as broken weights do: bound it by at most 0.2."),
+    "a loss of 4 bits": Fault(
+        "snippets/nvfp4.py", 'row["loss_difference"] < 0.5', '2 > row["loss_difference"]',
+        " lets the loss of 4 bits rise by 2 nats, as broken weights do: bound it by at most 1."),
+    "a loss of the most bits": Fault(
+        "snippets/gptq.py", 'abs(rows[0]["loss_difference"]) < 0.05', 'abs(rows[0]["loss_difference"]) < 0.5',
+        ": no check bounds the loss of 8 bits by at most 0.2 nats; the closest is 'rows[1]['loss_difference'] < 0.33'."),
+    "a reload compared with itself": Fault(
+        "snippets/eetq.py", "torch.equal(tokens, generated(reloaded, prompt))", "torch.equal(tokens, tokens)",
+        "'torch.equal(tokens, tokens)' compares a thing with itself, which says nothing."),
+    "groups compared with themselves": Fault(
+        "snippets/fp_quant.py", "groups[:, 1:] != groups[:, :-1]", "groups[:, 1:] != groups[:, 1:]",
+        "'groups[:, 1:] != groups[:, 1:]' compares a thing with itself, which says nothing."),
+    "a reload that is typed": Fault(
+        "snippets/eetq.py", "torch.equal(tokens, generated(reloaded, prompt))", "True",
+        "'reload_equal' is typed: compare what was reloaded."),
+    "hardware that the head lowers": Fault(
+        "snippets/nvfp4.py", '# needs = "cuda>=10.0"', '# needs = "cuda>=8.9"',
+        ": show_environment asks for 'cuda>=10.0', but the head's 'needs' is 'cuda>=8.9': write the same."),
+    "hardware that the prose lowers": Fault(
+        "snippets/fbgemm_fp8.py", "GPU of compute capability 9.0 or more", "GPU of compute capability 8.0 or more",
+        ": its Markdown says that it needs compute capability 8.0, but the head's 'needs' is 'cuda>=9.0': write the same."),
+    "a fault that happens whatever it does": Fault(
+        "snippets/nvfp4.py", 'known_fault(raised is not None, "transformers")', 'known_fault(True, "transformers")',
+        "'known_fault(True, 'transformers')' says nothing of what the notebook made"),
     "a code cell that is no Python": Fault(
         "snippets/nvfp4.py", "layers = [model.get_submodule(name) for name in linears]", "layers = [model.get_submodule(name",
         ": is no Python: '(' was never closed."),

@@ -1,7 +1,8 @@
 """What must hold of every script, seen by reading it: what no machine here can run is at least read.
 
 A check asserts something of what the notebook made; a model that is weighed as quantized is quantized; a ratio is bounded by
-what its bits allow; a section holds code; a pin of Transformers is the guide's, or its head says why not.
+what its bits allow; a section holds code; a pin of Transformers is the guide's, or its head says why not. What it
+measures, and on which hardware, is read in ``measured``.
 """
 
 import ast
@@ -10,7 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TypeGuard
 
-from guide.notebooks.build import CHECK_TAG, tags
+from guide.notebooks import measured
+from guide.notebooks.code import Code, code_cells, made, numbers, prose, with_loops
 from guide.notebooks.complete import SECTION, flat, statements, unbound
 from guide.notebooks.script import Script
 from guide.project import GuideError
@@ -27,33 +29,12 @@ FLIPPED = SIGNS | {ast.Gt: "<", ast.GtE: "<=", ast.Lt: ">", ast.LtE: ">="}
 def faults(script: Script, transformers: str) -> list[str]:
     """What is wrong with a script, a sentence each; ``transformers`` is the release that the guide describes."""
     try:
-        code = [_Code(script, cell.source, tags(cell)) for cell in script.cells() if cell.cell_type == "code"]
+        code = code_cells(script)
         found = [*_pins(script, transformers), *_prose(script), *_sections(script), *_checks(script, code), *_weighed(code),
-                 *_bounds(code)]  # fmt: skip
+                 *_bounds(code), *measured.faults(script, code)]  # fmt: skip
     except GuideError as error:
         return [str(error)]
     return [f"{script.path}{sentence}" for sentence in found]
-
-
-class _Code:
-    """A code cell, parsed; raises GuideError where it is no Python."""
-
-    def __init__(self, script: Script, source: str, tags: list[str]):
-        self.script, self.source, self.tags, self.check = script, source, tags, CHECK_TAG in tags
-        plain = "\n".join("" if line.lstrip().startswith(("%", "!")) else line for line in source.splitlines())
-        try:
-            self.tree = ast.parse(plain)
-        except SyntaxError as error:
-            raise GuideError(f"{script.path}{self.at(error.lineno or 1)}: is no Python: {error.msg}.") from error
-
-    def at(self, line: int) -> str:
-        """``:NUMBER`` of a line of the cell in the script, or nothing where it is not told."""
-        own = [(number, text) for number, text in enumerate(self.script.text.splitlines(), 1) if not SECTION.search(text)]
-        before, found, _ = "\n".join(text for _, text in own).partition(self.source)
-        return f":{own[before.count(chr(10)) + line - 1][0]}" if found else ""
-
-    def asserts(self) -> Iterator[ast.Assert]:
-        return (node for node in ast.walk(self.tree) if isinstance(node, ast.Assert))
 
 
 def _pins(script: Script, transformers: str) -> Iterator[str]:
@@ -68,10 +49,10 @@ def _pins(script: Script, transformers: str) -> Iterator[str]:
 
 def _prose(script: Script) -> Iterator[str]:
     """Markdown that only the site's pages have, and titles other than the first."""
-    prose = [cell.source for cell in script.cells() if cell.cell_type == "markdown"]
-    for sign in (found for text in prose for found in PAGES_ALONE.findall(text)):
+    texts = prose(script)
+    for sign in (found for text in texts for found in PAGES_ALONE.findall(text)):
         yield f": '{sign.strip()}' in its Markdown is shown as it is written, in a notebook and in Colab."
-    titles = [title for text in prose for title in re.findall(r"^# .*", text, re.MULTILINE)]
+    titles = [title for text in texts for title in re.findall(r"^# .*", text, re.MULTILINE)]
     if len(titles) != 1:
         yield f": it has {len(titles)} titles ('# ...'); give it one."
 
@@ -89,13 +70,12 @@ def _is_constant(node: ast.stmt) -> bool:
     return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
 
 
-def _checks(script: Script, code: list[_Code]) -> Iterator[str]:
+def _checks(script: Script, code: list[Code]) -> Iterator[str]:
     """Checks that assert nothing, or nothing of what the notebook made."""
     table = script.head.guide
     if not table.only_faults and not any(cell.check for cell in code):
         yield ": no cell is tagged 'check'."
-    made = {node.id for cell in code for node in ast.walk(cell.tree)
-            if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}  # fmt: skip
+    bound = made(code)
     for cell in (cell for cell in code if cell.check):
         found = list(cell.asserts())
         swallowed = {one for node in ast.walk(cell.tree) if isinstance(node, ast.Try) for one in ast.walk(node)}
@@ -103,7 +83,7 @@ def _checks(script: Script, code: list[_Code]) -> Iterator[str]:
             yield f"{cell.at(1)}: the check asserts nothing."
         for one in found:
             text = ast.unparse(one)
-            if isinstance(one.test, ast.Tuple) or not unbound(one.test) & made:
+            if isinstance(one.test, ast.Tuple) or not unbound(one.test) & bound:
                 yield f"{cell.at(one.lineno)}: '{text}' says nothing of what the notebook made."
             if one in swallowed:
                 yield f"{cell.at(one.lineno)}: '{text}' stands in a 'try', which may swallow it."
@@ -117,7 +97,7 @@ def _is_weigh(node: ast.AST) -> TypeGuard[ast.Call]:
     return isinstance(node, ast.Call) and ast.unparse(node.func) == "weigh" and len(node.args) > 2
 
 
-def _weighed(code: list[_Code]) -> Iterator[str]:
+def _weighed(code: list[Code]) -> Iterator[str]:
     """Models that are weighed as quantized and are loaded without a quantization, or unpacked."""
     table = [(cell, node) for cell in code for node in flat(cell.tree.body)]
     public = set(code[0].script.head.guide.models) if code else set()
@@ -171,17 +151,17 @@ class _Bound:
     values: list[float]  # empty where it is no number that is written there
 
 
-def _bounds(code: list[_Code]) -> Iterator[str]:
+def _bounds(code: list[Code]) -> Iterator[str]:
     """Ratios that are no bf16 bytes over the variant's, and bounds of them that the bits of a weight do not allow."""
     for cell in code:
-        for node, where in _with_loops(cell.tree):
+        for node, where in with_loops(cell.tree):
             if isinstance(node, ast.Assign) and any(map(_is_ratio, node.targets)) and not _is_over_baseline(node.value):
                 yield f"{cell.at(node.lineno)}: '{ast.unparse(node)}': a ratio is the baseline's bytes over the variant's."
             if cell.check and isinstance(node, ast.Assign) and _is_weigh(node.value):
                 rows = [ast.unparse(target) for target in node.targets]
                 own = list(_of_rows(cell, rows, where))
                 found = own or [bound for other in code if other.check for bound in _of_rows(other, rows, where)]
-                for bits in _numbers(node.value.args[1], where):
+                for bits in numbers(node.value.args[1], where):
                     yield from _judged(bits, rows[-1], found)
                 if not found and not any(tag.startswith("needs:") for tag in cell.tags):
                     yield f"{cell.at(node.lineno)}: no check bounds {rows[-1]}['linear_ratio']."
@@ -210,43 +190,15 @@ def _judged(bits: float, row: str, found: list[_Bound]) -> Iterator[str]:
                 yield f"{said}: nothing bounds it from below."
 
 
-def _with_loops(tree: ast.AST, where: dict[str, float] | None = None) -> Iterator[tuple[ast.AST, dict[str, float]]]:
-    """Each node, with what the names of the loops around it stand for, once for each turn of a loop over written numbers."""
-    where = where or {}
-    for node in ast.iter_child_nodes(tree):
-        yield node, where
-        turns = [where]
-        if isinstance(node, ast.For) and isinstance(node.target, ast.Tuple):
-            names = [ast.unparse(name) for name in node.target.elts]
-            try:
-                turns = [where | dict(zip(names, values, strict=True)) for values in ast.literal_eval(node.iter)]
-            except ValueError:
-                pass
-        for turn in turns:
-            yield from _with_loops(node, turn)
-
-
 def _is_ratio(node: ast.AST) -> bool:
     return isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Constant) and node.slice.value in RATIOS
 
 
-def _of_rows(cell: _Code, rows: list[str], where: dict[str, float]) -> Iterator[_Bound]:
+def _of_rows(cell: Code, rows: list[str], where: dict[str, float]) -> Iterator[_Bound]:
     """What a check sets beside the ratio of a row, whichever of its names it takes."""
     for node in (one for check in cell.asserts() for one in ast.walk(check) if isinstance(one, ast.Compare)):
         sides = [node.left, *node.comparators]
         for left, sign, right in zip(sides, node.ops, sides[1:], strict=False):
             for ratio, value, signs in ((left, right, SIGNS), (right, left, FLIPPED)):
                 if isinstance(ratio, ast.Subscript) and _is_ratio(ratio) and ast.unparse(ratio.value) in rows:
-                    yield _Bound(cell.at(node.lineno), signs[type(sign)], _numbers(value, where))
-
-
-def _numbers(node: ast.expr, where: dict[str, float]) -> list[float]:
-    """The numbers that an expression may stand for: one, the two of a condition, or none where it is not written."""
-    match node:
-        case ast.Constant(value=int() | float() as value):
-            return [float(value)]
-        case ast.Name(id=name) if name in where:
-            return [float(where[name])]
-        case ast.IfExp(body=one, orelse=other):
-            return _numbers(one, where) + _numbers(other, where)
-    return []
+                    yield _Bound(cell.at(node.lineno), signs[type(sign)], numbers(value, where))
