@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from html import escape
 from pathlib import Path
@@ -10,9 +11,20 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from guide.facts import checks, coherent
+from guide.facts import checks
 from guide.facts.load import load
-from guide.facts.proof import MEASURES_MIME, Measure, Proof, State, Stored, output_data
+from guide.facts.proof import (
+    ENVIRONMENT_MIME,
+    FIGURES_MIME,
+    MEASURES_MIME,
+    SERVED_MIME,
+    Measure,
+    Proof,
+    State,
+    Stored,
+    output_data,
+)
+from guide.facts.shown import words as shown_as
 from guide.project import GuideError, Project
 from guide.site.urls import Links
 from guide.site.views import proofs
@@ -201,16 +213,65 @@ def measured(**factors: float):
     def change(notebook: dict) -> None:
         (output,) = outputs(notebook, MEASURES_MIME)
         row = record_of(notebook)["measures"][0]
-        before = coherent.words(Measure.model_validate(row))
+        before = shown_as(Measure.model_validate(row))
         row |= {field: type(row[field])(row[field] * factor) for field, factor in factors.items()}
         output["data"][MEASURES_MIME][0] = row
-        after = coherent.words(Measure.model_validate(row))
+        after = shown_as(Measure.model_validate(row))
         for kind in ("text/plain", "text/html"):
             for field, words in before.items():
                 text = "".join(output["data"][kind])
                 output["data"][kind] = text.replace(words, after[field])
 
     return change
+
+
+def retold(mime: str, kind: str, old: str, new: str):
+    """An output's text or table, not its figures."""
+
+    def change(notebook: dict) -> None:
+        output = outputs(notebook, mime)[-1]
+        told = "".join(output["data"][kind])
+        assert old in told
+        output["data"][kind] = told.replace(old, new)
+
+    return change
+
+
+def rerecorded(**fields: object):
+    """Fields of the first row, in the record and in the output's figures, not in its text and table."""
+
+    def change(notebook: dict) -> None:
+        (output,) = outputs(notebook, MEASURES_MIME)
+        record_of(notebook)["measures"][0].update(fields)
+        output["data"][MEASURES_MIME][0].update(fields)
+
+    return change
+
+
+def seen_with(package: str, version: str):
+    """A known fault's line, with another version of one package."""
+
+    def change(notebook: dict) -> None:
+        told = [output for cell in code_cells(notebook) for output in cell["outputs"]
+                if "Known fault, seen with" in "".join(output.get("text", ""))]  # fmt: skip
+        assert told
+        told[0]["text"] = re.sub(rf"\b{package} [\w.]+\w", f"{package} {version}", "".join(told[0]["text"]))
+
+    return change
+
+
+def refigured(mime: str, old: str, new: str):
+    """The figures of outputs, which their tables do not follow."""
+
+    def change(notebook: dict) -> None:
+        for output in outputs(notebook, mime):
+            output["data"][mime] = json.loads(json.dumps(output["data"][mime]).replace(json.dumps(old), json.dumps(new)))
+
+    return change
+
+
+def both(*changes):
+    return lambda notebook: [change(notebook) for change in changes]
 
 
 def edit_code(notebook: dict) -> None:
@@ -275,6 +336,25 @@ ALTERED = {
     "a ratio of speeds outside its range": (measured(speed_ratio=10), "outside of its own lowest and highest"),
     "a share above 1": (measured(top1_agreement=2), "top1_agreement is a share"),
     "no spread at all": (measured(kl_error=0), "kl_error is 0"),
+    "another speed of bf16 in its table": (
+        both(retold(MEASURES_MIME, "text/html", "1 (", "1 (9"), retold(MEASURES_MIME, "text/plain", "1 (", "1 (9")),
+        " in its table, in the row 'bf16', and its figures say '1 ("),
+    "another model in its caption": (
+        both(*(retold(MEASURES_MIME, kind, "3.7 million", "596.0 million") for kind in ("text/html", "text/plain"))),
+        "has the caption 'A model of 596.0 million parameters on 32,768 tokens of text', and its figures say 'A model of 3"),
+    "a reload that its table shows as equal": (
+        rerecorded(reload_equal=False), "shows 'yes' in its table, in the row 'W4A16 by GPTQ', and its figures say 'no'"),
+    "more parameters than the model has": (
+        rerecorded(parameters=3672833), " say 3672833 parameters, and the reference model has 3672832"),
+    "a file that is too small": (rerecorded(saved_bytes=268756), "cannot be: saved_bytes is 268756, quantized_bytes 2"),
+    "bits that its code does not weigh": (rerecorded(bits=8), " say 8 bits, and its own code weighs it as 4"),
+    "another Python": (lambda notebook: record_of(notebook).update(python="3.9.1"), "its python is 3.9.1, and its own output"),
+    "another torch in its line": (
+        retold(ENVIRONMENT_MIME, "text/plain", "torch 2.", "torch 3."), "shows other versions than its figures: 'torch "),
+    "more cores in its line": (
+        retold(ENVIRONMENT_MIME, "text/plain", "2 cores", "96 cores"), ", 96 cores, 24 GiB; Python 3.11.7', and its figures"),
+    "a fault seen with another version": (
+        seen_with("llmcompressor", "0.1.0"), "says 'seen with llmcompressor 0.1.0', and its record has llmcompressor 0."),
     "a script in an output": (shown("text/html", "<table></table><script>alert(1)</script>"), "an output with <script>"),
     "an attribute that runs": (shown("text/html", "<p onclick='alert(1)'>x</p>"), "an output with onclick of <p>"),
     "a style that fetches": (shown("text/html", "<p style='background:url(//x)'>x</p>"), "an output with style of <p>"),
@@ -298,6 +378,43 @@ def test_an_altered_proof_names_the_file_and_the_command(planted, what):
     fault = next(fault for fault in new_faults(planted) if sentence in fault)
     assert fault.startswith((path, f"snippets/{name}.py"))
     assert f"nox -s prove -- {name} " in fault and "--keep" in fault
+
+
+ELSEWHERE = {  # in proofs of other kinds
+    "a better kl in a notebook's own figures": (
+        "proofs/cpu-x86-64/kv_cache.ipynb", refigured(FIGURES_MIME, "0.0133 ± 0.0020", "0.0033 ± 0.0020"),
+        "shows '0.0133 ± 0.0020' in its table, in the row 'HQQ 4 bit, axis 1', and its figures say '0.0033 ± 0.0020'"),
+    "tokens that an engine did not repeat": (
+        "proofs/cpu-x86-64/serve_vllm.ipynb", lambda notebook: served_row(notebook, "ct-w8a8", same=16),
+        "shows '1 of 16' in its table, in the row 'ct-w8a8', and its figures say '16 of 16'"),
+    "a checkpoint that an engine refused": (
+        "proofs/cpu-x86-64/serve_vllm.ipynb", lambda notebook: served_row(notebook, "gptq-8", loads=True, seconds=9.0),
+        "shows 'no' in its table, in the row 'gptq-8', and its figures say 'yes'"),
+    "a run before what it ran was released": (
+        "proofs/nvidia-h100-80gb-hbm3/fp8.ipynb",
+        lambda notebook: record_of(notebook).update(date="2024-01-01T00:00:00+00:00"),
+        "its date is 2024-01-01, before kernels "),
+}  # fmt: skip
+
+
+def served_row(notebook: dict, format: str, **fields: object) -> None:
+    for rows in (record_of(notebook)["served"], outputs(notebook, SERVED_MIME)[-1]["data"][SERVED_MIME]):
+        next(row for row in rows if row["format"] == format).update(fields)
+
+
+@pytest.mark.parametrize("what", ELSEWHERE)
+def test_a_table_that_its_figures_do_not_give_names_the_file(planted, what):
+    path, change, sentence = ELSEWHERE[what]
+    notebook = json.loads((planted.project.root / path).read_text(encoding="utf-8"))
+    change(notebook)
+    planted.write(path, json.dumps(notebook))
+    assert any(fault.startswith(f"{path}: ") and sentence in fault for fault in new_faults(planted))
+
+
+def test_a_reference_model_that_is_damaged_is_named(planted):
+    planted.write("models/reference/model.safetensors", "no weights")
+    with pytest.raises(GuideError, match="models/reference/model.safetensors is no file of safetensors: restore it"):
+        planted.load()
 
 
 def test_changed_code_of_a_notebook_that_needs_a_gpu_is_said_on_its_page(planted):

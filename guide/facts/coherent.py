@@ -3,12 +3,13 @@
 Proofs are sent in by people whose machine nobody sees. What is written in one place alone is believed; the rest is compared.
 """
 
+import ast
 import math
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from html.parser import HTMLParser
 
 from nbformat import NotebookNode
 
@@ -25,12 +26,16 @@ from guide.facts.proof import (
     Stored,
     output_data,
 )
+from guide.facts.shown import Markup, otherwise
 from guide.facts.storage import TOLERANCE
 from guide.notebooks.build import CHECK_TAG, INSTALL_TAG, tags
+from guide.notebooks.code import label, numbers, with_loops, without_magics
 from guide.notebooks.script import Script, versions
 
 ROUNDED = 1e-6  # relative: what two ways of computing a figure may differ by
 SAME_WEIGHTS = 1e-3  # relative: by how much the perplexity of one bf16 model differs between processors
+SAVED = 0.1  # relative: by how much a saved file may differ from what the model stores; 0 where nothing was saved
+SEEN = re.compile(r"^Known fault, seen with (.+)\.$", re.MULTILINE)  # as snippets/shared/known_fault.py prints it
 KINDS = {"text/plain", "text/html", "image/png", ENVIRONMENT_MIME, MEASURES_MIME, SERVED_MIME, FIGURES_MIME}
 # Of an output's HTML, and of what it may not ask for; a page takes out all that could run, whatever a proof holds.
 TAGS = {"b", "br", "caption", "code", "div", "em", "p", "pre", "progress", "span", "strong", "table", "tbody", "td", "th",
@@ -51,10 +56,16 @@ def incoherent(guide: Guide, stored: Stored) -> Iterator[str]:
         yield from _other_code(notebook, guide.notebooks[script.name])
         yield from _other_record(notebook, script, proof)
     yield from _other_machine(notebook, proof)
+    yield from _other_versions(notebook, proof)
+    yield from _other_rows(guide, notebook, proof)
+    day = datetime.fromisoformat(proof.date).date()
+    for library in (method.library for method in guide.methods.values() if method.library):
+        if proof.versions.get(library.package) == library.version and day < library.released:
+            yield f"its date is {day}, before {library.package} {library.version} was released, on {library.released}"
     for row in proof.measures:
         yield from (f"its measures of '{row.variant}' cannot be: {sentence}" for sentence in impossible(row))
     for number, output in _outputs(notebook):
-        yield from (f"cell {number} {sentence}" for sentence in _shown_otherwise(output))
+        yield from (f"cell {number} {sentence}" for sentence in otherwise(output))
 
 
 def unlike_others(proofs: Sequence[Stored]) -> Iterator[tuple[Stored, str]]:
@@ -122,34 +133,17 @@ def _harmful(notebook: NotebookNode) -> Iterator[str]:
         for kind, value in output.get("data", {}).items():
             if kind not in KINDS:
                 yield f"cell {number} has an output of the type {kind}, which is not shown"
-            elif kind == "text/html" and (strange := _Markup(value).strange):
+            elif kind == "text/html" and (strange := _strange(Markup(value))):
                 yield f"cell {number} has an output with {strange[0]}: text and tables alone are shown"
 
 
-class _Markup(HTMLParser):
-    """An output's HTML: its words, and what of it is not text and tables."""
-
-    def __init__(self, html: str):
-        super().__init__()
-        self.words: list[str] = []
-        self.strange: list[str] = []
-        self.feed(html)
-        self.close()
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Note a tag or an attribute that no table needs."""
-        self.strange += [f"<{tag}>"] if tag not in TAGS else []
-        self.strange += [
-            f"{name} of <{tag}>" for name, value in attrs if name not in ATTRIBUTES or FETCHES.search(value or "")
-        ]
-
-    def handle_comment(self, data: str) -> None:
-        """Note a comment: browsers do not agree where one ends."""
-        self.strange.append("a comment")
-
-    def handle_data(self, data: str) -> None:
-        """Collect words."""
-        self.words += data.split()
+def _strange(html: Markup) -> list[str]:
+    """What of an output's HTML is not text and tables."""
+    found = ["a comment"] if html.comments else []
+    for tag, attributes in html.tags:
+        found += [f"<{tag}>"] if tag not in TAGS else []
+        found += [f"{name} of <{tag}>" for name, value in attributes if name not in ATTRIBUTES or FETCHES.search(value or "")]
+    return found
 
 
 def _other_code(notebook: NotebookNode, built: NotebookNode) -> Iterator[str]:
@@ -183,16 +177,59 @@ def _other_machine(notebook: NotebookNode, proof: Proof) -> Iterator[str]:
             yield "its machine is not the one that its own output shows"
         if shown["versions"] != proof.versions:
             yield "its versions are not those that its own output shows"
+        if shown["python"] != proof.python:
+            yield f"its python is {proof.python}, and its own output shows {shown['python']}"
     if datetime.fromisoformat(proof.date) > datetime.now(UTC) + timedelta(days=1):
         yield f"its date, {proof.date}, is to come"
     if sum(row.load_seconds for row in proof.measures) > proof.seconds:
         yield f"it says that it ran for {proof.seconds} seconds, and that loading alone took longer"
 
 
+def _other_versions(notebook: NotebookNode, proof: Proof) -> Iterator[str]:
+    """Faults that were seen with other versions than the record says ran."""
+    ran = {_plain(name): version for name, version in (proof.pins | proof.versions).items()}
+    for number, output in _outputs(notebook):
+        for name, version in (part.split(" ") for line in SEEN.findall(output.get("text", "")) for part in line.split(", ")):
+            if (own := ran.get(_plain(name))) and own.partition("+")[0] != version.partition("+")[0]:
+                yield f"cell {number} says 'seen with {name} {version}', and its record has {name} {own}"
+
+
+def _plain(name: str) -> str:
+    """A package's name as another may write it."""
+    return name.replace("_", "-").lower()
+
+
+def _other_rows(guide: Guide, notebook: NotebookNode, proof: Proof) -> Iterator[str]:
+    """Fields of rows that follow from the notebook's own code, and from the model that it loaded."""
+    widths = _weighed(notebook)
+    loaded = [source for source in proof.models if source.maker is None and source.sha256 == guide.stand_in]
+    for row in proof.measures:
+        if row.bits not in widths.get(row.variant, {row.bits}):
+            found = f"{row.bits} bits, and its own code weighs it as {min(widths[row.variant]):g}"
+            yield f"its measures of '{row.variant}' say {found}"
+        if loaded and row.parameters != guide.parameters:
+            found = f"{row.parameters} parameters, and the reference model has {guide.parameters}"
+            yield f"its measures of '{row.variant}' say {found}"
+
+
+def _weighed(notebook: NotebookNode) -> dict[str, set[float]]:
+    """By label, the bits with which the code weighs a row: in a loop once for each turn."""
+    found: dict[str, set[float]] = {}
+    for _, cell in _code(notebook):
+        with suppress(SyntaxError):  # of the notebook's own syntax
+            for node, where in with_loops(ast.parse(without_magics(cell.source))):
+                match node:
+                    case ast.Call(func=ast.Name(id="weigh"), args=[name, bits, *_]):
+                        found.setdefault(label(name, where), set()).update(numbers(bits, where))
+    return found
+
+
 def impossible(row: Measure) -> Iterator[str]:
     """Figures of a row that do not follow from each other, or that no model has."""
     if not math.isclose(row.ratio, row.baseline_bytes / row.quantized_bytes, rel_tol=ROUNDED):
         yield f"ratio is {row.ratio:.4f}, baseline_bytes / quantized_bytes {row.baseline_bytes / row.quantized_bytes:.4f}"
+    if row.saved_bytes and abs(row.saved_bytes / row.quantized_bytes - 1) > SAVED:
+        yield f"saved_bytes is {row.saved_bytes}, quantized_bytes {row.quantized_bytes}: a file holds what the model stores"
     difference = math.log(row.perplexity / row.baseline_perplexity)
     if not math.isclose(row.loss_difference, difference, rel_tol=ROUNDED, abs_tol=ROUNDED):
         yield f"loss_difference is {row.loss_difference:.6f}, log(perplexity / baseline_perplexity) {difference:.6f}"
@@ -209,31 +246,3 @@ def impossible(row: Measure) -> Iterator[str]:
         yield "kl_error is 0: the windows of one text differ from each other"
     if min(row.loss_difference_error, row.top1_agreement_error, row.kl_error) < 0:
         yield "a standard error is not below 0"
-
-
-def _shown_otherwise(output: NotebookNode) -> Iterator[str]:
-    """What a reader of an output sees that its figures do not say: its table in words, and as HTML."""
-    data = output.get("data", {})
-    if MEASURES_MIME not in data:
-        return
-    plain, html = Counter(data.get("text/plain", "").split()), Counter(_Markup(data.get("text/html", "")).words)
-    if plain != html:
-        yield f"shows in its table what its plain text does not say: '{' '.join((html - plain) or (plain - html))}'"
-    for row in (Measure.model_validate(row) for row in data[MEASURES_MIME]):
-        for field, text in words(row).items():
-            if Counter(text.split()) - plain:
-                yield f"shows another {field} of '{row.variant}' than its figures: '{text}'"
-
-
-def words(row: Measure) -> dict[str, str]:
-    """Fields of a row as its table shows them."""
-    return {
-        "variant": row.variant,
-        "quantized_bytes": f"{row.quantized_bytes / 1e6:.2f} MB, {row.ratio:.2f} x",
-        "linear_ratio": f"{row.linear_ratio:.2f} x",
-        "perplexity": f"{row.perplexity:.3f}",
-        "loss_difference": f"{row.loss_difference:+.4f} ± {row.loss_difference_error:.4f}",
-        "top1_agreement": f"{100 * row.top1_agreement:.1f} ± {100 * row.top1_agreement_error:.1f} %",
-        "kl": f"{row.kl:.5f} ± {row.kl_error:.5f}",
-        "speed_ratio": f"{row.speed_ratio:.2f} ({row.speed_ratio_low:.2f} to {row.speed_ratio_high:.2f})",
-    }

@@ -79,6 +79,7 @@ class Guide(Scripts):
     configs: Mapping[str, Any]  # models/configs/, by name
     makers: Mapping[str, str]  # the text of models/checkpoints/, by name
     stand_in: str  # SHA-256 of the reference model, its tokenizer and its held-out text
+    parameters: int  # of the reference model
 
     def digest(self, name: str, stand_in: bool) -> str:
         """The digest of a notebook's code as it is, for a proof on the stand-in or on real models; it may load neither."""

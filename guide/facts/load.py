@@ -6,6 +6,7 @@ changed.
 
 import hashlib
 import json
+import math
 import re
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
@@ -78,6 +79,7 @@ def load(project: Project, damaged_proofs: bool = False) -> Guide:
     _check_names(known, methods, makers, order, image)
     _check_recipes(known, methods, recipes)
     stand_in = _stand_in(project)
+    parameters = _parameters(project)
     assets = [path for path in sorted(project.docs.rglob("*")) if path.is_file() and path.suffix != ".md"]
     return Guide(
         **vars(known),
@@ -108,6 +110,7 @@ def load(project: Project, damaged_proofs: bool = False) -> Guide:
         configs={path.stem: _json(project, path) for path in _files(project.configs, "*.json")},
         makers=makers,
         stand_in=stand_in,
+        parameters=parameters,
     )
 
 
@@ -235,6 +238,17 @@ def _stand_in(project: Project) -> str:
             raise GuideError(f"The reference model has no {name}: check out models/reference, or run 'nox -s train'.")
         total.update(path.read_bytes())
     return total.hexdigest()
+
+
+def _parameters(project: Project) -> int:
+    """How many parameters the reference model's file holds, as its head says: a length in 8 bytes, then that much JSON."""
+    path = project.reference / STAND_IN[0]
+    content = path.read_bytes()
+    try:
+        head = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+        return sum(math.prod(tensor["shape"]) for name, tensor in head.items() if name != "__metadata__")
+    except (ValueError, AttributeError, KeyError, TypeError) as error:
+        raise GuideError(f"{project.relative(path)} is no file of safetensors: restore it, or run 'nox -s train'.") from error
 
 
 def _described_transformers(project: Project) -> str:

@@ -14,9 +14,8 @@ class Code:
 
     def __init__(self, script: Script, source: str, tags: list[str]):
         self.script, self.source, self.tags, self.check = script, source, tags, CHECK_TAG in tags
-        plain = "\n".join("" if line.lstrip().startswith(("%", "!")) else line for line in source.splitlines())
         try:
-            self.tree = ast.parse(plain)
+            self.tree = ast.parse(without_magics(source))
         except SyntaxError as error:
             raise GuideError(f"{script.path}{self.at(error.lineno or 1)}: is no Python: {error.msg}.") from error
 
@@ -34,6 +33,11 @@ class Code:
         """Its calls of functions of these names."""
         found = (node for node in ast.walk(self.tree) if isinstance(node, ast.Call))
         return (node for node in found if ast.unparse(node.func) in names)
+
+
+def without_magics(source: str) -> str:
+    """A cell's code with an empty line in place of each that is for the notebook alone, such as ``%pip``."""
+    return "\n".join("" if line.lstrip().startswith(("%", "!")) else line for line in source.splitlines())
 
 
 def code_cells(script: Script) -> list[Code]:
@@ -96,3 +100,15 @@ def numbers(node: ast.expr, where: dict[str, float]) -> list[float]:
         case ast.IfExp(body=one, orelse=other):
             return numbers(one, where) + numbers(other, where)
     return []
+
+
+def label(node: ast.expr, where: dict[str, float]) -> str:
+    """The text that an expression is, with what its names stand for written in; as it is written where it is none."""
+    match node:
+        case ast.Constant(value=str(value)):
+            return value
+        case ast.JoinedStr(values=parts):
+            return "".join(label(part, where) for part in parts)
+        case ast.FormattedValue(value=ast.Name(id=name)) if name in where:
+            return f"{where[name]:g}"
+    return ast.unparse(node)
