@@ -216,6 +216,36 @@ LIBRARY = {  # what the guide says beside what the pinned library has
     "a source with a name that is not there": Fault(
         "docs/methods/higgs.md", "Transformers 5.23.0, HiggsHfQuantizer.is_trainable",
         "Transformers 5.23.0, HiggsQuantizer.is_trainable", ": peft cites 'HiggsQuantizer', which is not in Transformers"),
+    "a value that its class refuses": Fault(
+        "snippets/fp_quant_fallback.py", "from transformers import", "from transformers import EetqConfig\n"
+        "EetqConfig('int4')\nfrom transformers import",
+        " refuses EetqConfig('int4'): 'Only support weights in ['int8'] but found int4'."),
+    "a value on a page": Fault(
+        "docs/methods/quanto.md", '`QuantoConfig(weights="int8", activations="int8")`',
+        '`QuantoConfig(weights="int8", activations="int7")`', " refuses QuantoConfig(weights='int8', activations='int7'): "),
+    "a value that a variant writes": Fault(
+        "docs/methods/gptq.md", '"bits=4": "bits=3"', '"bits=4": "bits=5"',
+        ".edits: Transformers 5.23.0 refuses GPTQConfig(bits=5, "),
+    "an argument in the code of a cure": Fault(
+        "docs/symptoms.md", 'BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4"),',
+        'BitsAndBytesConfig(load_in_4bit=True, bnb_4bits_quant_type="nf4"),',
+        ": symptoms.load-in-4bit-typeerror.code: BitsAndBytesConfig has no argument 'bnb_4bits_quant_type' in Transformers"),
+    "a source at a version that nobody read": Fault(
+        "docs/methods/gptq.md", "source: gptqmodel 7.6.0, README, Platform", "source: gptqmodel 7.9.0, README, Platform",
+        " cites gptqmodel 7.9.0, which is no pin, no fact and in no proof; known are 7.6.0, 7.7.0. Read it there."),
+    "an engine's source at another version": Fault(
+        "docs/engines/sglang.md", "0.5.23, srt/arg_groups/fields/model.py, kv_cache_dtype",
+        "0.5.32, srt/arg_groups/fields/model.py, kv_cache_dtype",
+        " cites sglang 0.5.32, which is no pin, no fact and in no proof; known are 0.5.23. Read it there."),
+    "another package of an engine at two versions": Fault(
+        "docs/engines/vllm.md", "humming-kernels 0.1.17, schema/bitnet.py", "humming-kernels 0.1.71, schema/bitnet.py",
+        " cites humming-kernels 0.1.71, but another source humming-kernels 0.1.17. Read both at one version."),
+    "a type of model that there is not": Fault(
+        "docs/engines/vllm.md", "models: [gemma2, gemma3,", "models: [gema2, gemma3,",
+        ": needs_bf16.models names 'gema2', no model type of Transformers 5.23.0. Correct it."),
+    "a type of model that a cache does not take": Fault(
+        "docs/engines/sglang.md", "without: [gpt_oss]", "without: [gpt-oss]",
+        "without names 'gpt-oss', no model type of Transformers 5.23.0. Correct it."),
     "a flag in a note": Fault(
         "docs/methods/eetq.md", "note: is_serializable is True", "note: is_serializable is False",
         ": save_and_reload says that is_serializable is False, which it is not in Transformers"),

@@ -30,7 +30,14 @@ class Keyword(NamedTuple):
 
 
 def keywords(tree: ast.AST) -> Iterator[Keyword]:
-    """Each keyword of each call, in the order of lines: one name may be imported from two libraries in turn."""
+    """Each keyword of each call, in the order of lines."""
+    for node, called in calls(tree):
+        yield from (Keyword(one.lineno, ast.unparse(node.func), called, one.arg) for one in node.keywords if one.arg)
+
+
+def calls(tree: ast.AST) -> Iterator[tuple[ast.Call, str]]:
+    """Each call, with what it calls, dotted where it was imported, in the order of lines: one name may be imported from two
+    libraries in turn."""
     imported: dict[str, str] = {}
     nodes = [node for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom | ast.Call)]
     for node in sorted(nodes, key=lambda node: node.lineno):
@@ -38,11 +45,9 @@ def keywords(tree: ast.AST) -> Iterator[Keyword]:
             imported |= {alias.asname or alias.name: f"{node.module}.{alias.name}" for alias in node.names}
         elif isinstance(node, ast.Import):
             imported |= {alias.asname: alias.name for alias in node.names if alias.asname}
-        elif node.keywords:
-            written = ast.unparse(node.func)
-            first, dot, rest = written.partition(".")
-            called = imported.get(first, first) + dot + rest
-            yield from (Keyword(one.lineno, written, called, one.arg) for one in node.keywords if one.arg)
+        else:
+            first, dot, rest = ast.unparse(node.func).partition(".")
+            yield node, imported.get(first, first) + dot + rest
 
 
 def arguments_of(dotted: str) -> list[str] | None:

@@ -1,6 +1,7 @@
 """What an installed Transformers says of each quantization method, read from its registry and source, without torch.
 
-``python -m guide.guest.registry`` reads a JSON list of classes from standard input and prints the ``Description`` as JSON.
+``python -m guide.guest.registry`` reads a JSON list of the arguments of ``describe`` from standard input and prints the
+``Description`` as JSON.
 """
 
 import ast
@@ -14,6 +15,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any
 
 from guide.guest.arguments import arguments_of
@@ -55,18 +57,40 @@ class Description:
     entries: dict[str, Entry]  # by key of the registry
     names: frozenset[str]  # in its source, of its files there, and of what it exports
     signatures: dict[str, list[str]]  # arguments of the classes that were asked for, by dotted name
+    refused: dict[str, str]  # calls that were asked for, each with what its class raised
+    model_types: frozenset[str]  # of models that it implements
 
 
 @cache
-def describe(classes: tuple[str, ...]) -> Description:
-    """The Transformers of this interpreter, with the signatures of some of its classes; raises ImportError without it."""
+def describe(classes: tuple[str, ...], shown: tuple[str, ...] = ()) -> Description:
+    """The Transformers of this interpreter, with the signatures of some of its classes and what they say to the calls that are
+    shown, such as ``transformers.GPTQConfig(bits=4)``; raises ImportError without it."""
     library = importlib.import_module("transformers")
     auto = importlib.import_module("transformers.quantizers.auto")
     configs = auto.AUTO_QUANTIZATION_CONFIG_MAPPING
     entries = {key: _entry(configs[key], quantizer) for key, quantizer in auto.AUTO_QUANTIZER_MAPPING.items()}
     names = library_names(Path(inspect.getfile(library)).parent) | set(dir(library))
     signatures = {dotted: known for dotted in classes if (known := arguments_of(dotted)) is not None}
-    return Description(f"Transformers {library.__version__}", entries, names, signatures)
+    logs, before = library.logging, library.logging.get_verbosity()
+    logs.set_verbosity_error()  # what a class remarks of a small model is nobody's concern
+    refused = {call: why for call in shown if (why := refusal(call))}
+    logs.set_verbosity(before)
+    models = importlib.import_module("transformers.models.auto.configuration_auto").CONFIG_MAPPING_NAMES
+    return Description(f"Transformers {library.__version__}", entries, names, signatures, refused, frozenset(models))
+
+
+def refusal(call: str) -> str:
+    """Why a class refuses the values that a call gives it; nothing where it takes them, or lacks what it needs to tell."""
+    node = ast.parse(call, mode="eval").body
+    try:
+        if isinstance(node, ast.Call):
+            named = {one.arg: ast.literal_eval(one.value) for one in node.keywords if one.arg}
+            resolve_name(ast.unparse(node.func))(*map(ast.literal_eval, node.args), **named)
+    except ValueError as error:
+        return "" if "install" in str(error) else " ".join(str(error).split())  # some classes ask for their own library
+    except Exception:  # without torch, or another library, whatever a class raises for that
+        return ""
+    return ""
 
 
 def library_names(root: Path) -> frozenset[str]:
@@ -181,4 +205,4 @@ def _named_capabilities(environment: ast.Module) -> list[str]:
 
 
 if __name__ == "__main__":
-    print(json.dumps(asdict(describe(tuple(json.load(sys.stdin)))), default=sorted))
+    print(json.dumps(asdict(describe(*map(tuple, json.load(sys.stdin)))), default=sorted))

@@ -1,4 +1,7 @@
-"""Does the guide still say what the library says? Its front matter, code and prose beside a description of Transformers."""
+"""Does the guide still say what the library says? Its front matter, code and prose beside a description of Transformers.
+
+Of values that code gives to classes see ``values``; of versions and types of models in front matter, ``cited``.
+"""
 
 import ast
 import builtins
@@ -6,7 +9,7 @@ import json
 import re
 import sys
 import textwrap
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from difflib import get_close_matches
 from functools import lru_cache
 from importlib.util import find_spec
@@ -17,14 +20,12 @@ from guide.facts.guide import Guide
 from guide.facts.method import Answer, Cell, Method
 from guide.guest.arguments import is_there, keywords
 from guide.guest.registry import Description, Entry, describe, names_in
+from guide.library import cited, values
+from guide.library.code import ANY_FENCE, CODE, INCLUDED, PYTHON, classes_used, code_files, page_code, said_once
 from guide.project import GuideError
 
 FLAGS = {"save_and_reload": "is_serializable", "peft": "is_trainable", "generate_compiles": "is_compileable"}
 DEVICE_CELLS = {"cpu": None, "intel_gpu": "xpu", "apple": "mps"}  # AMD's GPUs answer as cuda
-PYTHON = re.compile(r"^( *)```python\n(.*?)^\1```", re.DOTALL | re.MULTILINE)
-ANY_FENCE = re.compile(r"^ *```.*?^ *```", re.DOTALL | re.MULTILINE)
-CODE = re.compile(r"`([^`\n]+)`")
-INCLUDED = re.compile(r"^\s*--8<--.*", re.MULTILINE)
 # In code style: a name, perhaps dotted, but not a file of Python; a call of one; an argument with its value.
 NAMED = re.compile(r"(?!\w+\.py$)(?P<name>[A-Za-z_][\w.]*)(\(.*\))?|(?P<argument>[A-Za-z_]\w*)=.+")
 # GPTQConfig, not Config.
@@ -41,7 +42,7 @@ def installed(guide: Guide) -> Description:
     """The Transformers of this interpreter, as far as the guide speaks of it; raises GuideError where there is none."""
     if find_spec("transformers") is None:
         raise GuideError("Transformers is not installed here. Run nox -s drift, which installs the pinned one.")
-    return describe(classes_used(guide))
+    return describe(classes_used(guide), values.shown(guide))
 
 
 def check(guide: Guide, library: Description) -> list[str]:
@@ -54,7 +55,8 @@ def check(guide: Guide, library: Description) -> list[str]:
                      *wrong_flags(method, own, library.release))  # fmt: skip
             faults += [f"docs/methods/{name}.md: {text}" for text in found]
         faults += [f"docs/methods/{name}.md: {text}" for text in wrong_sources(method, guide.transformers, library)]
-    found = (*wrong_arguments(guide, library), *unknown_imports(guide, library), *unknown_names(guide, library))
+    found = (*wrong_arguments(guide, library), *values.refused(guide, library), *unknown_imports(guide, library),
+             *unknown_names(guide, library), *cited.wrong_versions(guide), *cited.unknown_models(guide, library))  # fmt: skip
     return list(dict.fromkeys([*faults, *found]))
 
 
@@ -166,39 +168,6 @@ def _compared(field: str, cell: Cell, flag: str, source: str) -> Iterator[str]:
         yield f"{field}.differs explains a difference, but {source}, says '{flag}' too. Take it out."
 
 
-@lru_cache(maxsize=1024)
-def parsed(path: str, text: str) -> ast.Module:
-    """A file of code; raises GuideError naming the line that is no Python."""
-    try:
-        return ast.parse(text)
-    except SyntaxError as error:
-        raise GuideError(f"{path}, line {error.lineno}, is no Python: {error.msg}.") from error
-
-
-def said_once(path: str, found: Iterable[tuple[int, str]]) -> Iterator[str]:
-    """Sentences about lines of a file, each once: with its first line at the head and the others at its end."""
-    lines: dict[str, list[int]] = {}
-    for line, sentence in sorted(found):
-        lines.setdefault(sentence, []).append(line)
-    for sentence, (first, *others) in lines.items():
-        again = ", ".join(str(line) for line in dict.fromkeys(others) if line != first)
-        yield f"{path}:{first}: {sentence}{f' (again in line {again})' if again else ''}."
-
-
-def code_files(guide: Guide) -> dict[str, ast.Module]:
-    """Every script, shared module and maker, by its path in the repository."""
-    texts = {script.path: script.text for script in guide.scripts.values()}
-    texts |= {f"snippets/shared/{name}.py": text for name, text in guide.shared.items()}
-    texts |= {f"models/checkpoints/{name}.py": text for name, text in guide.makers.items()}
-    return {path: parsed(path, text) for path, text in texts.items()}
-
-
-def classes_used(guide: Guide) -> tuple[str, ...]:
-    """The configuration classes of Transformers that code calls with keywords, by dotted name."""
-    found = {keyword.called for tree in code_files(guide).values() for keyword in keywords(tree)}
-    return tuple(sorted(name for name in found if name.startswith("transformers.") and name.endswith("Config")))
-
-
 def wrong_arguments(guide: Guide, library: Description) -> Iterator[str]:
     """Arguments of configuration classes, in code and pages, that are in no signature: most classes swallow them."""
     for path, tree in code_files(guide).items():
@@ -206,16 +175,11 @@ def wrong_arguments(guide: Guide, library: Description) -> Iterator[str]:
         found = [one for one in used if one.argument not in library.signatures[one.called]]
         yield from said_once(path, [(one.line, f"{one.fault} in {library.release}") for one in found])
     signatures = {entry.config: set(entry.arguments) for entry in library.entries.values()}
-    for name, text in guide.pages.items():
-        for source in [*(textwrap.dedent(one) for _, one in PYTHON.findall(text)), *CODE.findall(ANY_FENCE.sub("", text))]:
-            try:
-                tree = ast.parse(INCLUDED.sub("", source))
-            except SyntaxError:
-                continue  # not Python: a name of a file, a command
-            for one in keywords(tree):
-                known = signatures.get(one.called.rpartition(".")[2], set())
-                if known - {"kwargs"} and one.argument not in known:
-                    yield f"docs/{name}: {one.fault} in {library.release}."
+    for place, piece in page_code(guide):
+        for one in keywords(piece):
+            known = signatures.get(one.called.rpartition(".")[2], set())
+            if known - {"kwargs"} and one.argument not in known:
+                yield f"{place}: {one.fault} in {library.release}."
 
 
 def unknown_imports(guide: Guide, library: Description) -> Iterator[str]:

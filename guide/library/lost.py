@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 from guide.guest.arguments import keywords
 from guide.guest.registry import names_in
-from guide.library.check import parsed, said_once
+from guide.library.code import parsed, said_once
 
 
 def missing_names(files: Mapping[str, str], path: str, text: str) -> list[str]:

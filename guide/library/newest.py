@@ -21,9 +21,10 @@ from pydantic import TypeAdapter
 
 from guide.facts.guide import Guide
 from guide.guest.registry import Description
-from guide.library import engines, releases
+from guide.library import engines, releases, values
 from guide.library.changes import changes
-from guide.library.check import check, classes_used, installed
+from guide.library.check import check, installed
+from guide.library.code import classes_used
 from guide.library.lost import missing_names
 from guide.library.places import Touched, places, told_once
 from guide.library.releases import Source
@@ -195,8 +196,8 @@ def describe_release(guide: Guide, release: Version) -> Description:
 def describe_with(python: Path, guide: Guide) -> Description:
     """The Transformers of another interpreter; raises GuideError with the last line that it wrote if it fails."""
     environment = {**os.environ, "PYTHONPATH": str(guide.project.root), "TRANSFORMERS_VERBOSITY": "error"}
-    command, classes = [str(python), "-m", "guide.guest.registry"], json.dumps(classes_used(guide))
-    done = subprocess.run(command, input=classes, env=environment, capture_output=True, text=True, check=False)
+    command, asked = [str(python), "-m", "guide.guest.registry"], json.dumps([classes_used(guide), values.shown(guide)])
+    done = subprocess.run(command, input=asked, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
         raise GuideError(f"'{' '.join(command[1:])}' failed: {last_line(done)}")
     return TypeAdapter(Description).validate_json(done.stdout)

@@ -17,7 +17,7 @@ from guide.facts.guide import Guide
 from guide.facts.method import front_matter
 from guide.guest.registry import names_in
 from guide.library.changes import HOLE, Change, Kind, messages_of
-from guide.library.check import parsed
+from guide.library.code import parsed
 from guide.library.releases import Source
 from guide.notebooks.build import tags
 from guide.notebooks.script import Script
