@@ -103,6 +103,12 @@ SCRIPTS = {  # of notebooks that need a GPU, before all of those that no proof c
         "snippets/nvfp4.py", "# # NVFP4: 4-bit floats on one Blackwell GPU\n",
         "# # NVFP4: 4-bit floats on one Blackwell GPU\n#\n# !!! note\n#     It rounds.\n",
         ": '!!! note' in its Markdown is shown as it is written, in a notebook and in Colab."),
+    "a script in its Markdown": Fault(
+        "snippets/eetq.py", "is compared with this one.", "is compared with this one. <script>alert(1)</script>",
+        ": '<script>' in its Markdown is HTML, or a link that runs: write Markdown, which is all that is shown."),
+    "a link that runs": Fault(
+        "snippets/nvfp4.py", "# Loads one model with", "# [Loads](javascript:alert(1)) one model with",
+        ": '](javascript:alert(1' in its Markdown is HTML, or a link that runs"),
     "a second title": Fault(
         "snippets/nvfp4.py", "# ## NVFP4 while loading", "# # NVFP4 while loading",
         ": it has 2 titles ('# ...'); give it one."),
@@ -232,14 +238,14 @@ LIBRARY = {  # what the guide says beside what the pinned library has
         ": symptoms.load-in-4bit-typeerror.code: BitsAndBytesConfig has no argument 'bnb_4bits_quant_type' in Transformers"),
     "a source at a version that nobody read": Fault(
         "docs/methods/gptq.md", "source: gptqmodel 7.6.0, README, Platform", "source: gptqmodel 7.9.0, README, Platform",
-        " cites gptqmodel 7.9.0, which is no pin, no fact and in no proof; known are 7.6.0, 7.7.0. Read it there."),
+        " cites gptqmodel 7.9.0, which is no pin, no fact and in no proof; known are 7.6.0, 7.7.0. Read it there, or"),
     "an engine's source at another version": Fault(
         "docs/engines/sglang.md", "0.5.23, srt/arg_groups/fields/model.py, kv_cache_dtype",
         "0.5.32, srt/arg_groups/fields/model.py, kv_cache_dtype",
-        " cites sglang 0.5.32, which is no pin, no fact and in no proof; known are 0.5.23. Read it there."),
+        " cites sglang 0.5.32, which is no pin, no fact and in no proof; known are 0.5.23. Read it there, or"),
     "another package of an engine at two versions": Fault(
         "docs/engines/vllm.md", "humming-kernels 0.1.17, schema/bitnet.py", "humming-kernels 0.1.71, schema/bitnet.py",
-        " cites humming-kernels 0.1.71, but another source humming-kernels 0.1.17. Read both at one version."),
+        " cites humming-kernels 0.1.71, but another one humming-kernels 0.1.17. Read both at one version."),
     "a type of model that there is not": Fault(
         "docs/engines/vllm.md", "models: [gemma2, gemma3,", "models: [gema2, gemma3,",
         ": needs_bf16.models names 'gema2', no model type of Transformers 5.23.0. Correct it."),

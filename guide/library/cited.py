@@ -12,7 +12,7 @@ VERSION = re.compile(r"(?<![\w./-])([A-Za-z][\w.-]*\w) v?(\d+(?:\.\d+)+(?:\.?(?:
 
 
 def wrong_versions(guide: Guide) -> Iterator[str]:
-    """Sources that were read at a version which no pin, no proof and no fact has, a sentence each with its field.
+    """Sources that were read at a version which no pin, no proof and no fact has, a sentence for each version of a page.
 
     Of a package that is not the page's own subject another version may be cited, if the page speaks of it elsewhere; of a
     package that the guide does not know a page cites one version.
@@ -23,17 +23,20 @@ def wrong_versions(guide: Guide) -> Iterator[str]:
             continue
         sources = dict(_sources(front_matter(f"docs/{page}", text)))
         spoken, read = " ".join(text.lower().split()), " ".join(sources.values()).lower()
+        cited: dict[tuple[str, str], list[str]] = {}
+        for field, source in sources.items():
+            for name, version in VERSION.findall(source):
+                cited.setdefault((name, version), []).append(field)
         first: dict[str, str] = {}
-        for field, name, version in (
-            (field, *found) for field, source in sources.items() for found in VERSION.findall(source)
-        ):
+        for (name, version), (field, *others) in cited.items():
+            place = f"docs/{page}: {field}{f' and {len(others)} more' if others else ''}"
             pair, own = f"{name} {version}", known.get(_squeezed(name))
             elsewhere = spoken.count(pair.lower()) > read.count(pair.lower())
             if own and not _is_among(version, own) and not (elsewhere and _squeezed(name) not in _subject(guide, page)):
-                yield (f"docs/{page}: {field} cites {pair}, which is no pin, no fact and in no proof; known are "
-                       f"{', '.join(sorted(own))}. Read it there.")  # fmt: skip
+                yield (f"{place}: the source cites {pair}, which is no pin, no fact and in no proof; known are "
+                       f"{', '.join(sorted(own))}. Read it there, or correct the version.")  # fmt: skip
             if not own and first.setdefault(name, version) != version and not elsewhere:
-                yield f"docs/{page}: {field} cites {pair}, but another source {name} {first[name]}. Read both at one version."
+                yield f"{place}: the source cites {pair}, but another one {name} {first[name]}. Read both at one version."
 
 
 def _known(guide: Guide) -> Mapping[str, set[str]]:

@@ -21,6 +21,8 @@ WIDTH = 16  # bits of a weight of the model that others are compared with
 LEAST = 0.4  # share of 16 / bits that a lower bound must reach: scales, zero points and padding take no more
 EXPLAINED = re.compile(r'^# +"transformers==[^"]+",? +# \w', re.MULTILINE)  # what the pinned libraries themselves ask for
 PAGES_ALONE = re.compile(r"^[ ]*(?:!!!|\?\?\?\+?|===) .*|^--8<--.*|<!-- guide: .*|\{ *[#.:][\w-]+.*\}", re.MULTILINE)
+MARKUP = re.compile(r"<(?!https?:)[a-zA-Z!/?][^>\n]*>?|\]\(\s*(?:javascript|data|vbscript):[^)\s]*", re.IGNORECASE)
+CODE = re.compile(r"^```.*?^```|`[^`\n]+`", re.DOTALL | re.MULTILINE)
 RATIOS = ("ratio", "linear_ratio")
 SIGNS: dict[type[ast.cmpop], str] = {ast.Gt: ">", ast.GtE: ">=", ast.Lt: "<", ast.LtE: "<=", ast.Eq: "==", ast.NotEq: "!="}
 FLIPPED = SIGNS | {ast.Gt: "<", ast.GtE: "<=", ast.Lt: ">", ast.LtE: ">="}
@@ -52,6 +54,8 @@ def _prose(script: Script) -> Iterator[str]:
     texts = prose(script)
     for sign in (found for text in texts for found in PAGES_ALONE.findall(text)):
         yield f": '{sign.strip()}' in its Markdown is shown as it is written, in a notebook and in Colab."
+    for markup in (found[0] for text in texts for found in MARKUP.finditer(CODE.sub("", text))):
+        yield f": '{markup.strip()}' in its Markdown is HTML, or a link that runs: write Markdown, which is all that is shown."
     titles = [title for text in texts for title in re.findall(r"^# .*", text, re.MULTILINE)]
     if len(titles) != 1:
         yield f": it has {len(titles)} titles ('# ...'); give it one."
