@@ -136,6 +136,8 @@ CORRECTIONS = {  # of a method's page: what is written instead, and what is said
     "a field that is none": ("use_case:", "use_cases:", "docs/methods/hqq.md"),
     "an answer that is none": ('    answer: "yes"\n', "    answer: perhaps\n", "docs/methods/hqq.md, 'hardware.cpu.answer'"),
     "a source that is left out": ("    source: proof\n", "    sources: proof\n", "docs/methods/hqq.md"),
+    "a trap that raises and is called silent": (
+        "silent: false", "silent: true", "is silent, but its 'get' begins with 'NotImplementedError': write 'silent: false'"),
     "a notebook that is none": ("notebooks: [hqq]", "notebooks: [hqqq]", "There is no notebook 'hqqq'"),
     "a mark that is none": ("<!-- guide: proof hqq -->", "<!-- guide: proofs hqq -->", "methods/hqq.md"),
     "a section that is none": ("hqq.py:load", "hqq.py:loaded", "docs/methods/hqq.md includes the section 'loaded'"),

@@ -7,10 +7,10 @@ import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from packaging.utils import canonicalize_name
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from guide.facts.engine import Common
 from guide.facts.method import Method, in_order
@@ -19,6 +19,7 @@ from guide.notebooks.script import GuideTable
 from guide.project import GuideError, Strict, first_fault
 
 BF16 = "8.0"  # the least compute capability with bf16 arithmetic: docs/symptoms.md, bf16-on-t4-slow
+LINK = re.compile(r"\]\([^)]*\)?")  # Markdown's: what a run fails with has none
 FROZEN = re.compile(r"(?P<name>[\w.-]+)==(?P<version>\S+)")
 
 
@@ -93,6 +94,16 @@ class Outcome(Strict):
                                                  "the version before and after, as pip would in Colab")  # fmt: skip
     versions: dict[str, str] = Field(default={}, description="of Python, and of packages that ran in another version than in "
                                      "Colab")  # fmt: skip
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> Self:
+        if self.ran and not self.failure and (lacking := {"python", "torch"} - self.versions.keys()):
+            raise ValueError(f"it ran, but its versions lack {min(lacking)}")
+        if self.ran and self.seconds <= 0:
+            raise ValueError(f"it ran, but took {self.seconds:g} seconds")
+        if self.failure and (link := LINK.search(self.failure.message)):
+            raise ValueError(f"its failure.message holds a link ('{link[0]}'), and pages show its words alone")
+        return self
 
 
 class Tried(Strict):

@@ -24,6 +24,7 @@ class Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[mis
 
 
 # What a yes may rest on.
+RAISED = re.compile(r"(?:An? )?(?:\w+Error\b|error\b)")  # how it begins to say what is raised
 EVIDENCE = re.compile(
     r"proof|notebook \w+|run \d{4}-\d{2}-\d{2} with .+|[\w.-]+ v?\d[\w.]*( [^,]+)?, .+|.+, read \d{4}-\d{2}-\d{2}"
 )
@@ -295,6 +296,12 @@ class Trap(Strict):
     get: str = Field(description="what you get")
     notice: str = Field(description="how to notice")
     avoid: str = Field(description="how to avoid it")
+
+    @model_validator(mode="after")
+    def _raises_or_not(self) -> Self:
+        if self.silent and (error := RAISED.match(self.get)):
+            raise ValueError(f"the trap '{self.id}' is silent, but its 'get' begins with '{error[0]}': write 'silent: false'")
+        return self
 
 
 class Method(Strict):
