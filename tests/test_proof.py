@@ -411,6 +411,17 @@ def test_a_table_that_its_figures_do_not_give_names_the_file(planted, what):
     assert any(fault.startswith(f"{path}: ") and sentence in fault for fault in new_faults(planted))
 
 
+def test_bytes_that_nothing_predicts_name_the_record_and_the_case(planted):
+    path = "proofs/storage/cpu-x86-64.json"
+    record = json.loads((planted.project.root / path).read_text(encoding="utf-8"))
+    case = next(one for one in record["cases"] if one["measured"] and not one["proof"] and not one["note"])
+    case["measured"] = {part: round(1.05 * count) for part, count in case["measured"].items()}
+    planted.write(path, json.dumps(record))
+    (fault,) = new_faults(planted)
+    assert fault.startswith(f"{path}: {case['method']} {case['variant']} on {case['shape']} is predicted 4.8 % off what was")
+    assert f"nox -s weigh -- --keep {case['method']}" in fault
+
+
 def test_a_reference_model_that_is_damaged_is_named(planted):
     planted.write("models/reference/model.safetensors", "no weights")
     with pytest.raises(GuideError, match="models/reference/model.safetensors is no file of safetensors: restore it"):

@@ -20,6 +20,7 @@ def faults(guide: Guide) -> list[str]:
         *unproven(guide),
         *(sentence for one in stored for sentence in not_whole(guide, one)),
         *unlike,
+        *coherent.unlike_measured(guide),
         *evidence.faults(guide),
         *served.faults(guide),
     ]

@@ -102,6 +102,17 @@ def unlike_predicted(guide: Guide) -> Iterator[tuple[Stored, str]]:
                         yield stored, f"its measures of '{row.variant}' cannot be: linear_ratio is {found}"
 
 
+def unlike_measured(guide: Guide) -> Iterator[str]:
+    """Cases whose measured bytes are not those that are predicted, and do not say why, a sentence each with its file."""
+    for machine, record in guide.records.items():
+        for case in record.cases:
+            if case.worst() > TOLERANCE and not case.note:
+                path = guide.project.relative(guide.project.storage / f"{machine}.json")
+                off = f"is predicted {100 * case.worst():.1f} % off what was measured"
+                advice = f"Run 'nox -s weigh -- --keep {case.method}', or say why in 'weigh.notes' of its script."
+                yield f"{path}: {case.method} {case.variant} on {case.shape} {off}. {advice}"
+
+
 def _code(notebook: NotebookNode) -> list[tuple[int, NotebookNode]]:
     """The cells of code with their numbers, counted from 1 over all cells."""
     return [(number, cell) for number, cell in enumerate(notebook.cells, start=1) if cell.cell_type == "code"]
