@@ -58,10 +58,7 @@ def incoherent(guide: Guide, stored: Stored) -> Iterator[str]:
     yield from _other_machine(notebook, proof)
     yield from _other_versions(notebook, proof)
     yield from _other_rows(guide, notebook, proof)
-    day = datetime.fromisoformat(proof.date).date()
-    for library in (method.library for method in guide.methods.values() if method.library):
-        if proof.versions.get(library.package) == library.version and day < library.released:
-            yield f"its date is {day}, before {library.package} {library.version} was released, on {library.released}"
+    yield from _too_early(guide, proof)
     for row in proof.measures:
         yield from (f"its measures of '{row.variant}' cannot be: {sentence}" for sentence in impossible(row))
     for number, output in _outputs(notebook):
@@ -194,6 +191,15 @@ def _other_machine(notebook: NotebookNode, proof: Proof) -> Iterator[str]:
         yield f"its date, {proof.date}, is to come"
     if sum(row.load_seconds for row in proof.measures) > proof.seconds:
         yield f"it says that it ran for {proof.seconds} seconds, and that loading alone took longer"
+
+
+def _too_early(guide: Guide, proof: Proof) -> Iterator[str]:
+    """A date before a package that ran was released, as far as methods' pages say when."""
+    day = datetime.fromisoformat(proof.date).date()
+    released = {library.package: library for method in guide.methods.values() if (library := method.library)}
+    for package, library in released.items():
+        if proof.versions.get(package) == library.version and day < library.released:
+            yield f"its date is {day}, before {package} {library.version} was released, on {library.released}"
 
 
 def _other_versions(notebook: NotebookNode, proof: Proof) -> Iterator[str]:
