@@ -77,10 +77,10 @@ class Strict(BaseModel):
 
 
 def first_fault(error: ValidationError) -> str:
-    """The first thing that a validation found, as ``'field.inner' is wrong: why``."""
+    """The first thing that a validation found, as ``'field.inner' is wrong: why``; the reason alone if it is of no field."""
     first = error.errors()[0]
-    field = ".".join(str(part) for part in first["loc"]) or "record"
-    return f"'{field}' is wrong: {first['msg']}"
+    field, why = ".".join(str(part) for part in first["loc"]), first["msg"].removeprefix("Value error, ")
+    return f"'{field}' is wrong: {why}" if field else why
 
 
 class Below:

@@ -4,18 +4,33 @@ An engine's facts are the front matter of ``docs/engines/<engine>.md``; formats 
 engines share, are that of ``docs/engines/index.md``.
 """
 
+import re
 from collections.abc import Container, Mapping
 from datetime import date
 from enum import StrEnum
 from functools import lru_cache
 from typing import Annotated, Literal, Self, TypeVar
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
 
-from guide.facts.method import Answer, Capability, Cell, Method, NvidiaCell, Package, Part, Version, front_matter, in_order
+from guide.facts.method import (
+    Answer,
+    Capability,
+    Cell,
+    Method,
+    NvidiaCell,
+    Package,
+    Part,
+    Version,
+    front_matter,
+    in_order,
+    not_before_release,
+)
 from guide.project import GuideError, Strict, first_fault
 
 Model = TypeVar("Model", bound=Strict)
+PLUGIN = re.compile(r"([\w-]+) v?(\d[\w.]*)")  # a package, and its version
+RELEASE = re.compile(r"v?(\d+(?:\.\d+)+)")  # a tag that is a version, and not a commit
 # The cell of a method that answers for a generation of hardware that is not NVIDIA's.
 PLACES = {"cdna": "amd", "rdna": "amd", "intel_gpu": "intel_gpu", "apple": "apple", "cpu": "cpu"}
 
@@ -165,6 +180,11 @@ class Loads(Cell):
             raise ValueError("a format that is not loaded has no how, plugin, minimum, elsewhere or excepts")
         if self.answer is Answer.YES and not self.how:
             raise ValueError("a yes says how: packed, unpacked or converted")
+        plugin = PLUGIN.fullmatch(self.plugin)
+        if plugin and plugin[1] in self.source and plugin[0] not in self.source:
+            raise ValueError(
+                f"its plugin is {self.plugin}, and its source names {plugin[1]} of another version: write the same"
+            )
         return self
 
 
@@ -276,6 +296,40 @@ class Engine(Strict):
         default=False, description="hardware of formats that have a method's page is that page's: Transformers"
     )
     traps: list[str] = Field(default=[], description="what goes wrong with quantized checkpoints in it, each with its source")
+
+    @field_validator("read")
+    @classmethod
+    def _after_its_release(cls, read: date, info: ValidationInfo) -> date:
+        return not_before_release(read, info)
+
+    @field_validator("tag")
+    @classmethod
+    def _of_its_version(cls, tag: str | None, info: ValidationInfo) -> str | None:
+        """A tag that is a version is the page's."""
+        version = info.data.get("version")
+        if tag and version and (found := RELEASE.fullmatch(tag)) and found[1] != version:
+            raise ValueError(f"it is of {found[1]}, and 'version' is {version}: write the same")
+        return tag
+
+    @field_validator("install")
+    @classmethod
+    def _installs_its_version(cls, install: str, info: ValidationInfo) -> str:
+        """What a reader installs is what was read."""
+        version, package = str(info.data.get("version", "")), info.data.get("package")
+        name = rf"\b{re.escape(package)}(?:\[[^\]]*\])?==" if package else r"[:@=]"
+        if not re.search(rf"{name}{re.escape(version)}(?![\w.])", install):
+            raise ValueError(
+                f"it does not install {' '.join([package or '', version]).strip()}, which is 'version': write the same"
+            )
+        return install
+
+    @model_validator(mode="after")
+    def _described_at_its_version(self) -> Self:
+        names = "|".join(re.escape(one) for one in (self.title, self.package) if one)
+        for said in re.findall(rf"(?:{names}) v?(\d+(?:\.\d+)+)", self.description):
+            if not f"{self.version}.".startswith(f"{said}."):
+                raise ValueError(f"'description' says {said}, and 'version' is {self.version}: write the same")
+        return self
 
     def runs(self, generation: Generation) -> Answer:
         """Whether it runs there at all; a part that its page does not name is as its column, if it is not older than that."""

@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import Field, HttpUrl, ValidationError, model_validator
+from pydantic import Field, HttpUrl, ValidationError, ValidationInfo, field_validator, model_validator
 
 from guide.project import GuideError, Strict, first_fault
 
@@ -24,10 +24,14 @@ class Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[mis
 
 
 # What a yes may rest on.
-RAISED = re.compile(r"(?:An? )?(?:\w+Error\b|error\b)")  # how it begins to say what is raised
 EVIDENCE = re.compile(
     r"proof|notebook \w+|run \d{4}-\d{2}-\d{2} with .+|[\w.-]+ v?\d[\w.]*( [^,]+)?, .+|.+, read \d{4}-\d{2}-\d{2}"
 )
+
+
+BF16 = 16  # bits of a weight that a variant unpacks
+WIDTHS = re.compile(r"\bint(\d+)\b|\b((?:\d+(?:, | and | or | to ))*\d+)[- ]bit\b")  # as prose names them
+RAISED = re.compile(r"(?:An? )?(?:\w+Error|error)\b")  # how a trap begins that is not silent
 
 
 class Group(StrEnum):
@@ -84,6 +88,13 @@ def in_order(capability: str) -> tuple[int, int]:
     """A compute capability as numbers, which have the order of the texts' meaning: 10.0 comes after 8.9."""
     major, minor = capability.split(".")
     return int(major), int(minor)
+
+
+def not_before_release(read: date, info: ValidationInfo) -> date:
+    """The day that something was read; raises ValueError where ``released``, the field before it, is later."""
+    if (released := info.data.get("released")) and released > read:
+        raise ValueError(f"it was read on {read}, before 'released', {released}: correct one of them")
+    return read
 
 
 class NvidiaCell(Cell):
@@ -192,6 +203,11 @@ class Library(Strict):
     version: Version = Field(description="its newest release on the day it was looked up")
     released: date = Field(description="the day of that release")
     read: date = Field(description="the day it was looked up")
+
+    @field_validator("read")
+    @classmethod
+    def _after_its_release(cls, read: date, info: ValidationInfo) -> date:
+        return not_before_release(read, info)
 
 
 class Stored(Strict):
@@ -332,6 +348,49 @@ class Method(Strict):
     )
     licence: str
     links: list[Link]
+
+    @field_validator("bits")
+    @classmethod
+    def _as_it_is_described(cls, bits: list[int], info: ValidationInfo) -> list[int]:
+        """The widths that the description and the use case name are among those that it offers."""
+        for field in ("description", "use_case"):
+            found = {
+                int(one) for pair in WIDTHS.findall(info.data.get(field, "")) for one in re.findall(r"\d+", " ".join(pair))
+            }
+            if extra := sorted(found - {*bits, BF16}):
+                raise ValueError(f"it lacks {extra[0]}, which '{field}' names: add it here, or correct '{field}'")
+        return bits
+
+    @field_validator("calibration")
+    @classmethod
+    def _as_its_group(cls, calibration: str, info: ValidationInfo) -> str:
+        if info.data.get("group") is Group.CALIBRATED and calibration != "needed":
+            raise ValueError(
+                f"'group' is '{Group.CALIBRATED}', and this is '{calibration}': write 'needed', or correct 'group'"
+            )
+        return calibration
+
+    @field_validator("transformers")
+    @classmethod
+    def _own_widths(cls, given: InTransformers, info: ValidationInfo) -> InTransformers:
+        """A key's own widths are among the method's, and those that its name says."""
+        for key, own in given.own.items():
+            if extra := sorted(set(own.bits) - set(info.data.get("bits", own.bits))):
+                raise ValueError(f"own.{key}.bits has {extra[0]}, which 'bits' lacks: correct one of them")
+            named = re.search(r"(\d+)bit", key)
+            if named and own.bits != [int(named[1])]:
+                raise ValueError(f"own.{key}.bits is {own.bits}, and the key's name says {named[1]}: write [{named[1]}]")
+        return given
+
+    @field_validator("variants")
+    @classmethod
+    def _widths_that_it_offers(cls, variants: list[Variant], info: ValidationInfo) -> list[Variant]:
+        for variant in variants:
+            if variant.bits not in (*info.data.get("bits", [variant.bits]), BF16):
+                raise ValueError(
+                    f"'{variant.id}' has {variant.bits} bits, which 'bits' lacks: add it there, or correct it here"
+                )
+        return variants
 
     @property
     def calibration_words(self) -> str:
