@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import datetime
+from dataclasses import replace
 from typing import NamedTuple
 
 import pytest
-from planting import ROOT
+from planting import ROOT, Planted
 
+from guide.facts import days, engine_pages, method_pages
 from guide.facts.engine import parse_engine
 from guide.facts.method import parse_method
 from guide.project import GuideError
@@ -95,3 +98,104 @@ def test_front_matter_that_contradicts_itself_is_refused_in_one_sentence(what):
         else:
             parse_engine(name, planted_text(fault), read("docs/engines/index.md"))
     assert str(refused.value).startswith(f"In the front matter of {fault.path}, ") and fault.said in str(refused.value)
+
+
+# Between a head, its prose, its notes and other pages; between a day and today
+
+ACTIVATIONS = "docs/activations.md"
+NVFP4, FP8 = "docs/methods/nvfp4.md", "docs/methods/fp8.md"
+PAGES = {
+    "an end of the capabilities": Fault(
+        EETQ, 'not_from: "9.0"', 'not_from: "10.0"',
+        ": hardware.nvidia.not_from is 10.0, which nothing else on the page says: correct it, or say it where the page"),
+    "a capability in prose": Fault(
+        NVFP4, "NVFP4 needs compute capability 10.0 or 12.0 and", "NVFP4 needs compute capability 9.0 or 12.0 and",
+        ": its text says 'needs compute capability 9.0', hardware.nvidia.capability 10.0: correct one."),
+    "the end of a range in prose": Fault(
+        "docs/methods/fbgemm-fp8.md", "FBGEMM FP8 needs compute capability 9.0 or 10",
+        "FBGEMM FP8 needs compute capability 9.0 to 12.0 or 10",
+        ": its text says 'compute capability 9.0 to 12.0', hardware.nvidia.not_from 10.3: correct one."),
+    "a kernel of another capability": Fault(
+        GPTQ, 'runs_on: "CUDA, 7.5 or newer; not ROCm"', 'runs_on: "CUDA, 8.0 or newer; not ROCm"',
+        ": variants.4-bit.kernel_capability is 7.5, but MarlinLinear runs on 'CUDA, 8.0 or newer; not ROCm'"),
+    "a calibration that nothing does": Fault(
+        FP8, "calibration: none", "calibration: needed",
+        ": calibration is 'needed', but no cell of its notebooks calibrates: correct it, or show how."),
+    "another method's page of the library": Fault(
+        "docs/methods/hqq.md", "docs/transformers/quantization/hqq\n", "docs/transformers/quantization/gptq\n",
+        ": links.1.url leads to the documentation's page 'gptq', not to this method's: correct it."),
+    "another paper": Fault(
+        "docs/methods/awq.md", "abs/2306.00978", "abs/2305.14314",
+        "docs/methods/bitsandbytes.md: links.2.url leads to arXiv 2305.14314 as 'Paper on nf4 and double quantization: QLoRA, "
+        "Dettmers et al., 2023', which is another paper in docs/methods/awq.md"),
+    "a paper with two numbers": Fault(
+        "docs/methods/compressed-tensors.md", "abs/2210.17323", "abs/2210.17332",
+        "docs/methods/gptq.md: links.1.url leads to arXiv 2210.17323 for GPTQ, and docs/methods/compressed-tensors.md: "
+        "links.2.url to 2210.17332: correct one."),
+    "a paper of another year": Fault(
+        "docs/methods/sinq.md", "abs/2509.22944", "abs/2209.52944",
+        ": links.1.url says 'Paper: SINQ, Sinkhorn-Normalized Quantization for Calibration-Free Low-Precision LLM Weights, "
+        "Müller et al., 2025' and leads to arXiv 2209.52944, which is of 2022: correct one."),
+    "a number of no paper": Fault(
+        "docs/methods/spqr.md", "abs/2306.03078", "abs/2360.03078", "leads to arXiv 2360.03078, which is no number"),
+    "a link that says another number": Fault(
+        ACTIVATIONS, "https://arxiv.org/abs/2411.02355", "https://arxiv.org/abs/2411.02535",
+        ": '[arXiv:2411.02355]' says arXiv 2411.02355 and leads to 2411.02535: correct one."),
+    "hardware that its note denies": Fault(
+        VLLM, '  apple:\n    answer: "no"', '  apple:\n    answer: "yes"',
+        ": hardware.apple is 'yes', but its note says 'On a Mac vLLM runs on the CPU alone, experimental and built from "
+        "source.' Mend one of them."),
+    "hardware that its note allows": Fault(
+        "docs/engines/mlx.md", '  apple:\n    answer: "yes"', '  apple:\n    answer: "no"',
+        ": hardware.apple is 'no', but its note says 'Use Apple silicon with macOS 14 or newer.' Mend one of them."),
+    "a maker's hardware that a note allows": Fault(
+        VLLM, 'elsewhere: {cdna: "yes", rdna: "not verified", intel_gpu: "no", apple: "no", cpu: "no"}\n    note: "Only symm',
+        'elsewhere: {cdna: "no", rdna: "not verified", intel_gpu: "no", apple: "no", cpu: "no"}\n    note: "Only symm',
+        ": formats.gptq-8.elsewhere.cdna is 'no', but its note says 'AMD uses ...': mend one of them."),
+    "another method's name in the registry": Fault(
+        VLLM, 'how: packed\n    key: ["auto_gptq"]', 'how: packed\n    key: ["auto_awq"]',
+        ": formats.gptq-4.key has 'auto_awq', another method's name: write what the registry has."),
+    "a day to come in a source": Fault(
+        "docs/methods/aqlm.md", "read 2026-11-2", "read 2036-11-2",
+        "' is to come: write the day on which it was read or done."),
+    "a day to come in prose": Fault(
+        "docs/methods/mxfp4.md", "\n## ", "\nOn 27 November 2036 it changed.\n\n## ",
+        ": '27 November 2036' is to come: write"),
+    "a day that there is not": Fault(
+        "docs/methods/quanto.md", "\n## ", "\nSee the index, read 2026-02-30.\n\n## ",
+        ": '2026-02-30' is no day: correct it."),
+    "a measurement from before its library": Fault(
+        "proofs/numbers/cpu-x86-64/quanto-int4.json", '"date": "2026-', '"date": "2020-',
+        ": run 0 is of 2020-11-2"),
+    "a run of torch.compile from before its library": Fault(
+        "proofs/compiled/nvidia-h100-80gb-hbm3.json", '"date": "2026-', '"date": "2016-', ": aqlm 2-bit-2x7 is of 2016-11-27, "
+        "before aqlm 1.1.7 was released"),
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def disagreements(tmp_path_factory) -> list[str]:
+    """What is said of a guide with all of these faults, each in a place of its own."""
+    tree = Planted(tmp_path_factory.mktemp("agreement") / "tree")
+    for fault in PAGES.values():
+        text = (tree.project.root / fault.path).read_text(encoding="utf-8")
+        assert fault.old in text, f"{fault.path} does not hold {fault.old!r}"
+        tree.write(fault.path, text.replace(fault.old, fault.new, 1))
+    planted = tree.load()
+    return [*method_pages.faults(planted), *engine_pages.faults(planted), *days.faults(planted)]
+
+
+@pytest.mark.parametrize("what", PAGES)
+def test_what_two_places_say_otherwise_is_named(disagreements, what):
+    fault = PAGES[what]
+    assert any(fault.said in one and (fault.path in one or fault.said.startswith("docs/")) for one in disagreements)
+
+
+def test_a_day_ahead_of_utc_is_no_day_to_come(guide):
+    """Somebody in the far east writes the day after UTC's; nobody writes the one after that."""
+    day = datetime.date(2026, 11, 23)
+    ahead = replace(guide, pages={"x.md": "read 2026-11-23, and on 24 November 2026"}, scripts={}, numbers={}, compiled={},
+                    records={}, tried=guide.tried.model_copy(update={"notebooks": {}}))  # fmt: skip
+    assert list(days.faults(ahead, day)) == [
+        "docs/x.md: '24 November 2026' is to come: write the day on which it was read or done."
+    ]

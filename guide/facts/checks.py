@@ -1,4 +1,4 @@
-"""What is wrong with the committed proofs, a sentence each: which file, what, and the command that mends it."""
+"""What is wrong with proofs, facts and records, a sentence each: which file, what, and the command that mends it."""
 
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
@@ -6,14 +6,15 @@ from pathlib import Path, PurePosixPath
 import nbformat
 from nbformat import NotebookNode
 
-from guide.facts import coherent, evidence, served
+from guide.facts import coherent, days, engine_pages, evidence, method_pages, served
 from guide.facts.guide import Guide
 from guide.facts.proof import State, Stored
 from guide.notebooks.build import CHECK_TAG, SHARED_TAG, tags
 
 
 def faults(guide: Guide) -> list[str]:
-    """Notebooks without a proof of their code as it is, proofs that are not whole, and facts that no proof bears out."""
+    """Notebooks without a proof of their code as it is, proofs that are not whole, facts that no proof bears out, and what is
+    said in two places and not alike."""
     stored = [one for found in guide.proofs.values() for one in found]
     unlike = [_sentence(*found) for found in (*coherent.unlike_others(stored), *coherent.unlike_predicted(guide))]
     return [
@@ -23,6 +24,9 @@ def faults(guide: Guide) -> list[str]:
         *coherent.unlike_measured(guide),
         *evidence.faults(guide),
         *served.faults(guide),
+        *method_pages.faults(guide),
+        *engine_pages.faults(guide),
+        *days.faults(guide),
     ]
 
 
