@@ -9,7 +9,7 @@ from typing import NamedTuple
 import pytest
 from planting import ROOT, Planted
 
-from guide.facts import days, engine_pages, method_pages
+from guide.facts import days, engine_pages, method_pages, reports
 from guide.facts.engine import parse_engine
 from guide.facts.method import parse_method
 from guide.project import GuideError
@@ -102,6 +102,7 @@ def test_front_matter_that_contradicts_itself_is_refused_in_one_sentence(what):
 
 # Between a head, its prose, its notes and other pages; between a day and today
 
+SYMPTOMS = "docs/symptoms.md"
 ACTIVATIONS = "docs/activations.md"
 NVFP4, FP8 = "docs/methods/nvfp4.md", "docs/methods/fp8.md"
 PAGES = {
@@ -164,6 +165,17 @@ PAGES = {
     "a day that there is not": Fault(
         "docs/methods/quanto.md", "\n## ", "\nSee the index, read 2026-02-30.\n\n## ",
         ": '2026-02-30' is no day: correct it."),
+    "a release that is not out": Fault(
+        SYMPTOMS, "Since transformers 5.0.0; in 4.x the argument", "Since transformers 6.0.0; in 4.x the argument",
+        ": load-in-4bit-typeerror.versions says 'transformers 6.0.0', and the newest that the guide knows is 5.23.0: correct"),
+    "a number in another order": Fault(
+        SYMPTOMS, "transformers/pull/41567", "transformers/pull/41576",
+        ": gptq-use-exllama.source leads to 41576, and the entry says 41567: correct one."),
+    "a number with another digit": Fault(
+        SYMPTOMS, "accelerate PR 3976", "accelerate PR 1901", ".source leads to 1900, and the entry says 1901: correct one."),
+    "a message that was not printed": Fault(
+        SYMPTOMS, 'message: "ValueError: Attempting to unscale FP16', 'message: "ValueError: Attempting to unscale FP32',
+        ": unscale-fp16.message is 'ValueError: Attempting to unscale FP32 gradients.', which its cell of snippets/"),
     "a measurement from before its library": Fault(
         "proofs/numbers/cpu-x86-64/quanto-int4.json", '"date": "2026-', '"date": "2020-',
         ": run 0 is of 2020-11-2"),
@@ -182,7 +194,7 @@ def disagreements(tmp_path_factory) -> list[str]:
         assert fault.old in text, f"{fault.path} does not hold {fault.old!r}"
         tree.write(fault.path, text.replace(fault.old, fault.new, 1))
     planted = tree.load()
-    return [*method_pages.faults(planted), *engine_pages.faults(planted), *days.faults(planted)]
+    return [*method_pages.faults(planted), *engine_pages.faults(planted), *days.faults(planted), *reports.faults(planted)]
 
 
 @pytest.mark.parametrize("what", PAGES)

@@ -366,6 +366,8 @@ TYPED = {  # versions and figures that come from nowhere
         "docs/activations.md", "| 1.1 % | 40.5 % |", "| 1.1 % | 14.55 % |", ": the figure 14.55 comes from nowhere"),
     "a figure that was recorded": Fault(
         "docs/activations.md", "| 10.9 ms |", "| 71.9 ms |", ": the figure 71.9 comes from nowhere"),
+    "a number of weights": Fault(
+        "docs/guide.md", "596,049,920 weights", "596,094,920 weights", ": the number 596,094,920 comes from nowhere"),
     "a row in a measured table": Fault(
         "docs/benchmarks.md", "<!-- guide: ladder 4 -->\n", "<!-- guide: ladder 4 -->\n| mine | 4 | 0.01 |\n",
         ": the row '| mine | 4 | 0.01 |' is typed beside a mark, whose table comes from records."),

@@ -94,7 +94,7 @@ def _papers(guide: Guide) -> Iterator[str]:
         said = re.match(r"arXiv:(\S+)", title)
         year = re.search(r"\b(?:19|20)(\d\d)\)?$", title)
         named = [one for one in NAME.findall(title.partition(": ")[2] or title) if one not in ("Paper", "arXiv")]
-        short = [one for one in named[:1] if not said and len(re.findall(r"[A-Z]", one)) > 1]  # of its method: GPTQ, QLoRA
+        short = [one for one in named[:1] if not said and len(re.findall(r"[A-Z]", one)) > 1]  # an acronym: its method's
         names, own = set(named), "".join(short)
         first, others = known.setdefault(number, (place, names))
         before, other = numbers.setdefault(own, (place, number))

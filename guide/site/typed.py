@@ -1,11 +1,13 @@
 """What is typed into pages and notebooks by hand: versions, figures and install lines, each of which must come from somewhere.
 
 A version is a pin, a fact, Colab's or what a proof found. A figure is printed by a notebook that the page shows or links, or
-follows from a sum beside it, which is worked out anew. Either may be cited instead: with a link, a date or a file of a
-library's source. Pages of engines and of symptoms cite in each entry of their front matter.
+follows from a sum beside it, which is worked out anew; an exact number of five digits or more may also be counted of a model
+that the calculator knows, or stand in a record. Each may be cited instead: with a link, a date or a file of a library's source.
+Pages of engines and of symptoms cite in each entry of their front matter.
 """
 
 import ast
+import json
 import math
 import operator
 import re
@@ -14,6 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+from guide.calculator import shapes
 from guide.facts.guide import Guide
 from guide.facts.method import front_matter
 
@@ -26,6 +29,8 @@ CITED = re.compile(rf"https?://|\bread \d{{4}}-|\d\s(?:{MONTHS})\s\d{{4}}|[\w/]\
 NUMBER = r"\d+(?:,\d{3})*(?:\.\d+)?"
 FIGURE = re.compile(rf"(?<![\w.,/-])(?:\d+(?:,\d{{3}})*\.\d+|{NUMBER}(?= ?(?:%|ms\b|tokens/s|tokens per second)))"
                     r"(?![\w]*\.\d|\w)")  # fmt: skip
+EXACT = re.compile(r"(?<![\w.,/-])\d{1,3}(?:,\d{3})+(?![\w,]|\.\d)")
+SMALLEST = 10_000  # of exact numbers that must come from somewhere, if they are no thousands and no power of two
 VERSION = re.compile(r"(?<![\w./-])([A-Za-z][\w.-]*[A-Za-z0-9]) v?(\d+\.\d+(?:\.\d+)*(?:\.?(?:post|dev|rc|a|b)\d+)*)"
                      r"(?![\w-]|\.\d)")  # fmt: skip
 INSTALL = re.compile(r"pip install [^\n`]+")
@@ -57,6 +62,7 @@ class Known:
     every: frozenset[str]  # of any package, with those of which symptoms were reported
     capabilities: frozenset[str]
     recorded: Mapping[str, frozenset[str]]  # times of records in milliseconds, by variant
+    counted: frozenset[str]  # whole numbers of configurations, of what the calculator counts of them, and of records
 
 
 def faults(guide: Guide) -> Iterator[str]:
@@ -123,7 +129,21 @@ def _known(guide: Guide) -> Known:
         seconds = re.findall(r"0\.\d+", number.model_dump_json())
         recorded[variant] = recorded.get(variant, frozenset()) | {f"{float(one) * 1000:.1f}" for one in seconds}
     return Known(versions, frozenset(reported).union(*versions.values()), frozenset(one for one in places if one),
-                 recorded)  # fmt: skip
+                 recorded, frozenset(_counted(guide)))  # fmt: skip
+
+
+def _counted(guide: Guide) -> Iterator[str]:
+    """Whole numbers of public configurations and of records, and weights and bf16 bytes of the models that they describe."""
+    for text in (json.dumps(dict(guide.configs)), *(record.model_dump_json() for record in guide.records.values())):
+        yield from re.findall(r"\b\d{5,}\b", text)
+    for preset in guide.architectures["presets"]:
+        read = shapes.read_config(json.dumps(preset["config"]), guide.architectures["families"])
+        found = shapes.tensors(read["family"], read["config"])
+        one_each = [tensor["rows"] * tensor["columns"] for tensor in found]
+        all_of = [size * tensor["count"] for size, tensor in zip(one_each, found, strict=True)]
+        linears = sum(size for size, tensor in zip(one_each, found, strict=True) if tensor["part"] == "linear")
+        for weights in (*one_each, *all_of, linears, shapes.parameter_count(found)):
+            yield from (str(weights), str(2 * weights))
 
 
 def _named(guide: Guide, text: str) -> list[str]:
@@ -178,6 +198,7 @@ def _of_prose(path: str, text: str, known: Known, printed: frozenset[str], *, fi
     """What is wrong with a page's own text; a figure that one paragraph cites or works out may be repeated in another."""
     blocks = list(_blocks(text))
     said = {one for block, near in blocks if CITED.search(near) for one in FIGURE.findall(COMMENT.sub("", block))}
+    said |= {one.replace(",", "") for block, near in blocks if CITED.search(near) for one in EXACT.findall(block)}
     said |= {value for block, _ in blocks for _, value, _ in _sums(COMMENT.sub("", block))}
     for block, near in blocks:
         yield from _of_block(path, block, near, known, printed | said, figures=figures)
@@ -210,6 +231,16 @@ def _of_block(path: str, block: str, near: str, known: Known, printed: frozenset
             ):
                 yield (f"{path}: the figure {figure} comes from nowhere: no notebook of the page printed it, no sum beside it "
                        "gives it, and nothing cites it.")  # fmt: skip
+        given = printed | known.counted | {number.replace(",", "") for number in written | printed}
+        for number in dict.fromkeys(EXACT.findall(QUOTED.sub("", plain))):
+            if _is_exact(int(number.replace(",", ""))) and number.replace(",", "") not in given:
+                yield (f"{path}: the number {number} comes from nowhere: no notebook of the page printed it, no sum beside it "
+                       "gives it, no model or record has it, and nothing cites it.")  # fmt: skip
+
+
+def _is_exact(number: int) -> bool:
+    """Whether a whole number was counted or measured: it is large, and neither round nor a power of two."""
+    return number >= SMALLEST and number % 1000 > 0 and number & (number - 1) > 0
 
 
 def _sums(text: str) -> Iterator[tuple[str, str, float]]:
