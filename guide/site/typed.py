@@ -2,8 +2,8 @@
 
 A version is a pin, a fact, Colab's or what a proof found. A figure is printed by a notebook that the page shows or links, or
 follows from a sum beside it, which is worked out anew; an exact number of five digits or more may also be counted of a model
-that the calculator knows, or stand in a record. Each may be cited instead: with a link, a date or a file of a library's source.
-Pages of engines and of symptoms cite in each entry of their front matter.
+that the calculator knows, or stand in a record. Each may be cited instead: with a link, a date or a file of a library's
+source. Pages of engines and of symptoms cite in each entry of their front matter.
 """
 
 import ast
