@@ -26,7 +26,7 @@ from guide.notebooks.__main__ import main
 from guide.notebooks.rules import faults
 from guide.notebooks.script import parse_script
 from guide.project import GuideError, Project
-from guide.site import built, links, stage, typed
+from guide.site import built, links, misspelt, stage, typed
 
 
 class Fault(NamedTuple):
@@ -379,6 +379,22 @@ TYPED = {  # versions and figures that come from nowhere
         "kernels==0.18.2' is typed, and no notebook pins these together."),
 }  # fmt: skip
 
+MISSPELT = {  # names that are nearly those of something
+    "a package of an install line": Fault(
+        "docs/symptoms.md", "pip install gptqmodel optimum --no-build-isolation",
+        "pip install gptqmodle optimum --no-build-isolation",
+        ": 'pip install gptqmodle': there is no such package here; is gptqmodel meant?"),
+    "a flag in prose": Fault(
+        "docs/cache.md", "then `--kv-cache-dtype fp8`; if", "then `--kv-cache-dtyp fp8`; if",
+        ": the flag --kv-cache-dtyp stands nowhere else; is --kv-cache-dtype meant?"),
+    "a flag of an engine": Fault(
+        "docs/engines/vllm.md", 'context: "--max-model-len"', 'context: "--max-model-length"',
+        ": the flag --max-model-length stands nowhere else; is --max-model-len meant?"),
+    "an engine's version beside a link": Fault(
+        "docs/activations.md", "SGLang 0.5.23 has no kernel either", "SGLang 0.5.32 has no kernel either",
+        ": 'SGLang 0.5.32' is not the version of docs/engines/sglang.md, 0.5.23: correct it; of an older one say 'since',"),
+}  # fmt: skip
+
 OWN = "https://github.com/owner/name/blob/main"
 COLAB = "https://colab.research.google.com/github"
 PAGES = {  # what stands on a built page, and what is said of it
@@ -400,7 +416,7 @@ FRONT: dict[str, type[BaseModel]] = {
     "docs/methods/sinq.md": Method, "docs/methods/bitsandbytes.md": Method, "docs/engines/vllm.md": Engine,
     "docs/engines/llama-cpp.md": Engine, "docs/symptoms.md": Symptoms}  # fmt: skip
 
-COUNTED = {"scripts": SCRIPTS, "library": LIBRARY, "facts": FACTS, "typed": TYPED, "pages": PAGES}
+COUNTED = {"scripts": SCRIPTS, "library": LIBRARY, "facts": FACTS, "typed": TYPED, "misspelt": MISSPELT, "pages": PAGES}
 
 
 def refusal(look: Callable[[], list[str]]) -> list[str]:
@@ -512,6 +528,25 @@ def test_what_is_typed_and_comes_from_nowhere_is_named(from_nowhere, what):
     is_named(TYPED[what], from_nowhere)
 
 
+@pytest.fixture(scope="module")
+def nearly(tmp_path_factory) -> list[str]:
+    """What is said of names that are nearly those of something."""
+    return list(misspelt.faults(with_all(tmp_path_factory, MISSPELT)))
+
+
+@pytest.mark.parametrize("what", MISSPELT)
+def test_what_is_misspelt_is_named(nearly, what):
+    is_named(MISSPELT[what], nearly)
+
+
+def test_a_version_of_the_past_is_told_as_one(planted):
+    planted.edit(
+        "docs/judge.md", "\n## ", "\nSince vLLM 0.30.0 it does. It did not before vLLM 0.31.1. vLLM 0.29.0 has it.\n\n## "
+    )
+    (said,) = {one for one in misspelt.faults(planted.load()) if one.startswith("docs/judge.md: ")}
+    assert said.startswith("docs/judge.md: 'vLLM 0.29.0' is not the version of docs/engines/vllm.md, 0.32.0: correct it;")
+
+
 @pytest.mark.parametrize("text", PAGES, ids=lambda text: text[:60])
 def test_what_is_wrong_on_a_built_page_is_named(tmp_path, text):
     page = "<!doctype html><title>Page</title><meta name=description content=Words><article><h1>One</h1>{}</article>"
@@ -611,6 +646,7 @@ def test_no_script_of_the_site_makes_markup_of_text():
 def test_nothing_of_this_checkout_comes_from_nowhere(guide):
     """That it has none of the other faults is tested where their checks are."""
     assert list(typed.faults(guide)) == []
+    assert list(misspelt.faults(guide)) == []
 
 
 def test_faults_are_counted(record_property):

@@ -1,11 +1,11 @@
 """``python -m guide.site``: stage the site into build/site/, as MkDocs' hook does before each build, and name what was typed
-there that comes from nowhere, or is not shown as it was meant."""
+there that comes from nowhere, is misspelt, or is not shown as it was meant."""
 
 import sys
 
 from guide.facts.load import load
 from guide.project import Project, told
-from guide.site import markdown, typed
+from guide.site import markdown, misspelt, typed
 from guide.site.stage import files, write
 
 
@@ -16,7 +16,7 @@ def main(project: Project | None = None) -> None:
         guide = load(project)
         made = files(guide)
         write(project.build / "site", made)
-        faults = [*typed.faults(guide), *markdown.faults(guide)]
+        faults = [*typed.faults(guide), *markdown.faults(guide), *misspelt.faults(guide)]
     print(f"{len(made)} files in {project.relative(project.build / 'site')}.")
     if faults:
         sys.exit("\n".join(faults))

@@ -86,17 +86,18 @@ def faults(guide: Guide) -> Iterator[str]:
         yield from _of_prose(script.path, "\n\n".join(cells), known, printed[name], figures=True)
 
 
-def _squeezed(name: str) -> str:
+def squeezed(name: str) -> str:
     """A package's name as prose may write it: without signs and capitals."""
     return re.sub(r"[\W_]", "", name).lower()
 
 
-def _known(guide: Guide) -> Known:
+def known_versions(guide: Guide) -> dict[str, frozenset[str]]:
+    """The versions that pins, proofs and facts have, by package as ``squeezed`` writes it."""
     found: dict[str, set[str]] = {}
 
     def add(name: str, version: str | None) -> None:
         if version:
-            found.setdefault(_squeezed(name), set()).add(version.partition("+")[0])
+            found.setdefault(squeezed(name), set()).add(version.partition("+")[0])
 
     add("Transformers", guide.transformers)
     for script in guide.scripts.values():
@@ -117,9 +118,13 @@ def _known(guide: Guide) -> Known:
             add("Transformers", version)
         add(engine.package or engine.title, str(engine.version))
     for name, version in guide.image.freeze.items():  # Colab's own, of what the guide speaks of
-        if _squeezed(name) in found:
+        if squeezed(name) in found:
             add(name, version)
-    versions = {name: frozenset(each) for name, each in found.items()}
+    return {name: frozenset(each) for name, each in found.items()}
+
+
+def _known(guide: Guide) -> Known:
+    versions = known_versions(guide)
     places = [one.capability for one in guide.common.generations] + [
         capability for method in guide.methods.values() for capability in (method.hardware.nvidia.capability,
         method.hardware.nvidia.not_from, *(one.kernel_capability for one in method.variants))]  # fmt: skip
@@ -214,7 +219,7 @@ def _of_block(path: str, block: str, near: str, known: Known, printed: frozenset
     for variant in RECORD.findall(near):
         printed = printed | known.recorded.get(variant, frozenset())
     for name, version in VERSION.findall(plain):
-        own = known.versions.get(_squeezed(name))
+        own = known.versions.get(squeezed(name))
         if own is not None and not any(f"{one}.".startswith(f"{version}.") for one in own):
             yield f"{path}: '{name} {version}' is no pin, no fact and in no proof, which have {', '.join(sorted(own))}."
         elif own is None and version.count(".") > 1 and version not in known.every:
@@ -223,7 +228,7 @@ def _of_block(path: str, block: str, near: str, known: Known, printed: frozenset
         written = {number for text, _, _ in sums for number in re.findall(NUMBER, text)}
         written |= {f"{100 * float(number):g}" for number in written if re.fullmatch(r"0\.\d+", number)}  # a share in per cent
         written |= set(_worth(plain))
-        versions = {version for name, version in VERSION.findall(plain) if _squeezed(name) in known.versions}
+        versions = {version for name, version in VERSION.findall(plain) if squeezed(name) in known.versions}
         for figure in dict.fromkeys(FIGURE.findall(QUOTED.sub("", plain))):
             if (
                 figure not in {*written, *versions, *known.capabilities, *known.every}
