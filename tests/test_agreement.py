@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import datetime
+import json
+from collections.abc import Callable
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 from planting import ROOT, Planted
 
-from guide.facts import days, engine_pages, method_pages, reports
+from guide.facts import days, engine_pages, method_pages, recorded, reports
+from guide.facts.colab import parse_tried
 from guide.facts.engine import parse_engine
 from guide.facts.method import parse_method
+from guide.facts.number import parse_number
 from guide.project import GuideError
 
 
@@ -119,6 +123,9 @@ PAGES = {
     "a kernel of another capability": Fault(
         GPTQ, 'runs_on: "CUDA, 7.5 or newer; not ROCm"', 'runs_on: "CUDA, 8.0 or newer; not ROCm"',
         ": variants.4-bit.kernel_capability is 7.5, but MarlinLinear runs on 'CUDA, 8.0 or newer; not ROCm'"),
+    "the bytes of a scale": Fault(
+        EETQ, "{what: scales, tile: [1, null], bytes: 2}", "{what: scales, tile: [1, null], bytes: 4}",
+        ": variants.int8.storage has scales of 4 bytes, and the prose says 'fp16': correct one."),
     "a calibration that nothing does": Fault(
         FP8, "calibration: none", "calibration: needed",
         ": calibration is 'needed', but no cell of its notebooks calibrates: correct it, or show how."),
@@ -211,3 +218,116 @@ def test_a_day_ahead_of_utc_is_no_day_to_come(guide):
     assert list(days.faults(ahead, day)) == [
         "docs/x.md: '24 November 2026' is to come: write the day on which it was read or done."
     ]
+
+
+# Records
+
+CPU, GPU, TRIED, CARDS = "numbers/cpu-x86-64", "compiled/nvidia-h100-80gb-hbm3", "proofs/colab.json", "docs/assets/cards.json"
+FOUROVERSIX = "fouroversix"
+
+
+def changed(path: str, change: Callable[[Any], object]) -> str:
+    """A record with a change."""
+    data = json.loads(read(path))
+    change(data)
+    return json.dumps(data)
+
+
+def fewer_bytes(record: dict[str, Any]) -> None:
+    for quality in (run["quality"] for run in record["runs"] if run["quality"]):
+        for part in ("stored", "after_forward"):
+            quality[part] = {name: size - 20_000_000 for name, size in quality[part].items()}
+
+
+def of_nf4(record: dict[str, Any]) -> dict[str, Any]:
+    return next(case for case in record["cases"] if (case["method"], case["variant"]) == ("bitsandbytes", "nf4"))
+
+
+def weighed_larger(record: dict[str, Any]) -> None:
+    case = next(one for one in record["cases"] if one["measured"] and not one["note"] and one["method"] == "gptq")
+    case["measured"] = {part: int(size * 1.05) for part, size in case["measured"].items()}
+
+
+def smaller_card(cards: dict[str, Any]) -> None:
+    next(card for maker in cards["makers"] for card in maker["cards"] if card["name"].endswith("5060 Ti, 16 GB"))["gib"] = 8
+
+
+RAN = {"ran": True, "seconds": 100.0, "versions": {"python": "3.13", "torch": "2.11.0"}, "failure": None}
+RECORDS: dict[str, tuple[str, Callable[[Any], object], str]] = {
+    "stored bytes": (
+        f"proofs/{CPU}/quanto-int4.json", fewer_bytes,
+        "for the rest of the model, and bf16's record 58168192. Restore it, or run 'nox -s bench -- quanto-int4'."),
+    "versions that are no pins": (
+        f"proofs/{CPU}/quanto-int8.json", lambda record: record["runs"][0]["quality"]["versions"].update(torch="2.11.0+cpu"),
+        ": runs.0.quality ran with torch 2.11.0+cpu, and its notebook pins 2.13.0. Restore it, or run 'nox"),
+    "runs that differ": (
+        f"proofs/{CPU}/hqq-4.json",
+        lambda record: record["runs"][0]["quality"]["texts"]["wikitext"]["top1_agreement"].update(mean=0.551),
+        "of wikitext's top1_agreement, apart by more than"),
+    "compiling that changes what a model says": (
+        f"proofs/{GPU}.json", lambda record: of_nf4(record).update(compiled=0.7743),
+        ": bitsandbytes nf4 has a KL of 0.7743 compiled and 0.0762 as it is, and no trap of docs/methods/bitsandbytes.md"),
+    "a model that was weighed": (
+        "proofs/storage/cpu-x86-64.json", weighed_larger,
+        " follow from 'storage' of docs/methods/gptq.md: correct that, or run"),
+    "another image of Colab": (
+        TRIED, lambda record: (record.update(source=record["source"].replace("a724079", "b724079")),
+                               record["notebooks"]["eetq"].update(RAN)),
+        ": source is 'https://github.com/googlecolab/backend-info at b724079', and its outcomes are of "),
+    "a run that needs a GPU": (TRIED, lambda record: None, ": notebooks.eetq.ran is true, and it needs cuda"),
+    "a card's memory": (CARDS, smaller_card, ": 'GeForce RTX 5060 Ti, 16 GB' has a gib of 8: write what its name says."),
+    "parameters of the real model": ("models/real.toml", lambda record: None, ": parameters is 135515008, and the bf16 model"),
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def contradicted(tmp_path_factory) -> list[str]:
+    """What is said of a guide with all faults of records."""
+    tree = Planted(tmp_path_factory.mktemp("records") / "tree")
+    for path, change, _ in RECORDS.values():
+        if path.endswith(".json"):
+            data = json.loads((tree.project.root / path).read_text(encoding="utf-8"))
+            change(data)
+            tree.write(path, json.dumps(data, ensure_ascii=False))
+    tree.edit("models/real.toml", "parameters = 134515008", "parameters = 135515008")
+    return list(recorded.faults(tree.load()))
+
+
+@pytest.mark.parametrize("what", RECORDS)
+def test_a_record_that_contradicts_another_is_named(contradicted, what):
+    path, _, said = RECORDS[what]
+    assert [one for one in contradicted if one.startswith(path) and said in one], contradicted
+
+
+def test_the_records_of_this_checkout_agree(guide):
+    assert list(recorded.faults(guide)) == []
+
+
+def test_a_speed_that_its_seconds_do_not_give_is_refused():
+    path = f"proofs/{CPU}/quanto-int4.json"
+
+    def faster(record):
+        decode = record["runs"][0]["speed"]["shapes"]["Qwen3-0.6B"]["decode"]["1"]
+        decode["ratio"] = [ratio + 1 for ratio in decode["ratio"]]
+
+    with pytest.raises(GuideError) as refused:
+        parse_number(path, changed(path, faster))
+    assert "decode.1' is wrong: its ratio is 2.9" in str(refused.value) and "but its seconds give 1.9" in str(refused.value)
+
+
+COLAB = {
+    "a run of no time": ("eetq", {"ran": True},
+                         "it ran, in 0 seconds, with the versions []: a run takes time, and has a python and a torch."),
+    "markup": (FOUROVERSIX, {"failure": {"class": "x", "cell": None, "message": "pip <img src=x onerror=alert(1)>"}},
+               "failure' is wrong: its message holds '<img src=x onerror=alert(1)>', which is markup and no word of pip or"),
+    "a link that runs": (FOUROVERSIX, {"failure": {"class": "x", "cell": None, "message": "see [x](javascript:alert(1))"}},
+                         "its message holds '](javascript:', which is markup"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", COLAB)
+def test_an_outcome_on_colabs_packages_that_cannot_be_is_refused(what):
+    name, change, said = COLAB[what]
+    with pytest.raises(GuideError) as refused:
+        parse_tried(TRIED, changed(TRIED, lambda record: record["notebooks"][name].update(change)))
+    assert str(refused.value).startswith(f"{TRIED} is damaged: 'notebooks.{name}") and said in str(refused.value)

@@ -6,7 +6,7 @@ from pathlib import Path, PurePosixPath
 import nbformat
 from nbformat import NotebookNode
 
-from guide.facts import coherent, days, engine_pages, evidence, method_pages, reports, served
+from guide.facts import coherent, days, engine_pages, evidence, method_pages, recorded, reports, served
 from guide.facts.guide import Guide
 from guide.facts.proof import State, Stored
 from guide.notebooks.build import CHECK_TAG, SHARED_TAG, tags
@@ -28,6 +28,7 @@ def faults(guide: Guide) -> list[str]:
         *engine_pages.faults(guide),
         *days.faults(guide),
         *reports.faults(guide),
+        *recorded.faults(guide),
     ]
 
 

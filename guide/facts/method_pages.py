@@ -9,6 +9,8 @@ from guide.facts.method import Method, in_order
 CAPABILITY = r"\d+\.\d"
 NEEDED = re.compile(rf"\bneeds (?:an? [\w ]{{0,25}}GPU of )?compute capability ({CAPABILITY})(?: to ({CAPABILITY}))?")
 CLASS = re.compile(r", (\w+)$")  # at the end of a source: the kernel's own name
+IN_DTYPE = re.compile(r"\bscales?\b[^.;]{0,30}\bin (fp16|bf16|float16|bfloat16|fp32|float32)\b")
+BYTES = {"fp16": 2, "bf16": 2, "float16": 2, "bfloat16": 2, "fp32": 4, "float32": 4}
 CALIBRATES = re.compile(r"\bcalibration|\bcalib_|\bdataset=")
 LIBRARY_PAGE = re.compile(r"/docs/transformers/(?:[\w.]+/)?(?:en/)?quantization/(\w+)/?$")
 PAPER = re.compile(r"\[([^\]]*)\]\(https://arxiv\.org/(?:abs|pdf)/([^)\s]*)\)")
@@ -25,6 +27,7 @@ def faults(guide: Guide) -> Iterator[str]:
             *_capabilities(method, guide.pages[page]),
             *_kernels(method),
             *_calibration(guide, method),
+            *_scales(guide, method, guide.pages[page]),
             *_library_page(name, method),
         ):
             yield f"docs/{page}: {sentence}"
@@ -70,6 +73,16 @@ def _calibration(guide: Guide, method: Method) -> Iterator[str]:
     code = [cell.source for name in method.notebooks for cell in guide.scripts[name].cells() if cell.cell_type == "code"]
     if method.calibration == "needed" and code and not CALIBRATES.search("\n".join(code)):
         yield "calibration is 'needed', but no cell of its notebooks calibrates: correct it, or show how."
+
+
+def _scales(guide: Guide, method: Method, text: str) -> Iterator[str]:
+    """What a scale takes, beside the type that the prose of the page and of its notebooks gives it."""
+    cells = [cell.source for name in method.notebooks for cell in guide.scripts[name].cells() if cell.cell_type == "markdown"]
+    said = IN_DTYPE.findall(" ".join("\n".join([text.partition("\n---\n")[2], *cells]).split()))
+    stored = {(variant.id, one.bytes) for variant in method.variants for one in variant.storage if one.what == "scales"}
+    if said and stored and not {BYTES[one] for one in said} & {size for _, size in stored}:
+        variant, size = min(stored)
+        yield f"variants.{variant}.storage has scales of {size:g} bytes, and the prose says '{said[0]}': correct one."
 
 
 def _library_page(name: str, method: Method) -> Iterator[str]:

@@ -18,6 +18,7 @@ from guide.notebooks.script import NEEDS, split_head
 from guide.project import GuideError, Strict, first_fault
 
 ROUNDED = 1e-4  # how far, relatively or in nats, two stored figures may be apart that say the same
+NEAR = 1.25  # times: how far the ratio of two medians may lie outside of the ratios that were taken in turns
 STANDARD_ERRORS = 2  # two figures nearer than this many standard errors of their difference are not told apart
 Part = Literal["quality", "speed", "compiled", "graph", "compiled_graph"]
 
@@ -241,6 +242,15 @@ class Race(Strict):
     ratio: Span
     control: Span = Field(description="bf16 against bf16, the same way")
     blocks: int = Field(ge=3, description="how often it was repeated: fewer do not show how much a speed differs from itself")
+
+    @model_validator(mode="after")
+    def _follows(self) -> Self:
+        """A speed is bf16's seconds over the variant's: neither can be changed alone."""
+        bf16, again, own = self.seconds
+        for name, (middle, low, high), found in (("ratio", self.ratio, bf16 / own), ("control", self.control, bf16 / again)):
+            if not low / NEAR <= found <= high * NEAR:
+                raise ValueError(f"its {name} is {middle:g} ({low:g} to {high:g}), but its seconds give {found:.4g}")
+        return self
 
 
 class Decode(Race):

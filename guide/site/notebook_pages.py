@@ -48,9 +48,9 @@ def shown(guide: Guide, name: str, link: Links) -> NotebookNode:
     if title.cell_type != "markdown" or not heading.startswith("# "):
         raise GuideError(f"The notebook {name} has no title: start snippets/{name}.py with a Markdown cell '# Title'.")
     box = proofs.box(guide, name, link, with_measures=False)
-    parts = [heading, box, *([rest.strip()] if rest.strip() else [])]
-    made = [nbformat.v4.new_markdown_cell(part) for part in parts] + cells
-    cells = [shown for cell in made for shown in _cells(guide, name, cell, link)]
+    first, own, *more = [nbformat.v4.new_markdown_cell(part) for part in (heading, box, rest.strip()) if part]
+    made = [shown for cell in (first, *more, *cells) for shown in _cells(guide, name, cell, link)]
+    cells = [made[0], own, *made[1:]]  # the box is HTML whose links are the site's: what it quotes is no Markdown
     for number, output in enumerate(_drawn(cells), start=1):
         output.data, output.metadata = {"text/html": _picture(name, link(_picture_path(name, number)), output)}, {}
     for number, cell in enumerate(cells):
