@@ -180,6 +180,9 @@ PAGES = {
         ": gptq-use-exllama.source leads to 41576, and the entry says 41567: correct one."),
     "a number with another digit": Fault(
         SYMPTOMS, "accelerate PR 3976", "accelerate PR 1901", ".source leads to 1900, and the entry says 1901: correct one."),
+    "a link to no entry": Fault(
+        SYMPTOMS, "[a TypeError](#load-in-4bit-typeerror)", "[a TypeError](#load-in-4bit-type-error)",
+        ": load-in-4bit-and-config.versions leads to '#load-in-4bit-type-error', which is no entry: write the id of one."),
     "a message that was not printed": Fault(
         SYMPTOMS, 'message: "ValueError: Attempting to unscale FP16', 'message: "ValueError: Attempting to unscale FP32',
         ": unscale-fp16.message is 'ValueError: Attempting to unscale FP32 gradients.', which its cell of snippets/"),

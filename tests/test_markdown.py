@@ -25,6 +25,7 @@ FAULTS = {  # a text, and what is said of it
     "<div><script>alert(1)</script></div>": "'<script' would run in a reader's browser: take it out.",
     "<img src=x onerror=alert(1)>": "'<img src=x onerror=' would run in a reader's browser",
     "[x](javascript:alert(1))": "'](javascript:' would run in a reader's browser",
+    "## One {#load}\n\nWords.\n\n## Two {#load}": "the id 'load' is given to two headings: rename one.",
     "More\n====": "'More' is underlined, which makes a title of it",
 }
 FINE = [

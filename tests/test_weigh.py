@@ -166,7 +166,8 @@ def test_records_predicted_anew_are_those_that_are_stored(guide, tmp_path):
     for name, record in guide.records.items():
         records.store(copy, records.predicted_anew(guide, record), keep=True)
         text, stored = ((project.storage / f"{name}.json").read_text(encoding="utf-8") for project in (copy, guide.project))
-        assert text == stored
+        advice = f"proofs/storage/{name}.json does not follow from the pages: run 'nox -s weigh -- --predict --keep'"
+        assert text == stored, advice
 
 
 def test_notes_and_predictions_of_a_record_follow_the_guide(guide, record):

@@ -7,13 +7,14 @@ from packaging.version import Version
 
 from guide.facts.cells import tagged
 from guide.facts.guide import Guide
-from guide.facts.symptoms import PAGE, TAG, ShownSymptom, Symptom, shown_symptoms
+from guide.facts.symptoms import PAGE, TAG, ShownSymptom, Symptom, parse_symptoms, shown_symptoms
 
 RELEASE = re.compile(r"\b([A-Za-z][\w.-]*) (?:from |>= ?)?(\d+(?:\.\d+)+)(?![\w.]*\d)")
 CITED = {  # numbers of one kind, in an address and in words: an issue may be followed by the pull request that ends it
     re.compile(r"/pull/(\d+)"): re.compile(r"\b(?:PR|pull request) #?(\d{3,})"),
     re.compile(r"/issues/(\d+)"): re.compile(r"\bissue #?(\d{3,})"),
 }
+ANCHOR = re.compile(r"\]\(#([\w-]+)\)")
 ASKED = re.compile(r'(?:shows\(\w+, |warns\()"([^"]+)"')  # what a cell asks of what happens, which shows it or fails
 
 
@@ -23,6 +24,11 @@ def faults(guide: Guide) -> Iterator[str]:
     for one in shown_symptoms(guide):
         for sentence in (*_releases(one.symptom, newest), *_numbers(one.symptom), *_message(guide, one)):
             yield f"{PAGE}: {one.symptom.id}.{sentence}"
+    ids = {one.id for one in parse_symptoms(guide.pages["symptoms.md"])}
+    for symptom in parse_symptoms(guide.pages["symptoms.md"]):
+        for field in ("see", "versions", "cause", "cure", "said"):
+            if dead := [one for one in ANCHOR.findall(getattr(symptom, field)) if one not in ids]:
+                yield f"{PAGE}: {symptom.id}.{field} leads to '#{dead[0]}', which is no entry: write the id of one."
 
 
 def _newest(guide: Guide) -> dict[str, Version]:

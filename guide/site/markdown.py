@@ -18,6 +18,7 @@ GUIDE = re.compile(r" guide: \S|--8<-- ")  # how a comment begins that becomes s
 ADDRESS = re.compile(r"\bhttps?:(?!//)[^\s,)]+|\bhttps?//[^\s,)]+")
 WORDLESS = re.compile(r"(?<!!)\[\s*\]\([^)]*\)")
 FOOTNOTE = re.compile(r"\[\^\w+\](?!:)")
+OWN_ID = re.compile(r"\{[^}]*#([\w-]+)[^}]*\}\s*$")
 ITEM = re.compile(r"(?:[-*+] |1[.)] )\S")
 ANY_ITEM = re.compile(r"\s*(?:[-*+] |\d+[.)] )")
 UNDERLINE = re.compile(r"={3,}|-{3,}")
@@ -55,6 +56,10 @@ def of_text(text: str) -> Iterator[str]:
     yield from _lines(plain)
     yield from _rows(plain)
     bare = INLINE.sub("``", plain)
+    ids = [found for line in bare.splitlines() if line.startswith("#") for found in OWN_ID.findall(line)]
+    yield from (
+        f"the id '{one}' is given to two headings: rename one." for one in sorted({one for one in ids if ids.count(one) > 1})
+    )
     yield from _references(bare)
     yield from _tags(bare)
 
