@@ -132,6 +132,9 @@ PAGES = {
     "another method's page of the library": Fault(
         "docs/methods/hqq.md", "docs/transformers/quantization/hqq\n", "docs/transformers/quantization/gptq\n",
         ": links.1.url leads to the documentation's page 'gptq', not to this method's: correct it."),
+    "a count of keys": Fault(
+        "docs/guide.md", "lists all 27 keys", "lists all 28 keys",
+        ": 'all 28 keys', and the pages of methods have 27: correct one."),
     "another paper": Fault(
         "docs/methods/awq.md", "abs/2306.00978", "abs/2305.14314",
         "docs/methods/bitsandbytes.md: links.2.url leads to arXiv 2305.14314 as 'Paper on nf4 and double quantization: QLoRA, "

@@ -31,6 +31,7 @@ def faults(guide: Guide) -> Iterator[str]:
             *_library_page(name, method),
         ):
             yield f"docs/{page}: {sentence}"
+    yield from _counts(guide)
     yield from _papers(guide)
 
 
@@ -97,6 +98,15 @@ def _library_page(name: str, method: Method) -> Iterator[str]:
 def _plain(name: str) -> str:
     """A name without signs and capitals."""
     return re.sub(r"[\W_]", "", name).lower()
+
+
+def _counts(guide: Guide) -> Iterator[str]:
+    """How many keys the registry has, where a page says it: those that the pages of methods cover."""
+    count = sum(len(method.transformers.keys) for method in guide.methods.values())
+    for page, text in guide.pages.items():
+        for said in re.findall(r"\ball (\d+) keys\b", " ".join(text.split())):
+            if int(said) != count:
+                yield f"docs/{page}: 'all {said} keys', and the pages of methods have {count}: correct one."
 
 
 def _papers(guide: Guide) -> Iterator[str]:
