@@ -8,7 +8,7 @@ import re
 from collections import Counter
 from typing import Any
 
-SHOWN = 70  # characters of a section's text that are kept as they are
+SHOWN = 66  # characters of a section's text that are kept as they are
 FEW = 3  # sections at most that have a word, if it is kept from further down
 SHORTEST = 3  # letters of such a word
 TAG = re.compile(r"<[^>]+>")
