@@ -66,8 +66,7 @@ FRONT_MATTER = {
         "'library.read' is wrong: it was read on 2026-11-24, before 'released', 2026-12-24: correct one of them."),
     "a trap that raises and is called silent": Fault(
         "docs/methods/hqq.md", "silent: false", "silent: true",
-        "'traps.0.get' is wrong: you get 'NotImplementedError', so the trap 'hqq-config' is not silent: write "
-        "'silent: false'."),
+        "the trap 'hqq-config' is silent, but its 'get' begins with 'NotImplementedError': write 'silent: false'."),
     "an engine of another version": Fault(
         VLLM, '\nversion: "0.32.0"', '\nversion: "0.33.0"',
         "'tag' is wrong: it is of 0.32.0, and 'version' is 0.33.0: write the same."),
@@ -322,12 +321,13 @@ def test_a_speed_that_its_seconds_do_not_give_is_refused():
 
 
 COLAB = {
-    "a run of no time": ("eetq", {"ran": True},
-                         "it ran, in 0 seconds, with the versions []: a run takes time, and has a python and a torch."),
+    "a run with nothing": ("eetq", {"ran": True},
+                         "it ran, but its versions lack python."),
+    "a run in no time": ("hqq", {"seconds": 0.0}, "it ran, but took 0 seconds"),
     "markup": (FOUROVERSIX, {"failure": {"class": "x", "cell": None, "message": "pip <img src=x onerror=alert(1)>"}},
-               "failure' is wrong: its message holds '<img src=x onerror=alert(1)>', which is markup and no word of pip or"),
+               "' is wrong: its failure.message holds '<img src=x onerror=alert(1)>', which is markup and no word of pip or"),
     "a link that runs": (FOUROVERSIX, {"failure": {"class": "x", "cell": None, "message": "see [x](javascript:alert(1))"}},
-                         "its message holds '](javascript:', which is markup"),
+                         "its failure.message holds '](javascript:', which is markup"),
 }  # fmt: skip
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, Self
 
 from packaging.utils import canonicalize_name
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from guide.facts.engine import Common
 from guide.facts.method import Method, in_order
@@ -95,19 +95,15 @@ class Outcome(Strict):
     versions: dict[str, str] = Field(default={}, description="of Python, and of packages that ran in another version than in "
                                      "Colab")  # fmt: skip
 
-    @field_validator("failure")
-    @classmethod
-    def _in_words(cls, failure: Failure | None) -> Failure | None:
-        if failure and (found := MARKUP.search(failure.message)):
-            raise ValueError(f"its message holds '{found[0]}', which is markup and no word of pip or of an error")
-        return failure
-
     @model_validator(mode="after")
-    def _ran_somehow(self) -> Self:
-        """A run took time, and had a Python and a torch."""
-        if self.ran and self.failure is None and (self.seconds <= 0 or not {"python", "torch"} <= self.versions.keys()):
-            found = f"{self.seconds:g} seconds, with the versions {sorted(self.versions)}"
-            raise ValueError(f"it ran, in {found}: a run takes time, and has a python and a torch")
+    def _is_whole(self) -> Self:
+        """A run took time, and had a Python and a torch; what it failed with is words."""
+        if self.ran and not self.failure and (lacking := {"python", "torch"} - self.versions.keys()):
+            raise ValueError(f"it ran, but its versions lack {min(lacking)}")
+        if self.ran and self.seconds <= 0:
+            raise ValueError(f"it ran, but took {self.seconds:g} seconds")
+        if self.failure and (found := MARKUP.search(self.failure.message)):
+            raise ValueError(f"its failure.message holds '{found[0]}', which is markup and no word of pip or of an error")
         return self
 
 
