@@ -417,7 +417,7 @@ def test_bytes_that_nothing_predicts_name_the_record_and_the_case(planted):
     case = next(one for one in record["cases"] if one["measured"] and not one["proof"] and not one["note"])
     case["measured"] = {part: round(1.05 * count) for part, count in case["measured"].items()}
     planted.write(path, json.dumps(record))
-    (fault,) = new_faults(planted)
+    fault, *_ = new_faults(planted)  # the record's own check says it too
     assert fault.startswith(f"{path}: {case['method']} {case['variant']} on {case['shape']} is predicted 4.8 % off what was")
     assert f"nox -s weigh -- --keep {case['method']}" in fault
 

@@ -381,8 +381,7 @@ TYPED = {  # versions and figures that come from nowhere
 
 MISSPELT = {  # names that are nearly those of something
     "a package of an install line": Fault(
-        "docs/symptoms.md", "pip install gptqmodel optimum --no-build-isolation",
-        "pip install gptqmodle optimum --no-build-isolation",
+        "docs/symptoms.md", "autoawq && pip install gptqmodel==7.6.0", "autoawq && pip install gptqmodle==7.6.0",
         ": 'pip install gptqmodle': there is no such package here; is gptqmodel meant?"),
     "a flag in prose": Fault(
         "docs/cache.md", "then `--kv-cache-dtype fp8`; if", "then `--kv-cache-dtyp fp8`; if",

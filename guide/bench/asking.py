@@ -8,7 +8,7 @@ from typing import Any
 
 from guide.project import GuideError, Project
 
-MINUTES = 300  # after which a task counts as hung: AWQ took 111 on two busy cores
+MINUTES = 300  # after which a task counts as hung: one took 111 on two busy cores
 
 
 def ask(

@@ -158,6 +158,7 @@ class Loads(Cell):
     keeps: bool = Field(default=False, description="a format that is converted first stays as narrow as it is")
     stays: str = Field(
         default="",
+        pattern=r"^\w*$",
         description="the type of blocks in which the engine's own files hold its weights, whatever type the other weights get",
     )
     experts: Answer = Field(default=Answer.YES, description="whether a mixture of experts loads in it")
