@@ -31,7 +31,7 @@ class Group(StrEnum):
     INSTALLING = "installing"
     SAVING = "saving"
     CALIBRATING = "calibrating"
-    CONVERTING = "converting to GGUF"
+    CONVERTING = "converting"
     MEMORY = "out of memory"
     SLOW = "slow"
     GARBAGE = "gibberish and garbage output"

@@ -15,7 +15,7 @@ SEEN = {
     Group.INSTALLING: "an error of pip or of `import`",
     Group.SAVING: "an error while a model is saved or merged",
     Group.CALIBRATING: "an error while a model is calibrated",
-    Group.CONVERTING: "an error while a GGUF file is made",
+    Group.CONVERTING: "an error while a checkpoint is converted",
     Group.MEMORY: "CUDA out of memory, or more memory than expected",
     Group.SLOW: "slower than in 16 bit, or slow to load",
     Group.GARBAGE: "gibberish, exclamation marks, NaN; or another model than you think",
