@@ -8,6 +8,7 @@ from packaging.version import Version
 from guide.facts.cells import tagged
 from guide.facts.guide import Guide
 from guide.facts.symptoms import PAGE, TAG, ShownSymptom, Symptom, parse_symptoms, shown_symptoms
+from guide.facts.versions import stated
 
 RELEASE = re.compile(r"\b([A-Za-z][\w.-]*) (?:from |>= ?)?(\d+(?:\.\d+)+)(?![\w.]*\d)")
 CITED = {  # numbers of one kind, in an address and in words: an issue may be followed by the pull request that ends it
@@ -33,17 +34,10 @@ def faults(guide: Guide) -> Iterator[str]:
 
 def _newest(guide: Guide) -> dict[str, Version]:
     """The newest release that the guide knows of each package that it pins, ran or has a page of."""
-    pairs = [("transformers", guide.transformers)]
-    pairs += [pair for script in guide.scripts.values() for pair in script.pins.items()]
-    ran = [pair for found in guide.proofs.values() for stored in found for pair in stored.proof.versions.items()]
-    pairs += [(name, version) for name, version in ran if version]
     asked = [(one.transformers.packages | one.transformers.packages_later).items() for one in guide.methods.values()]
-    pairs += [(name, least) for packages in asked for name, least in packages if least]
-    pairs += [(one.library.package, one.library.version) for one in guide.methods.values() if one.library]
-    pairs += [(name, str(one.version)) for one in guide.engines.values() for name in (one.title, one.package) if name]
-    pairs += guide.image.freeze.items()
+    least = [(name, version) for packages in asked for name, version in packages if version]
     found: dict[str, Version] = {}
-    for name, version in pairs:
+    for name, version in (*stated(guide), *least, *guide.image.freeze.items()):
         found[_plain(name)] = max(found.get(_plain(name), Version("0")), Version(version))
     return found
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from guide.facts.guide import Guide
 from guide.facts.method import front_matter
+from guide.facts.versions import stated
 from guide.guest.registry import Description
 
 VERSION = re.compile(r"(?<![\w./-])([A-Za-z][\w.-]*\w) v?(\d+(?:\.\d+)+(?:\.?(?:post|dev|rc|a|b)\d+)*)(?![\w-]|\.\d)")
@@ -41,17 +42,9 @@ def wrong_versions(guide: Guide) -> Iterator[str]:
 
 def _known(guide: Guide) -> Mapping[str, set[str]]:
     """The versions of packages that the guide pins, ran, or states as a fact, by name without signs and capitals."""
-    pairs = [("transformers", guide.transformers)]
-    pairs += [pin for script in guide.scripts.values() for pin in script.pins.items()]
-    ran = [pair for found in guide.proofs.values() for stored in found for pair in stored.proof.versions.items()]
-    pairs += [(name, version.partition("+")[0]) for name, version in ran if version]
-    for name, method in guide.methods.items():
-        if method.library:
-            pairs += [(one, method.library.version) for one in (name, method.title, method.library.package)]
-    for engine in guide.engines.values():
-        pairs += [(one, str(engine.version)) for one in (engine.title, engine.package) if one]
+    own = ((name, method.library.version) for name, method in guide.methods.items() if method.library)
     found: dict[str, set[str]] = {}
-    for name, version in pairs:
+    for name, version in (*stated(guide), *own):
         found.setdefault(_squeezed(name), set()).add(version)
     return found
 

@@ -19,6 +19,7 @@ from typing import Any
 from guide.calculator import shapes
 from guide.facts.guide import Guide
 from guide.facts.method import front_matter
+from guide.facts.versions import stated
 
 FENCE = re.compile(r"^ *```.*?^ *```", re.DOTALL | re.MULTILINE)
 COMMENT = re.compile(r"<!--.*?-->|<[^>\n]+>|\{[^}\n]*\}", re.DOTALL)
@@ -99,24 +100,14 @@ def known_versions(guide: Guide) -> dict[str, frozenset[str]]:
         if version:
             found.setdefault(squeezed(name), set()).add(version.partition("+")[0])
 
-    add("Transformers", guide.transformers)
-    for script in guide.scripts.values():
-        for name, version in script.pins.items():
-            add(name, version)
-    for stored in (one for proofs in guide.proofs.values() for one in proofs):
-        for name, found_version in stored.proof.versions.items():
-            add(name, found_version)
+    for name, version in stated(guide):
+        add(name, version)
     for method in guide.methods.values():
         for name, least in (*method.transformers.packages.items(), *method.transformers.packages_later.items()):
             add(name, least)
-        if method.library:
-            add(method.library.package, method.library.version)
-            add(method.title, method.library.version)
     for engine in guide.engines.values():
-        add(engine.title, str(engine.version))
         for version in re.findall(r"[\d.]+", engine.transformers or ""):
             add("Transformers", version)
-        add(engine.package or engine.title, str(engine.version))
     for name, version in guide.image.freeze.items():  # Colab's own, of what the guide speaks of
         if squeezed(name) in found:
             add(name, version)
