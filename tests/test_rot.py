@@ -403,6 +403,7 @@ PAGES = {  # what stands on a built page, and what is said of it
     "<a href='https://github.com/another/name/blob/main/snippets/torchao.py'>": "torchao.py' leads to another repository",
     "<a href='javascript:alert(1)'>": "'javascript:alert(1)' is no address of a page",
     "<a href='../methods/torcha/'>": "'../methods/torcha/' leads to no page",
+    "<a href='#nowhere'>": "'#nowhere' leads to a page without that heading",
     "<h1>Another</h1>": "2 headings of the first order",
     "<p>!!! note</p>": "Markdown that was not rendered: '!!! '",
 }
@@ -595,12 +596,24 @@ def test_markup_in_the_front_matter_is_nowhere_a_tag(planted):
         data, body = front_matter(path, text), text.split("\n---\n", 1)[1]
         assert poisoned(data, model, f"{HOSTILE} {DISGUISED}") > 60, path
         planted.write(path, f"---\n{yaml.safe_dump(data, allow_unicode=True)}\n---\n{body}")
-    made = {name: content.decode() for name, content in stage.files(planted.load()).items() if name.endswith(".md")}
+    assert len(shown_as_text(planted.load())) > 10
+
+
+def test_markup_in_a_record_is_nowhere_a_tag(planted):
+    planted.edit("snippets/numbers/hqq.py", 'label = "4 bit"', f'label = "4 bit {HOSTILE}"')
+    compiled = "proofs/compiled/nvidia-h100-80gb-hbm3.json"
+    planted.edit(compiled, '"failed": "TorchRuntimeError', f'"failed": "{HOSTILE}TorchRuntimeError')
+    assert shown_as_text(planted.load()) >= {"benchmarks.md", "works-where.md"}
+
+
+def shown_as_text(guide: Guide) -> set[str]:
+    """The pages that show the planted markup, each of which shows it as text."""
+    made = {name: content.decode() for name, content in stage.files(guide).items() if name.endswith(".md")}
     hostile = {name: text.split("\n---\n", 1)[1] for name, text in made.items() if "onerror" in text}
-    assert len(hostile) > 10
     for name, text in hostile.items():
         html = markdown.markdown(text, extensions=["attr_list", "md_in_html", "tables", "pymdownx.superfences"])
         assert not BeautifulSoup(html, "html.parser").select("img[onerror]"), name
+    return set(hostile)
 
 
 BAD = ['{"toString": 1}', "[]", "5", '"constructor"', f'"{HOSTILE}"', '{"__proto__": {"bad": 1}}']
