@@ -14,6 +14,7 @@
 # models = ["Qwen/Qwen3-0.6B"]
 # texts = ["ggml-org/ci"]
 # colab_gpu = "T4"
+# colab_unwanted = {torchao = "Quark imports from it what the torchao 0.10 that is there has not."}
 # control = """
 # import transformers
 #

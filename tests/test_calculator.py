@@ -57,6 +57,7 @@ def meant(preset: str, variants: dict[str, dict]) -> list[str]:
         for name, one in variants.items()
         if not one["only_models"] or any(part in preset for part in one["only_models"])
         if "takes" not in one or not raises(one["takes"], one["quantizes"])
+        if not one.get("mixtures") or any(tensor["part"] == "experts" for tensor in tensors)
     ]
 
 
@@ -128,7 +129,8 @@ def test_the_page_gives_the_figures_of_the_python(calculator, variants, preset):
     assert calculator.console == []
 
 
-ALONE = {"qwen3-8b": set(), "gpt-oss-20b": {"mxfp4"}, "gemma-3-1b": {"gemma"}}  # methods for certain models that are for it
+ALONE = {"qwen3-8b": set(), "gpt-oss-20b": {"mxfp4", "torchao"}, "gemma-3-1b": {"gemma"},
+         "qwen3-30b-a3b": {"torchao"}}  # methods with a variant for certain models that is for it  # fmt: skip
 
 
 @pytest.mark.parametrize("pasted", [False, True], ids=["chosen", "pasted"])
@@ -143,8 +145,8 @@ def test_a_variant_for_other_models_is_neither_offered_nor_compared(calculator, 
         calculator.open(model=preset)
     offered = calculator.field("variant").locator("option").evaluate_all("options => options.map(({ value }) => value)")
     assert set(offered) == set(calculator.compared())
-    restricted = {name for name, variant in variants.items() if variant["only_models"]}
-    assert {variants[name]["method"] for name in restricted} == {"mxfp4", "gemma", "bitnet"}
+    restricted = {name for name, variant in variants.items() if variant["only_models"] or variant.get("mixtures")}
+    assert {variants[name]["method"] for name in restricted} == {"mxfp4", "gemma", "bitnet", "torchao"}
     assert {variants[name]["method"] for name in restricted & set(offered)} == ALONE[preset]
     assert set(variants) - restricted < set(offered)
     assert calculator.console == []
@@ -475,6 +477,11 @@ APART = {
     "an expression": ({"quant_method": "hqq", "skip_modules": ["re:.*self_attn.*"],
                        "quant_config": {"weight_quant_params": {"nbits": 4, "group_size": 64}}}, ATTENTION),
     "no expression": ({"quant_method": "fp8", "ignored_layers": ["re:(("]}, 0),
+    "an expression that may take for ever": ({"quant_method": "awq", "modules_to_not_convert": ["re:^(\\w+\\.?)+!$"]}, 0),
+    "letters of either kind": ({"quant_method": "gptq", "bits": 4, "group_size": 128, "dynamic": {"-:(?i).*SELF_ATTN.*": {}}},
+                               ATTENTION),
+    "a dot at its end": ({"quant_method": "awq", "modules_to_not_convert": ["self_attn.", "model.layers.0."]},
+                         ATTENTION + LAYER - ATTENTION / 32),
     "MLX's": ({"bits": 4, "group_size": 64, "model.layers.0.mlp.down_proj": False}, DOWN / 32),
     "torchao's": (of_torchao("ModuleFqnToConfig", module_fqn_to_config={
                   "_default": {"_type": "Int8WeightOnlyConfig", "_data": {}}, "model.layers.0.mlp.down_proj": None}),
@@ -509,6 +516,41 @@ def test_layers_of_several_widths_are_counted_by_each(calculator):
     calculator.enter("config", json.dumps(PRESETS["llama-3.1-8b"]["config"] | {"quantization_config": block}))
     remarks.get_by_text("GPTQ with 4 bits a weight in most layers").wait_for()
     assert calculator.parts()["quantized"] == (32 * LAYER - DOWN + head) // 2 + DOWN
+    assert calculator.console == []
+
+
+QWEN3_MOE = {f"model.layers.{n}.mlp.switch_mlp.{name}_proj": {"group_size": 32, "bits": 4, "mode": "mxfp4"}
+             for n in range(48) for name in ("gate", "up", "down")}  # fmt: skip
+INTX = of_torchao("Int8DynamicActivationIntxWeightConfig", weight_dtype={"_type": "torch.dtype", "_data": "int4"},
+                  weight_granularity={"_type": "PerGroup", "_data": {"group_size": 32}})  # fmt: skip
+# A block, the preset that it is of, and the GB of its file's weights by the tensors that it names.
+FILES = {
+    "MLX's experts": ({"group_size": 64, "bits": 8, "mode": "affine", **QWEN3_MOE}, "qwen3-30b-a3b", 17.04),
+    "MLX's head": ({"group_size": 64, "bits": 4, "lm_head": {"group_size": 64, "bits": 8}}, "llama-3.1-8b", 4.517 + 0.263),
+    "Mixtral's name of experts": ({"quant_method": "awq", "modules_to_not_convert": ["block_sparse_moe.experts"]},
+                                  "mixtral-8x7b", 91.42),
+    "Mixtral's w2": ({"quant_method": "gptq", "bits": 4, "group_size": 128,
+                      "dynamic": {r"-:.*block_sparse_moe\.experts\.\d+\.w2": {}}}, "mixtral-8x7b", 46.91),
+    "MiniMax's": ({"quant_method": "awq", "modules_to_not_convert": ["self_attn", "block_sparse_moe.gate", "model.layers.0."]},
+                  "minimax-m2.5", 130.11),
+    "a byte for each of torchao's": (INTX, "llama-3.1-8b", (32 * LAYER * 1.0625 + 4 * 128256 * 4096) / 1e9),
+    "the head, which nothing leaves alone": (
+        {"quant_method": "bitsandbytes", "load_in_4bit": True, "bnb_4bit_quant_type": "nf4",
+         "llm_int8_skip_modules": ["visual"]}, "llama-3.1-8b", 5.263),
+    "blocks of another size": ({"quant_method": "fp8", "weight_block_size": [1, 128]}, "llama-3.1-8b",
+                               (32 * LAYER * 1.03125 + 4 * 128256 * 4096) / 1e9),
+}  # fmt: skip
+
+
+def test_a_pasted_checkpoint_takes_what_its_file_holds(calculator):
+    calculator.open(model="config")
+    for kind, (block, preset, size) in FILES.items():
+        calculator.enter("config", json.dumps(PRESETS[preset]["config"] | {"quantization_config": block}))
+        calculator.tab.locator("[data-part=remarks]").get_by_text("The pasted config.json is a checkpoint of").wait_for()
+        held = calculator.parts()
+        found = sum(held.get(one, 0) for one in ("quantized", "scales", "linear", "experts", "embedding", "head", "rest"))
+        assert found / 1e9 == pytest.approx(size, rel=0.005), kind
+        calculator.enter("config", json.dumps(PRESETS[preset]["config"]))
     assert calculator.console == []
 
 
@@ -789,7 +831,7 @@ CONFIGS = {
     "a text where a number belongs": (json.dumps(QWEN | {"hidden_size": "1024"}), "hidden_size"),
     "a negative number": (json.dumps(QWEN | {"vocab_size": -1}), "vocab_size"),
     "an absurd number": (json.dumps(QWEN | {"num_hidden_layers": 10**12}), "num_hidden_layers"),
-    "far too long": (json.dumps(QWEN | {"x": "y" * 1_000_000}), "This is far longer than a config.json"),
+    "far too long": (json.dumps(QWEN | {"x": "y" * 10_000_000}), "This is far longer than a config.json"),
     "a very long name": (json.dumps({"model_type": "z" * 5000}), "The model_type zzz"),
 }
 

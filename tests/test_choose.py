@@ -77,7 +77,10 @@ ENUMERATE = """async ({ base, hardware, models, checkpoints, engines }) => {
     const fault = (what) => faults.add(`${what}: ${JSON.stringify({ ...answers, model: model?.id })}`);
     const engine = answers.engine && answers.purpose !== "finetune" ? answers.engine : null;
     count += 1;
-    if (ranked.length + out.length !== variants.length + (engine ? choices.offers.length : 0)) fault("a variant is lost");
+    const unpacked = ({ bits, formats }) =>
+      bits === 16 && formats.some((one) => choices.engines[engine].formats[one]?.how === "packed");
+    const others = engine ? choices.offers.length - variants.filter(unpacked).length : 0;
+    if (ranked.length + out.length !== variants.length + others) fault("a variant is lost");
     if (!ranked.length && !changes.length) fault("nothing, and no way out");
     if (!ranked.length) empty += 1;
     else tops.add(ranked[0].variant.id);
@@ -385,6 +388,11 @@ FLOAT32 = "vLLM 0.32.0, config/model.py, _FLOAT16_NOT_SUPPORTED_MODELS; config/v
 SPLIT = "llama.cpp: --n-gpu-layers; the calculator's own split"
 CHUNKS = "vLLM 0.32.0, EngineArgs.get_batch_defaults; SGLang 0.5.23, handle_gpu_memory_settings: weights, cache, a chunk"
 MEASURED_TO = "docs/assets/training: beyond its window nothing was measured of this way, and more tokens take more"
+EXPERTS = "notebook experts_devices: torchao int8 with the experts named"
+CPU_EXPERTS = "vLLM 0.32.0, inc_wna16_scheme.py and CPUExpertsFp8: no quantized experts on a CPU but of blocks"
+OVERFLOWS = "transformers issue 39972, unslothai/unsloth issue 4014: activations of Gemma beyond float16"
+XPU = "vLLM 0.32.0, scaled_mm/xpu.py, XPUW8A16FP8LinearKernel comes first"
+GGML_KL = "llama.cpp 0c1e57098, tools/perplexity/README.md: KL 0.0363 of IQ4_XS, 0.0719 of Q4_0"
 LOADS = "Transformers 5.23.0: the quantizer that its registry names for the checkpoint"
 
 CASES = [
@@ -576,6 +584,30 @@ CASES = [
          {"modelopt-fp8/fp8"}, TENSORRT),
     Case("hardware=hopper&memory=80&model=llama-3.1-8b&engine=tensorrt-llm&checkpoint=modelopt-nvfp4", {"modelopt-fp8/fp8"},
          TENSORRT, "does not run on Hopper .* in TensorRT-LLM"),
+    # Experts: named, so that 8 bits hold them while loading; and where an engine has no kernel for them
+    Case("hardware=ampere&memory=80&model=mixtral-8x7b&purpose=finetune", {"torchao/int8-experts"}, EXPERTS, "not verified"),
+    Case("hardware=cpu&memory=64&model=qwen3-30b-a3b", {"torchao/int8-experts"}, EXPERTS, "30.4 GiB of 64 GiB"),
+    Case("hardware=cpu&memory=48&model=qwen3-30b-a3b&engine=vllm&checkpoint=autoround-4", W8A8 | CALIBRATED, CPU_EXPERTS,
+         "refused by vLLM for a mixture of experts. It runs packed in SGLang"),
+    Case("hardware=cpu&memory=128&model=qwen3-30b-a3b&engine=vllm&purpose=single", FP8 - {"compressed-tensors/fp8-dynamic"},
+         CPU_EXPERTS, WHOLE),
+    # What is unpacked takes no less, and a file of any width is one of the widths where it stays packed
+    Case("hardware=cpu&memory=32&model=qwen3-8b&checkpoint=gguf-k", {"gguf/unpacked"}, LOADS,
+         "is unpacked and takes about as much; llama.cpp [^;]+ runs it packed"),
+    Case("hardware=ampere&memory=24&model=qwen2.5-7b&checkpoint=gguf-k&engine=vllm", {"gguf-k/q2-k"}, BYTES, "takes less"),
+    # Memory that GPU and computer share holds no further layers
+    Case("hardware=blackwell_rtx&memory=119.6&model=glm-5&engine=llama-cpp&shared=yes", set(), BYTES,
+         "^(?!.*of the computer).*Nothing fits"),
+    # Trained in bf16, and beyond what float16 holds
+    Case("hardware=turing&memory=15&model=gemma-2-9b", NF4, OVERFLOWS, "^bf16 needs .*keeps bfloat16, which this GPU em"),
+    # In what a product runs: 8 sequences in FP4 before 16 in 16 bit; an Intel GPU unpacks FP8 weights
+    Case("hardware=blackwell_rtx&memory=32&model=qwen3-30b-a3b&engine=vllm&purpose=throughput", {"ct-nvfp4/nvfp4"}, SCHEME),
+    Case("hardware=intel_gpu&memory=24&model=qwen3-8b&engine=vllm&purpose=throughput", W8A8, XPU),
+    # Of one width the type that its makers measured nearest
+    Case("hardware=ada&memory=24&model=qwen3.5-35b-a3b&engine=llama-cpp&context=131072", {"gguf-iq/iq4-xs"}, GGML_KL),
+    # What is published needs nobody to make it
+    Case("hardware=ampere&memory=24&model=gpt-oss-120b&engine=vllm", set(), PUBLISHED,
+         "^(?!.*: compressed).* 67.5 GiB .*: MXFP4"),
 ]  # fmt: skip
 
 
@@ -1198,6 +1230,13 @@ COMMANDS = [
     # What a format needs to be read; the language model alone of a model that sees
     ("hardware=ampere&memory=80&model=qwen3-8b&engine=sglang&checkpoint=bnb-nf4", "", 16, "MODEL --load-format bitsandbytes"),
     ("hardware=ada&memory=24&model=qwen3.5-27b&engine=vllm&context=131072", "", 8, "MODEL --language-model-only --max-model"),
+    ("hardware=ampere&memory=24&model=qwen2.5-7b&engine=vllm&checkpoint=gptq-3", "", 16, "MODEL --quantization humming --max"),
+    ("hardware=ampere&memory=24&model=qwen2.5-7b&engine=sglang&checkpoint=gptq-2", "", 16, "MODEL --quantization humming "),
+    ("hardware=ampere&memory=80&model=qwen3-30b-a3b&engine=sglang", "ct-w8a8", 16, "MODEL --quantization w8a8_int8 "),
+    ("hardware=ampere&memory=80&model=qwen3-8b&engine=sglang", "ct-w8a8", 16, "MODEL --context-length "),
+    # Another build than the one for NVIDIA's GPUs
+    ("hardware=cdna&series=cdna3&memory=192&model=qwen3-8b&engine=vllm", "", 16, "\n# pip install vllm.* is for NVIDIA"),
+    ("hardware=ada&memory=24&model=qwen3-8b&engine=sglang", "", 16, "\npip install sglang"),
     # GPUs divide each layer where heads and groups divide, else they take whole layers
     (f"{TWO_3090}&model=llama-3.1-70b", "", 16, f"{TP} 2$"),
     ("hardware=ampere&memory=24&gpus=3&engine=vllm&model=llama-3.1-70b", "", 16, f"8192 {PP} 3$"),

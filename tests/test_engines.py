@@ -261,8 +261,8 @@ READ = """async ({ base, texts }) => {
 }"""
 MALFORMED = {
     "": "Paste a config.json",
-    "{": "This is not valid JSON",
-    '{"quantization_config": {"quant_method": "gptq",}}': "This is not valid JSON",
+    "{": "This is not JSON",
+    '{"quantization_config": {"quant_method": "gptq",}}': "This is not JSON",
     "[1, 2]": "This is JSON, but no object",
     '"gptq"': "This is JSON, but no object",
     "4": "This is JSON, but no object",

@@ -104,7 +104,7 @@ def test_the_page_counts_the_same(chromium, offers):
     models["gpt2"] = [{"part": "other", "name": "attn.c_attn", "rows": 1600, "columns": 4800, "count": 48}]
     body = """async ({ models, offers }) => {
       const [{ weights }, { withKept }] = await Promise.all([import("/memory.js"), import("/variant.js")]);
-      return Object.entries(models).map(([id, tensors]) => offers.map((one) => weights(tensors, withKept(one, id))));
+      return Object.entries(models).map(([id, tensors]) => offers.map((one) => weights(tensors, withKept(one, { id }))));
     }"""
     with serve(PROJECT.assets) as url:
         page = chromium.new_page()

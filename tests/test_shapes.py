@@ -75,6 +75,8 @@ BAD = {
         json.dumps({**GEMMA4, "per_layer_config": {"1": GEMMA4_FULL, "3": {"head_dim": 32}}}),
         "sets per_layer_config to {",
     ),
+    "images without their language model": ('{"model_type": "gemma3", "hidden_size": 64}', "lacks text_config, where the"),
+    "a language model that is a list": ('{"model_type": "gemma4", "text_config": [1]}', "lacks text_config, where the"),
     "looking both ways": (
         json.dumps({**SMALL, "model_type": "gemma", "use_bidirectional_attention": True}),
         "sets use_bidirectional_attention to true; the shapes of gemma are known only for null",
@@ -284,6 +286,11 @@ GOOD = {
         {**GEMMA4, "layer_types": ["sliding_attention"] * 4},
         {"layer_types": [*["sliding_attention"] * 3, "full_attention"]},
     ),
+    "Kimi K2.5, whose language model is one of another name": (
+        {"model_type": "kimi_k25", "text_config": {"model_type": "kimi_k2", "hidden_size": 64, "num_hidden_layers": 2}},
+        {"hidden_size": 64, "num_hidden_layers": 2},
+    ),
+    "Gemma 4 that looks back alone": ({**GEMMA4, "use_bidirectional_attention": None}, {"head_dim": 256}),
     "PaliGemma, whose prompt looks both ways": (
         {"model_type": "paligemma", "text_config": {**SMALL, "model_type": "gemma", "use_bidirectional_attention": True}},
         {"hidden_size": 64},

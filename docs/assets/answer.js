@@ -233,7 +233,7 @@ export function comparedRows(variants) {
 function showCompared({ compared, left }, rows, { model, variant, use }) {
   const trainable = ({ cells, engine }) => !use.train || (!engine && cells.peft.answer !== "no");
   const compares = rows.filter(
-    ({ variant: one }) => !one || (isFor(one, model.id) && !refused(one, model.tensors) && trainable(one)),
+    ({ variant: one }) => !one || (isFor(one, model) && !refused(one, model.tensors) && trainable(one)),
   );
   for (const row of compares) {
     const counted = count(model, row.variant, use);

@@ -72,6 +72,8 @@ const ALWAYS = { per_layer_config: [null], add_cross_attention: [false] }; // of
 const INSIDE = ["text_config", "llm_config", "language_config"]; // where the language model of a larger one stands
 const OTHERWISE = "choose the model of the list that is nearest to it, or give the selector its number of parameters";
 const PER_LAYER = "hidden_size_per_layer_input";
+const MASK = "use_bidirectional_attention"; // which changes what is seen, and no shape
+const NO_TEXT = "The config lacks text_config, where the language model stands: paste the whole config.json.";
 const UNKNOWN = `the shapes of such a model are not known here: ${OTHERWISE}`;
 /**
  * The config itself, or that of its language model, which stands in text_config or, in some, beside the rest. `inner` is as
@@ -81,12 +83,14 @@ function languagePart(raw, inner) {
   const kind = typeof raw.model_type === "string" && has(inner, raw.model_type) ? inner[raw.model_type] : null;
   let part = raw[whereIn(raw)];
   if (!isObject(part)) {
-    if (!kind?.flat) return raw;
+    if (kind && !kind.flat) throw new Problem(NO_TEXT);
+    if (!kind) return raw;
     const { [TIED]: _, ...rest } = raw;
     part = rest;
   }
   const found = { ...part };
   if (kind && !(kind.any && has(part, "model_type"))) found.model_type = kind.type;
+  if (typeof found.model_type === "string" && has(inner, found.model_type)) found.model_type = inner[found.model_type].type;
   if (kind?.tied) {
     const [above, within] = [raw, part].map((one) => [undefined, true, false].indexOf(one[TIED] ?? undefined));
     if (above >= 0 && within >= 0) found[TIED] = kind.tied[3 * above + within] === "T";
@@ -174,7 +178,7 @@ function check(raw, within, name, family, sets) {
     const own = Object.keys(family.own).find((one) => family.own[one] === missing) ?? missing;
     throw new Problem(`The config lacks ${own}: paste a complete config.json of a ${name} model.`);
   }
-  const lacking = (family.given ?? []).find((field) => absent(raw[field]));
+  const lacking = (family.given ?? []).find((field) => absent(raw[field]) && field !== MASK);
   if (lacking) {
     const all = family.fixed[lacking].map((one) => JSON.stringify(one)).join(" and ");
     throw new Problem(`The config lacks ${lacking}; the shapes of ${name} are known only for ${all}: ${OTHERWISE}.`);

@@ -6,7 +6,7 @@ import { data } from "./data.js";
 import { element } from "./element.js";
 import { lacksFamily, withFamilies } from "./families.js";
 import { parsed } from "./pasted.js";
-import { isFor, named, refused } from "./variant.js";
+import { forWhom, isFor, named, refused } from "./variant.js";
 
 const UNREAD =
   "This page could not load what reads the quantization in it: check your connection, and edit the text to try again.";
@@ -33,7 +33,14 @@ function grouped(list, title, option) {
 const filesOf = ({ offers, engines }) =>
   offers
     .filter(({ mix }) => mix)
-    .map((one) => Object.assign(one, { page: `engines/${one.home}/`, engine: engines[one.home].title, fused: true }));
+    .map((one) =>
+      Object.assign(one, {
+        page: `engines/${one.home}/`,
+        engine: engines[one.home].title,
+        fused: true,
+        cells: { peft: { answer: "no", note: "" } }, // Transformers trains, and loads no such file packed
+      }),
+    );
 
 /** What to say of a model with many weights that no method here counts among those that it quantizes. */
 function kept(tensors) {
@@ -103,7 +110,6 @@ class Calculator {
 
   /** Choose the variant that a pasted checkpoint is stored as, once for each. */
   async #read(text, model) {
-    const { id, tensors } = model;
     if (text === this.#stored?.text) return;
     this.#stored = { text };
     if (!/"(quantization(_config)?|compression_config|aqlm)"\s*:\s*[{["]/.test(text)) return;
@@ -117,7 +123,7 @@ class Calculator {
     }
     const [{ storedAs }, serving] = reader;
     if (text !== this.#stored.text) return; // another was pasted meanwhile
-    const variants = this.variants.filter((one) => isFor(one, id) && !refused(one, tensors));
+    const variants = this.variants.filter((one) => isFor(one, model) && !refused(one, model.tensors));
     this.#stored = { text, ...storedAs(text, serving, variants, model) };
     this.#update();
     if (!this.#stored.variant) return;
@@ -130,7 +136,7 @@ class Calculator {
   #offerVariants() {
     const { variant } = this.control;
     const own = this.#model?.stored?.variant?.id === "pasted" ? [this.#model.stored.variant] : [];
-    const offered = [...own, ...this.variants.filter((one) => isFor(one, this.#model?.id) && !this.#refused(one))];
+    const offered = [...own, ...this.variants.filter((one) => isFor(one, this.#model) && !this.#refused(one))];
     const ids = offered.map(({ id, label }) => `${id} ${label}`).join();
     if (ids === this.#offered) return "";
     const chosen = this.#offered ? variant.value : variant.dataset.start;
@@ -148,7 +154,7 @@ class Calculator {
     const layer = this.#refused(left);
     const why = layer
       ? `raises for ${layer.name}, of which the ${number(layer.rows)} outputs are no multiple of ${left.takes.outputs}`
-      : `is for ${left.only_models.join(", ")} alone`;
+      : `is for ${forWhom(left)} alone`;
     return `${named(left)} ${why}, so another variant is chosen.`;
   }
 

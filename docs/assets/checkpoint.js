@@ -83,7 +83,7 @@ class Checkpoint {
     const { raw, problem } = parsed(text);
     const model = problem ? { problem } : readModel(raw, null, this.architectures);
     if (model.problem) return [];
-    const variants = this.choices.variants.filter((one) => isFor(one, model.id) && !refused(one, model.tensors));
+    const variants = this.choices.variants.filter((one) => isFor(one, model) && !refused(one, model.tensors));
     const { variant = null } = storedAs(text, this.serving, variants, model) ?? {};
     const gib = (one) => `${(weights(model.tensors, one).total / GIB).toFixed(1)} GiB`;
     const where = variant?.id === "pasted" ? "as this file stores them" : "in Transformers";

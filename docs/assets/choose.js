@@ -17,8 +17,10 @@ import {
   memoryOf,
   NARROW,
   original,
+  productOn,
   ready,
   reason,
+  refusesMixtures,
   room,
   roomText,
   SEVERAL,
@@ -26,7 +28,7 @@ import {
   trains,
   unverified,
 } from "./reader.js";
-import { named } from "./variant.js";
+import { isMixture, named } from "./variant.js";
 
 const CONTEXT = { finetune: 2048 }; // tokens of a sequence, where they are left open
 const USUAL_CONTEXT = 8192;
@@ -173,8 +175,8 @@ const scarce = ({ left: [top] }, a) => !top || beyond(top.variant, a);
 /** Whether nothing is left to take first, or only what is narrower than was asked for. */
 const narrow = (found, a) => scarce({ left: [first(found, a)] }, a);
 
-/** The same with as many sequences as leave something of 8 bits, of at least SEVERAL, else something of at least 4; where one
- * who serves leaves their number open. */
+/** The same with as many sequences, at least SEVERAL, as leave what has 8 bits, or multiplies in fewer than 16; else as many
+ * as leave what has at least 4. For one who serves and leaves their number open. */
 function seated(variants, a, model) {
   const serves = a.purpose === "throughput" && !a.sequences;
   if (!serves || !model || !a.memory) {
@@ -184,7 +186,8 @@ function seated(variants, a, model) {
   const at = (n) => (found[n] ??= sorted(variants, a, model, useOf(a, SERVED[n], model)));
   const own = SERVED.findIndex((_, n) => at(n).left[0] && original(at(n).left[0].variant, model));
   if (own >= 0) return at(own);
-  const wide = SERVED.findIndex((batch, n) => batch >= SEVERAL && first(at(n), a)?.variant.bits >= 8);
+  const pays = ({ variant: v }) => v.bits >= 8 || productOn(v, a) !== "16-bit";
+  const wide = SERVED.findIndex((batch, n) => batch >= SEVERAL && first(at(n), a) && pays(first(at(n), a)));
   const tries = [wide, ...[narrow, scarce].map((lacks) => SERVED.findIndex((_, n) => !lacks(at(n), a)))];
   return at(tries.find((n) => n >= 0) ?? SERVED.length - 1);
 }
@@ -205,12 +208,12 @@ const checkpointName = ({ formats = [] }, { checkpoint }) =>
   formats.find(({ id }) => id === checkpoint)?.name.replace(", ", " ") ?? checkpoint;
 
 /** The engines that run a checkpoint packed on the hardware, first the one that its format was made for. */
-function runners({ engines = {}, formats = [], generations = [] }, { checkpoint, hardware, series }, model) {
+function runners({ engines = {}, formats = [], generations = [] }, a, model) {
+  const { checkpoint, hardware, series } = a;
   const home = formats.find(({ id }) => id === checkpoint)?.home;
-  const mixture = model?.tensors.some(({ part }) => part === "experts");
   const runs = ({ formats: { [checkpoint]: loads } }) =>
     loads?.how === "packed" &&
-    !(mixture && loads.experts) &&
+    !(isMixture(model) && refusesMixtures(loads, a)) &&
     (hardware ? loads.on[generations.indexOf(series || hardware)] : loads.answer) === "y";
   const found = Object.keys(engines).filter((id) => engines[id].kept && runs(engines[id]));
   return found.sort((one, other) => (other === home) - (one === home)).map((id) => engines[id].title);
@@ -243,6 +246,7 @@ export function choose(choices, answers, model = null) {
     checkpointName: checkpointName(choices, answers),
     seriesName: series[answers.series],
     reads: readsOf(choices, answers),
+    overflows: Object.values(engines).some((one) => one.needs_bf16.includes(model?.model_type)), // in float16
     published: choices.variants.find(({ originals }) => originals.includes(model?.id))?.title,
     copies: copies(choices, answers, model),
   };
@@ -308,7 +312,7 @@ function atFewerTokens(out, a, model) {
 
 /** What of 4 bits runs where the engine leaves some layers in the computer's memory, and how; null where none does. */
 function split(out, a, model) {
-  if (!a.memory || a.gpus > 1 || SHARED.has(a.hardware)) return null;
+  if (!a.memory || a.gpus > 1 || a.shared || SHARED.has(a.hardware)) return null;
   const wide = tooLarge(out, a).filter(({ variant: v }) => v.bits === NARROW && v.loads?.engine.flags.offload);
   const { variant } =
     wide.find((one) => original(one.variant, model)) ?? wide.findLast((one) => !foreign(one.variant, a)) ?? {};
@@ -363,8 +367,9 @@ function changes(choices, a, model, out) {
   if (model && !a.engine && !trains(a)) found.push(...servedBy(choices, a, model));
   const small = tooLarge(out, a);
   if (small.length) {
+    const own = out.find(({ rule, variant }) => rule === "memory" && original(variant, model)); // which nobody must make
     const wide = small.find(({ variant }) => variant.bits >= NARROW);
-    const smallest = [...new Set([wide ?? small[0], small[0]])];
+    const smallest = own ? [own] : [...new Set([wide ?? small[0], small[0]])];
     const more = smallest.map(
       ({ variant, needs: bytes }) =>
         `With more than ${gib(bytes / (1 - spare(a)))} of memory, on this device or over several: ${named(variant)}.`,

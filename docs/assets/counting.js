@@ -105,7 +105,7 @@ export function measuredTo(model, use) {
 
 /** The bytes of a variant's weights in use. */
 const weightsOf = (model, variant, { train }) =>
-  weights(model.tensors, withKept(variant, model.id), train && widens(variant, train) ? FLOAT32_BYTES : BF16_BYTES);
+  weights(model.tensors, withKept(variant, model), train && widens(variant, train) ? FLOAT32_BYTES : BF16_BYTES);
 
 /**
  * What a variant of a model takes: `shared` is divided over the GPUs, `own` is taken on each of them. A model that stands for

@@ -44,20 +44,26 @@ function seen(variant, id, engine, generations) {
 }
 
 /** What is chosen from: `choices` is choices.json, `a` has a reader's answers. */
-export function variantsOf({ variants, offers, engines, generations }, a) {
+export function variantsOf({ variants, offers, asked, engines, generations }, a) {
   if (!elsewhere(a)) return variants;
   const engine = engines[a.engine];
   if (!made.has(engine)) {
     const formats = offers.map((one) => {
-      const self = one.facts.self; // what an offer says nothing of is told by its place
+      const { self } = one; // what an offer says nothing of is told by its place
+      const unknown = { answer: "not verified", note: "", fact: self };
+      const cells = Object.fromEntries(asked.map((label) => [label, unknown]));
       return {
         ...one,
+        facts: { self, formats: self, calibration: self },
+        cells: { ...cells, save_and_reload: { ...unknown, answer: "yes" } },
         cites: { storage: `${self}.${one.mix ? "types" : "stored"}`, measured: self, notebook: self, calibration: self },
       };
     });
+    const all = [...variants, ...formats].map((one) => seen(one, a.engine, engine, generations));
+    // A file of any width is one of these where Transformers unpacks it; where it stays packed, its widths are offers.
     made.set(
       engine,
-      [...variants, ...formats].map((one) => seen(one, a.engine, engine, generations)),
+      all.filter(({ bits, loads }) => bits < 16 || loads.how !== "packed"),
     );
   }
   return made.get(engine);

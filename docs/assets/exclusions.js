@@ -18,6 +18,7 @@ import {
   original,
   place,
   ready,
+  refusesMixtures,
   reason,
   room,
   roomText,
@@ -29,7 +30,7 @@ import {
   unwanted,
   words,
 } from "./reader.js";
-import { isFor } from "./variant.js";
+import { forWhom, isFor, isMixture } from "./variant.js";
 
 const LEAST_SAVING = 0.1; // of bf16's memory: what saves less is no answer to "it must fit"
 const LEAST_AGREEMENT = 0.1; // of likeliest tokens with bf16's on the real model: below it a text is noise
@@ -104,18 +105,19 @@ export const EXCLUSIONS = [
     says: "What an engine refuses for mixtures of experts is not taken for one.",
     source: "formats, on the engine's page",
     test: (v, a, bytes, model) =>
-      v.loads?.experts &&
-      model?.tensors.some(({ part }) => part === "experts") &&
+      v.loads &&
+      refusesMixtures(v.loads, a) &&
+      isMixture(model) &&
       reason(`is refused by ${v.loads.title} for a mixture of experts`, v.loads.fact),
   },
   {
     id: "only-models",
     says: "What is for certain models alone needs one of them, or a checkpoint where the model is open.",
-    source: "only_models, on its page",
+    source: "only_models, and mixtures of a variant, on its page",
     test: (v, a, bytes, model) =>
-      !isFor(v, model?.id) &&
+      !isFor(v, model) &&
       (model || !ready(v, a)) &&
-      reason(`is for ${v.only_models.join(", ")} alone`, methodFact(v, "only_models")),
+      reason(`is for ${forWhom(v)} alone`, v.mixtures ? fact(v, "mixtures") : methodFact(v, "only_models")),
   },
   {
     id: "published",

@@ -20,6 +20,8 @@ const LISTS = [
 const BEFORE = /^((model|language_model|text_model|llm|transformer|decoder|backbone|thinker|\*)\.)*$/;
 // The same as libraries call it, of which a regular expression may mean any.
 const PREFIXES = ["model.", "", "model.language_model.", "language_model.model.", "transformer.", "backbone."];
+const LONGEST = 1000; // characters of an expression
+const REPEATS = /[+*}][^()]*\)[+*{]/; // a repeat at the end of a group that is repeated
 const EXPRESSION = /^re:|^\.\*|[()|^$+?\\[\]]/;
 
 const strings = (list) => (Array.isArray(list) ? list.flat(Infinity).filter((one) => typeof one === "string") : []);
@@ -43,12 +45,17 @@ function widthsIn(block) {
     Object.entries(isObject(table) ? table : {}).map(([name, one]) => ({ names: [name], block: made(one) }));
   const { extra_config: _, dynamic: __, ...plain } = block;
   const own = (one) => ({ ...plain, bits: one?.bits ?? block.bits, group_size: one?.group_size ?? block.group_size });
-  const groups = Object.values(isObject(block.config_groups) ? block.config_groups : {}).filter(isObject);
+  const groups = Object.values(isObject(block.config_groups) ? block.config_groups : {}).filter((one) =>
+    isObject(one?.weights),
+  );
   const layers = each(inner.quantized_layers, (one) => ({ quant_method: "modelopt", group_size: inner.group_size, ...one }));
   const inside = strings(block.modules_in_block_to_quantize ?? block.inside_layer_modules);
   const types = findTypes(block.quant_type);
   const tags = isObject(block.quant_config) && !block.quant_config.weight_quant_params ? block.quant_config : {};
-  const pathed = Object.fromEntries(Object.entries(block).filter(([key, one]) => key.includes(".") && one !== true)); // MLX's
+  // MLX's, by path; the head has no dot in it
+  const byPath = ([key, one]) =>
+    key.includes(".") || key === "lm_head" ? one === false || isObject(one) : isObject(one) && "bits" in one;
+  const pathed = Object.fromEntries(Object.entries(block).filter(byPath));
   const dynamic = Object.entries(block.dynamic ?? {}).filter(([key]) => !key.startsWith("-:"));
   if (layers.length) return { rules: layers, alone: block.quant_method !== "fp8" };
   if (groups.length > 1 || groups.some(({ targets }) => strings(targets).some((one) => one !== "Linear"))) {
@@ -69,7 +76,7 @@ function widthsIn(block) {
       ...dynamic.map(([key, one]) => ({ names: [`re:${key.replace(/^\+:/, "")}`], block: own(one) })),
       ...each(block.layer_quant_config, (one) => ({ quant_method: "quark", global_quant_config: one })),
       ...each(block.module_quant_configs, (one) => ({ ...block, module_quant_configs: undefined, ...one })),
-      ...each(pathed, (one) => (isObject(one) ? { ...one, mlx: true } : null)),
+      ...each(pathed, (one) => (one ? { ...one, mlx: true } : null)),
       ...(inside.length ? [{ names: inside, block: undefined }] : []),
     ],
     alone: inside.length > 0,
@@ -86,7 +93,7 @@ function findTypes(type) {
 /** A name without what stands before a layer's number, as paths here are; null where it is of no language model. */
 function plainName(name) {
   const [, before = "", within = name] = /^(.*?)((?:layers|h)\.(?:\d+|\*).*)$/.exec(name) ?? [];
-  const plain = within.replace(/^h\./, "layers.").replaceAll(/^((model|language_model)\.)+|\.weight$/g, "");
+  const plain = within.replace(/^h\./, "layers.").replaceAll(/^((model|language_model)\.)+|\.+$|\.weight$/g, "");
   return BEFORE.test(before) && plain ? plain : null;
 }
 
@@ -107,14 +114,23 @@ function compiled(names) {
 
 const globOf = (name) => name.replaceAll(".", "\\.").replaceAll("*", ".*");
 
-/** An expression as Python's re.match takes it, from the start; null where this browser's language has none such. */
+/** An expression as Python's re.match takes it, from the start; null where this browser's language has none such, or where it
+ * may take for ever: one that is long, or repeats what it repeats. */
 function expressionOf(name) {
+  const [, begins = "", all] = /^(re:)?(?:\(\?i\))?(.*)$/s.exec(name);
+  if (all.length > LONGEST || REPEATS.test(all)) return null;
   try {
-    return new RegExp(name.startsWith("re:") ? `^(?:${name.slice(3)})` : `^(?:${name})(?=\\.|$)`);
+    return new RegExp(begins ? `^(?:${all})` : `^(?:${all})(?:(?<=\\.)|(?=\\.|$))`, /^(re:)?\(\?i\)/.test(name) ? "i" : "");
   } catch {
     return null;
   }
 }
+
+/** Whether a block names layers by an expression that cannot be read. */
+export const unreadIn = (block) =>
+  [...keptIn(block), ...widthsIn(block).rules.flatMap(({ names }) => names)].some(
+    (name) => EXPRESSION.test(name) && !expressionOf(name),
+  );
 
 /** What a tensor of a layer is called in files, which may have a matrix of each expert. */
 function pathsOf({ part, name }, layer) {
@@ -122,7 +138,10 @@ function pathsOf({ part, name }, layer) {
   if (part !== "experts") return [path];
   const [experts, last] = [path.slice(0, path.lastIndexOf(".")), path.slice(path.lastIndexOf(".") + 1)];
   const each = { gate_up_proj: ["gate_proj", "up_proj", "w1", "w3"], down_proj: ["down_proj", "w2"] }[last] ?? [last];
-  return [path, ...each.map((one) => `${experts}.0.${one}`)];
+  const found = [path, ...each.map((one) => `${experts}.0.${one}`)];
+  const older = found.map((one) => one.replace(".mlp.", ".block_sparse_moe.")); // of Mixtral, MiniMax
+  const switched = each.map((one) => `${experts.replace(/experts$/, "switch_mlp")}.${one}`); // MLX's
+  return [...found, ...older, ...switched];
 }
 
 const PARTS = new Set(["linear", "experts", "head", "embedding"]);

@@ -1,7 +1,7 @@
 // What was pasted in place of a model's config.json. The same as guide/calculator/pasted.py; tests hold both to the same
 // sentences. Only a page into which something was pasted loads this.
 
-const LONGEST = 1_000_000; // characters
+const LONGEST = 10_000_000; // characters; published ones have up to 3 million
 const NAME = /^(https?:\/\/\S+|[\w.~@\\/:-]*[A-Za-z][\w.~@\\/:-]*)$/; // of a model, with or without a file or a tag; or a path
 const NO_JSON = /"(?:[^"\\]|\\.)*"|(-?Infinity|NaN)(?=\s*(?:[,\]}]|$))/g;
 const FENCED = /^\s*`{3,}[^\n]*\n([^]*?)\n?\s*`{3,}\s*$/;
@@ -45,7 +45,8 @@ const plain = (text) =>
 export const jsonOf = (text) => JSON.parse(plain(text).replace(NO_JSON, (all, number) => (number ? `"${number}"` : all)));
 
 /** Why a text that begins as JSON is none, where that is seen. */
-function faultOf(text) {
+export function faultOf(given) {
+  const text = plain(given).trim();
   const fault = text.startsWith("{") ? [...text.matchAll(FAULT)].find(([, comment, comma]) => comment || comma) : null;
   if (!fault) return "This is not JSON:";
   const line = text.slice(0, fault.index).split("\n").length;
@@ -62,7 +63,7 @@ export function parsed(text) {
   } catch {
     const given = plain(text).trim();
     const name = "This is the name or address of a model, which this page can't look up:";
-    return { problem: `${NAME.test(given) ? name : faultOf(given)} ${PASTE_ALL}.` };
+    return { problem: `${NAME.test(given) ? name : faultOf(text)} ${PASTE_ALL}.` };
   }
   if (!isObject(raw)) return { problem: `This is JSON, but no object: ${PASTE_ALL}.` };
   const other = fileOf(raw);

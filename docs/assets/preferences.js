@@ -316,6 +316,17 @@ export const PREFERENCES = [
         : reason("has no measurement of ours", fact(v, "measured")),
   },
   {
+    id: "stated",
+    says: "Of an engine's own formats, which were not measured here: the one that its makers measured nearest.",
+    source: "stated_kl, on the page of engines",
+    when: (a) => elsewhere(a) && a.purpose !== "smallest",
+    score: (v, a) => (v.home === a.engine && v.kl && !measured(v) ? -v.kl : -Infinity),
+    less: (v, a, before) =>
+      v.kl
+        ? reason(`is further from 16 bit than ${before.label} by its makers’ table: KL ${v.kl.toFixed(4)}`, fact(v, "kl"))
+        : reason("has no measurement of its makers", fact(v, "id")),
+  },
+  {
     id: "fuller",
     says: "Of an engine's own formats, which were not measured: the one that stores more.",
     source: "llama.cpp, tools/quantize/README.md: perplexity falls with bits a weight",

@@ -23,10 +23,10 @@ const AMD = new Set(["cdna", "rdna"]); // which the methods' pages answer for in
 const BF16_FROM = 8.0; // compute capability, by torch.cuda.is_bf16_supported; torch emulates it below, and Inductor skips it
 // Compute capability from which tensor cores multiply in it, by NVIDIA's table: below, a kernel unpacks to 16 bit.
 const PRODUCTS_FROM = { int8: 7.5, fp8: 8.9, fp4: 10.0 };
-// The same elsewhere: MI300 and newer, as AMD Instinct without a card counts, RX 9000 (vLLM 0.32.0, scaled_mm/pytorch.py,
-// _rocm_torch_fp8_scaled_mm_supported) and Intel GPUs (scaled_mm/xpu.py). On a CPU it takes AMX-FP8, which few have
-// (scaled_mm/cpu.py).
-const FP8_ON = new Set(["cdna", "cdna3", "cdna4", "rdna4", "intel_gpu"]);
+// The same elsewhere: MI300 and newer, as AMD Instinct without a card counts, and RX 9000 (vLLM 0.32.0, scaled_mm/pytorch.py,
+// _rocm_torch_fp8_scaled_mm_supported). Intel GPUs unpack the weights (scaled_mm/xpu.py, XPUW8A16FP8LinearKernel). On a CPU it
+// takes AMX-FP8, which few have (scaled_mm/cpu.py).
+const FP8_ON = new Set(["cdna", "cdna3", "cdna4", "rdna4"]);
 const TRITON_FROM = 8.0; // compute capability that Triton's README asks for; torch.compile writes its kernels
 export const NARROW = 4; // bits: below, a model is far from bf16
 export const SPARE = 0.05; // of the memory that is left, since what stands beside weights and cache is estimated
@@ -85,6 +85,10 @@ export const cacheFlag = ({ flags: { cache = [] } }, a, { config, model_type: ty
       !(full && bounded) &&
       !without?.includes(type),
   )?.flag;
+/** Whether a place is one of a list: the hardware, or the part of it that a card is. */
+export const isOn = (places, a) => places.some((one) => one === "everywhere" || one === a.series || one === a.hardware);
+/** Whether an engine refuses a format of a mixture of experts there. */
+export const refusesMixtures = ({ no_experts: places = [] }, a) => isOn(places, a);
 export const kernelFrom = (v) => Math.max(Number(v.kernel_capability ?? 0), v.kernel === "compiled" ? TRITON_FROM : 0);
 export const enough = (v, a) => a.purpose !== "throughput" || !v.kernel_rows; // its kernel is for as many rows
 /** Whether torch.compile may be used: it takes a cache of fixed size, which is not quantized. */

@@ -1,9 +1,9 @@
 // What a checkpoint is, read from its config.json, from the block in it, or from the file beside it that has the block.
 // A reading: {method, format, bits, group, activations, notes}; `format` is a row of the matrix, null where it has none. What
 // a file stores otherwise than a 16-bit scale for each group of linear weights is added: `scale` and `tables` (bytes of a
-// group's scale, of a layer's codebooks), `head` (bits of the output head), `whole` (embeddings and head too), and `type` of
-// the weights, such as "float8", where one method has several of the same width.
-import { jsonOf } from "./pasted.js";
+// group's scale, of a layer's codebooks), `head` (bits of the output head), `whole` (embeddings and head too), `byte` (a whole
+// one for each weight), and `type` of the weights, such as "float8", where one method has several of the same width.
+import { faultOf, jsonOf } from "./pasted.js";
 
 const WIDEST = 32; // bits
 const lower = (text) => String(text ?? "").toLowerCase();
@@ -89,14 +89,14 @@ const bitsandbytes = (block) => {
 };
 
 /** Weights of compressed-tensors that share a scale. */
-function shared({ strategy, block_structure: size, group_size: count } = {}) {
+function shared({ strategy, block_structure: size, group_size: count }) {
   if (strategy === "block") return (size ?? [128, 128]).join(" x ");
   return pick({ channel: "row", tensor: "tensor" }, strategy) ?? grouped(count);
 }
 
 /** The scheme of one group of compressed-tensors: [format, bits, group, activations, bytes of a scale]. */
 function scheme({ weights, input_activations: inputs, format: own }, whole) {
-  const bits = weights?.num_bits ?? null;
+  const bits = weights.num_bits ?? null;
   const group = shared(weights);
   const format = own ?? whole;
   const width = `${(inputs?.type ?? weights?.type) === "float" ? "float" : "int"}${inputs?.num_bits}`;
@@ -114,9 +114,9 @@ function scheme({ weights, input_activations: inputs, format: own }, whole) {
 }
 
 const compressed = (block) => {
-  const groups = Object.values(block.config_groups ?? {}).filter(isObject);
+  const groups = Object.values(block.config_groups ?? {}).filter((one) => isObject(one?.weights));
   if (!groups.length) {
-    return reading("compressed-tensors", null, 16, null, "16-bit", ["no config_groups: its weights are not quantized"]);
+    return reading("compressed-tensors", null, 16, null, "16-bit", ["no group has weights: those are not quantized"]);
   }
   const found = groups.map((group) => scheme(group, block.format));
   const [format, bits, group, activations, scale] = found[0];
@@ -141,6 +141,9 @@ const compressed = (block) => {
 
 const fp8 = (block) => {
   const size = block.weight_block_size;
+  if (size && !(Array.isArray(size) && size.length === 2 && size.every((one) => one > 0))) {
+    return problem("Its weight_block_size must be two positive numbers, such as [128, 128].");
+  }
   const algorithm = lower(block.moe_quant_algo ?? block.quant_algo);
   const mixed = algorithm && !algorithm.startsWith("fp8");
   return reading("FP8", mixed ? null : "fp8-block", 8, size ? size.join(" x ") : "tensor", "float8", [
@@ -170,17 +173,18 @@ const inputsOf = (algorithm) => {
   return /FP4/.test(algorithm) ? "float4" : "16-bit";
 };
 
-/** The algorithm of most layers, where a checkpoint has several. */
-function most(layers) {
+/** Of what layers have, the one that most have, told apart by a key; undefined where there is none. */
+function mostOf(layers, key) {
   const many = new Map();
-  for (const one of layers.filter(isObject)) many.set(one.quant_algo, [(many.get(one.quant_algo)?.[0] ?? 0) + 1, one]);
-  const [[, first] = []] = [...many.values()].sort(([one], [other]) => other - one);
-  return { first, several: many.size > 1 };
+  for (const one of layers) many.set(key(one), [(many.get(key(one))?.[0] ?? 0) + 1, one]);
+  return [...many.values()].sort(([one], [other]) => other - one)[0]?.[1];
 }
 
 const modelopt = (block) => {
   const inner = isObject(block.quantization) ? block.quantization : block;
-  const { first, several } = most(Object.values(inner.quantized_layers ?? {}));
+  const layers = Object.values(inner.quantized_layers ?? {}).filter(isObject);
+  const first = mostOf(layers, (one) => one.quant_algo);
+  const several = layers.some((one) => one.quant_algo !== first.quant_algo);
   const algorithm = String((first ?? inner).quant_algo ?? block.quant_algo ?? "").toUpperCase();
   const [, bits = null, group, stored] = ALGORITHMS.find(([name]) => name.test(algorithm)) ?? [];
   const format = several ? null : ({ FP8: "modelopt-fp8", NVFP4: "modelopt-nvfp4" }[algorithm] ?? null);
@@ -198,6 +202,11 @@ const torchao = (block) => {
   const size = Number(/"group_size": ?(\d+)/.exec(type)?.[1] ?? /group_size=(\d+)/.exec(type)?.[1]);
   const dynamic = /dynamic/i.test(type);
   const inputs = dynamic ? (/float8_?dynamic/i.test(type) ? "float8" : "int8") : "16-bit";
+  const narrow = Number(/"u?int(\d)"/.exec(type)?.[1]);
+  if (/intx/i.test(type) && narrow && !/packing_format":"(?!unpacked)/i.test(type)) {
+    const notes = narrow < 8 ? [`${narrow}-bit values, one to a byte`] : [];
+    return reading("torchao", null, narrow, grouped(size) ?? "row", inputs, notes, { byte: true });
+  }
   if (/nvfp4/i.test(type)) return reading("torchao", null, 4, 16, dynamic ? "float4" : "16-bit", [], BYTE);
   if (/int4/i.test(type)) {
     return reading("torchao", dynamic ? null : "torchao-int4", 4, grouped(size || (inputs === "int8" ? 32 : 128)), inputs);
@@ -217,8 +226,13 @@ const mlx = ({ bits, group_size: size, mode = "affine", ...layers }) => {
 };
 
 const hqq = (block) => {
-  const { nbits, group_size: size } = block.quant_config?.weight_quant_params ?? block.weight_quant_params ?? block;
-  const notes = [nbits === undefined && "a layout of its own: load it with the code that its repository names"];
+  const layers = Object.values(block.quant_config ?? {}).map((one) => one?.weight_quant_params);
+  const usual = layers.every(isObject) && mostOf(layers, ({ nbits, group_size: size }) => `${nbits} ${size}`);
+  const { nbits, group_size: size } = block.quant_config?.weight_quant_params ?? block.weight_quant_params ?? (usual || block);
+  const notes = [
+    usual && "widths differ by layer",
+    nbits === undefined && "a layout of its own: load it with the code that its repository names",
+  ];
   return reading("HQQ", nbits === 4 ? "hqq-4" : null, nbits ?? null, grouped(size), "16-bit", notes);
 };
 
@@ -369,8 +383,8 @@ function readAs(text) {
   let config;
   try {
     config = jsonOf(text);
-  } catch (error) {
-    return problem(`This is not valid JSON: ${error.message}. Paste the whole file, from { to }.`);
+  } catch {
+    return problem(`${faultOf(text)} paste the whole file, from { to }.`);
   }
   if (!isObject(config)) return problem("This is JSON, but no object: a config.json begins with { and ends with }.");
   const block = find(config);

@@ -195,8 +195,8 @@ class Selector {
       this.answer.replaceChildren();
       return;
     }
-    const { series } = this.fields.card.selectedOptions[0].dataset; // what only a card tells apart within the hardware
-    const found = choose(this.choices, { ...answers, series }, model);
+    const { series, shared } = this.fields.card.selectedOptions[0].dataset; // what only a card tells apart within the hardware
+    const found = choose(this.choices, { ...answers, series, shared }, model);
     const { context, batch, gpus } = found.use;
     const counted = { context, sequences: batch, gpus }; // what a field that is left open stands for
     for (const [name, value] of Object.entries(counted)) this.fields[name].placeholder = value;

@@ -8,6 +8,7 @@ import {
   elsewhere,
   gib,
   hardware,
+  isOn,
   lacksBf16,
   made,
   ofMethod,
@@ -17,7 +18,7 @@ import {
   trains,
   unverified,
 } from "./reader.js";
-import { named } from "./variant.js";
+import { isMixture, named } from "./variant.js";
 import { compiles, remarks } from "./verdict.js";
 
 const SHOWN = 3; // in full; the others fold away
@@ -66,7 +67,7 @@ export function copying(button, text, otherwise) {
 /** The proven code of a variant, for the chosen model and hardware; compiled, where the verdict says so. */
 export function fitted(code, v, a, model) {
   const spread = a.gpus > 1 || NOT_CUDA.has(a.hardware) ? code.replaceAll(ONE_GPU, 'device_map="auto"') : code;
-  const typed = lacksBf16(a) ? spread.replaceAll("torch.bfloat16", "torch.float16") : spread;
+  const typed = lacksBf16(a) && !a.overflows ? spread.replaceAll("torch.bfloat16", "torch.float16") : spread;
   const [, name] = compiles(v, a) ? (/^(\w+) = AutoModel/m.exec(typed) ?? []) : [];
   const whole = name ? `${typed.trimEnd()}\n${COMPILE.replaceAll("model", name)}` : typed;
   if (ready(v, a) || !made(v) || original(v, model)) {
@@ -103,11 +104,12 @@ export function serving(v, { a, use: { context, gpus, cache } }, { formats }, mo
   const { format, plugin, converted, engine } = v.loads;
   const { serve, serves_not: not, install, flags, convert } = engine;
   const { step = 1 } = flags;
+  const { flag_for: told } = v.loads;
   const { label } = v;
   const { name, named: endings } = formats.find(({ id }) => id === format);
   const among = divided(v, gpus, model);
   const shares = [
-    [v.loads.flag, "", true],
+    [v.loads.flag, "", !told || isOn(told, a) || (told.includes("mixtures") && isMixture(model))],
     [flags.language, "", model?.sees],
     [flags.context, Math.ceil(context / step) * step, true],
     [flags.gpus, among, among > 1],
@@ -121,7 +123,9 @@ export function serving(v, { a, use: { context, gpus, cache } }, { formats }, mo
   const whose = `# MODEL: ${original(v, model) && !ready(v, a) ? model.hub : other}`;
   const lines = [
     whose,
-    install,
+    engine.for_cuda && a.hardware && !(a.hardware in NVIDIA)
+      ? `# ${install} is for NVIDIA's GPUs: install the build for this hardware, as the engine's page says.`
+      : install,
     plugin && `# and ${plugin}`,
     converted && convert,
     flags.gpus &&

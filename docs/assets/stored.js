@@ -1,10 +1,12 @@
 // The variant that a pasted checkpoint is stored as, for the calculator; reading.js says what its quantization_config means.
-import { keptIn, layersOf } from "./layers.js";
+import { keptIn, layersOf, unreadIn } from "./layers.js";
 import { jsonOf } from "./pasted.js";
 import { find, read, readBlock } from "./reading.js";
 
+const isList = (value) => Array.isArray(value) && value.length > 0;
 const plain = (text) => text.toLowerCase().replaceAll(" ", "-");
 const MOST_NAMED = 3;
+const EXPRESSION = "An expression among these names could not be read: what it means is counted as the rest is.";
 const FUSED_FROM = 5; // version of Transformers that saves experts as it holds them, fused: what quantizes linear layers alone
 // leaves them in 16 bit
 
@@ -27,11 +29,12 @@ function regrouped(variant, group) {
 }
 
 /** The variant of the guide that has the method, bits and type of a reading and stores as it does; undefined if none does. */
-function nearest({ bits, group, activations, notes, type, scale, tables }, row, own) {
+function nearest({ bits, group, activations, notes, type, scale, tables, byte }, row, own) {
   const product = activations.replace("float", "fp");
   const twice = notes.includes("double quantization");
   const typed = ({ label }) => /\b(int|float)\d\b/.exec(label)?.[0] ?? type;
   const stands = (one) =>
+    !byte &&
     one.bits === bits &&
     (one.product === product || (row && !row.variant)) &&
     (!type || typed(one) === type) &&
@@ -46,7 +49,7 @@ function nearest({ bits, group, activations, notes, type, scale, tables }, row, 
 }
 
 /** Weights of so many bits, a scale each group or tables each layer, for what the guide has no variant of. */
-function byBits({ method, bits, group, activations, scale = 2, tables, head, whole }, row) {
+function byBits({ method, bits, group, activations, scale = 2, tables, head, whole, byte }, row) {
   const tile =
     { row: [1, null], tensor: [null, null] }[group] ??
     String(group ?? 128)
@@ -66,7 +69,7 @@ function byBits({ method, bits, group, activations, scale = 2, tables, head, who
     keys: [],
     cells: { peft: { answer: "not verified", note: "" } },
     fused: Boolean(row?.home), // an engine's kernels unpack on the way
-    storage: [{ what: "weights", bytes: bits / 8 }, scales],
+    storage: [{ what: "weights", bytes: byte ? 1 : bits / 8 }, scales],
     ...(head && { parts: { head: [{ what: "weights", bytes: head / 8 }, scales] } }),
   };
 }
@@ -76,7 +79,8 @@ function kept(block) {
   const names = keptIn(block).map((name) => name.replace(/^re:/, ""));
   if (!names.length) return "";
   const more = names.length > MOST_NAMED ? ` and ${names.length - MOST_NAMED} more` : "";
-  return ` It leaves ${names.slice(0, MOST_NAMED).join(", ")}${more} unquantized.`;
+  const unread = unreadIn(block) ? ` ${EXPRESSION}` : "";
+  return ` It leaves ${names.slice(0, MOST_NAMED).join(", ")}${more} unquantized.${unread}`;
 }
 
 /** The variant with the layers that its checkpoint stores otherwise; itself where there are none. */
@@ -105,7 +109,9 @@ function withParts(variant, block, config, { tensors }) {
   const version = Number.parseInt(config.transformers_version, 10);
   const fused = variant.calibration === "none" && version >= FUSED_FROM; // made by Transformers itself
   const experts = has("experts") && variant.quantizes.includes("linear") && !fused;
-  const parts = [...(experts ? ["experts"] : []), ...(block.lm_head === true && has("head") ? ["head"] : [])];
+  // bitsandbytes leaves the head alone unless it is told what to leave: Transformers 5.23.0, get_modules_to_not_convert
+  const told = block.lm_head === true || block.include_input_output_embeddings === true || isList(block.llm_int8_skip_modules);
+  const parts = [...(experts ? ["experts"] : []), ...(told && has("head") ? ["head"] : [])];
   return parts.length ? { ...variant, id: "pasted", quantizes: [...variant.quantizes, ...parts], experts } : variant;
 }
 
@@ -125,6 +131,11 @@ function counted(found, row, variants) {
       return { variant: { ...made, storage, quantizes, runs }, said: ": it is" };
     }
     return { variant: made, said: ", which no variant of the guide for this model is: it is counted by bits and scales." };
+  }
+  const blocks = String(group).includes(" x ") && variant.storage[1].tile.join(" x ") !== group;
+  if (blocks) {
+    const made = byBits({ scale: variant.storage[1].bytes, ...found }, row);
+    return { variant: made, said: `: it is counted in blocks of ${group}.` };
   }
   // A group of codes is none of scales, and some files do not say theirs: only what differs is counted anew.
   const given = group === "row" ? group : Number(group) || groupOf(variant);

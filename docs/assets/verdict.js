@@ -27,12 +27,16 @@ import {
 } from "./reader.js";
 import { named } from "./variant.js";
 
-const sixteen = (a) => (lacksBf16(a) ? "float16" : "bf16");
+const sixteen = (a) => (lacksBf16(a) && !a.overflows ? "float16" : "bf16");
 const tokens = (many) => `${many.toLocaleString("en")} tokens`;
 // Its builds for CUDA 12.8 and later hold none for compute capability 7.0 since release 2.11: pytorch/pytorch issue 172352.
 const VOLTA = "PyTorch's default builds hold no code for Volta since 2.11: install one for CUDA 12.6.";
 
+// transformers issue 39972 (NaN in float16); unslothai/unsloth issue 4014 (activations beyond its range on a T4)
+const OVERFLOWS = "This model overflows float16, so the code keeps bfloat16, which this GPU emulates slowly.";
+
 const MAKING = "To make it takes the 16-bit model in memory, which is more than this: look for a published checkpoint first.";
+const LIGHTER = 0.95; // of bf16's bytes: what takes more is not called less
 const BY_PARTS = "To make it takes disk for the 16-bit model, not memory for all of it: its tool goes part by part.";
 
 /** Whether 16-bit weights fit with room to spare; false where memory or model are open. */
@@ -161,9 +165,11 @@ function wanting(found, model) {
 }
 
 /** That the model fits in 16 bit. */
-function fitting({ ranked: [top], published, bf16, a }, model) {
+function fitting({ ranked: [top], published, runners, bf16, a }, model) {
   const name = model?.name ?? "Such a model";
-  const also = top && ready(top.variant, a) ? "; your checkpoint takes less" : ": nothing must be quantized";
+  const packed = runners.length ? `; ${runners[0]} runs it packed` : "";
+  const yours = top?.needs < LIGHTER * bf16 ? "takes less" : `is unpacked and takes about as much${packed}`;
+  const also = top && ready(top.variant, a) ? `; your checkpoint ${yours}` : ": nothing must be quantized";
   const left = a.counted
     ? ", LoRA’s optimizer and activations counted"
     : " for optimizer and activations, which are not counted";
@@ -244,6 +250,7 @@ export function remarks(found, model) {
     model?.limit < a.context && `${model.name} was made for ${tokens(model.limit)}; more takes YaRN or its like.`,
     a.hardware === "apple" && a.memory && `${mac}sysctl iogpu.wired_limit_mb raises that.`,
     a.hardware === "volta" && !elsewhere(a) && VOLTA,
+    lacksBf16(a) && a.overflows && !elsewhere(a) && OVERFLOWS,
     trains(a) && a.engine && a.engine !== "transformers" && engine,
   ];
   return [

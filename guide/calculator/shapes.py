@@ -26,6 +26,7 @@ OTHERWISE = "choose the model of the list that is nearest to it, or give the sel
 
 HEADS = ("num_attention_heads", "num_key_value_heads")
 PER_LAYER = "hidden_size_per_layer_input"
+MASK = "use_bidirectional_attention"  # which changes what is seen, and no shape
 UNKNOWN = f"the shapes of such a model are not known here: {OTHERWISE}"
 
 Config = dict[str, Any]  # values by field
@@ -141,10 +142,14 @@ def language_part(raw: Config, inner: Mapping[str, Any] | None = None) -> Config
     kind = (inner or {}).get(str(raw.get("model_type")), {})
     part = raw.get(_where(raw))
     if not isinstance(part, dict):
-        if not kind.get("flat"):
+        if kind and not kind.get("flat"):
+            raise GuideError("The config lacks text_config, where the language model stands: paste the whole config.json.")
+        if not kind:
             return raw
         part = {field: one for field, one in raw.items() if field != TIED}
     found = {**part, "model_type": kind["type"]} if kind and not (kind.get("any") and "model_type" in part) else dict(part)
+    if own := (inner or {}).get(str(found.get("model_type"))):
+        found["model_type"] = own["type"]
     above, within = raw.get(TIED), part.get(TIED)
     if kind.get("tied"):
         said = [next((place for place, one in enumerate((None, True, False)) if one is told), -9) for told in (above, within)]
@@ -249,7 +254,7 @@ def _check(raw: Config, within: bool, name: str, family: Family, sets: Config) -
             own = next((own for own, standard in family["own"].items() if standard == field), field)
             raise GuideError(f"The config lacks {own}: paste a complete config.json of a {name} model.")
     for field in family.get("given", ()):
-        if raw.get(field) is None:
+        if raw.get(field) is None and field != MASK:
             known = " and ".join(map(_shown, family["fixed"][field]))
             raise GuideError(f"The config lacks {field}; the shapes of {name} are known only for {known}: {OTHERWISE}.")
     unused = family["for_lists"] if _has_lists(raw, family) else ()

@@ -87,6 +87,7 @@ class Offer(Strict):
     whole: bool = Field(default=False, description="embeddings and output head count among these weights")
     product: Literal["16-bit", "int8", "fp8", "fp4"] = "16-bit"
     calibration: Literal["none", "needed"] = "none"
+    kl: float | None = Field(default=None, gt=0, description="from 16 bit, in nats, as its makers measured it: stated_kl")
     source: str = Field(description="where the bits a weight were read, or how they follow")
 
 
@@ -128,6 +129,7 @@ class Common(Strict):
     formats: list[Format]
     blocks: dict[str, Block] = Field(default={}, description="types that offers give their tensors")
     blocks_source: str = Field(default="", description="where their sizes were read")
+    stated_kl: str = Field(default="", description="where the KL of offers was read, and of what model and text it is")
 
     @property
     def places(self) -> list[Generation]:
@@ -162,10 +164,14 @@ class Loads(Cell):
         description="the type of blocks in which the engine's own files hold its weights, whatever type the other weights get",
     )
     experts: Answer = Field(default=Answer.YES, description="whether a mixture of experts loads in it")
+    experts_not_on: list[str] = Field(default=[], description="generations and parts of hardware on which a mixture does not")
     plugin: str = Field(default="", description="a separate package that it needs, with its version")
     key: list[str] = Field(default=[], description="names in the engine's own registry that take it")
     bits: list[int] = Field(default=[], description="the widths that load, where not all do")
     flag: str = Field(default="", description="what the server must be told to read this format")
+    flag_for: list[str] = Field(
+        default=[], description="where it must be told so: 'mixtures' of experts, generations and parts; everywhere if empty"
+    )
     minimum: Capability | None = Field(default=None, description="compute capability that its kernel asks for")
     elsewhere: dict[str, Answer] = Field(default={}, description="on other hardware than NVIDIA's, by generation or part")
     excepts: dict[str, str] = Field(
@@ -279,6 +285,7 @@ class Engine(Strict):
         default=None, description="the versions of Transformers that it asks for"
     )
     install: str
+    for_cuda: bool = Field(default=False, description="whether that command fetches a build for NVIDIA's GPUs alone")
     first: str = Field(default="", description="what must be there before that command, or what comes with it")
     serve: str | None = Field(description="starts a server that speaks OpenAI's protocol; null if there is none")
     serves_not: list[str] = Field(default=[], description="hardware on which the engine runs and its server does not")

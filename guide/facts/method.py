@@ -282,6 +282,7 @@ class Variant(Strict):
         default={}, description="where it differs from the method's features"
     )
     quantizes: list[Part] = Field(default=[Part.LINEAR], description="what of a model it quantizes; the rest stays in bf16")
+    mixtures: bool = Field(default=False, description="whether it is for mixtures of experts alone, whose experts it names")
     takes: Multiple | None = Field(default=None, description="which layers it takes, where it raises for others")
     storage: list[Stored] = Field(description="what it stores of each layer, while it runs on a GPU")
     shares: int | None = Field(

@@ -26,7 +26,6 @@ THRIFTY = "bfloat16 all-linear checkpointed"  # how choose.js counts fine-tuning
 YEAR = timedelta(days=365)
 ASKED = [label for label in LABELS if label != "generate_compiles"]  # no rule asks for that
 SAID = ("nvidia", "peft")  # whose notes the selector also says where the answer is yes
-FACTS = ("self", "formats", "calibration")
 
 
 def files(guide: Guide, link: Links) -> dict[str, str]:
@@ -71,6 +70,7 @@ def file(guide: Guide, link: Links) -> str:
         "generations": [one.id for one in guide.common.places],
         "series": {one.id: f"{columns[one.of].name} {one.name}" for one in guide.common.parts if one.of},
         "formats": [one.model_dump(include={"id", "name", "named", "hinted", "home"}) for one in guide.common.formats],
+        "asked": ASKED,
         "engines": {name: engine(guide, one) for name, one in guide.engines.items() if not one.of_methods},
         "variants": [
             entry(guide, name, method, number, link)
@@ -90,6 +90,7 @@ def engine(guide: Guide, one: Engine) -> dict[str, Any]:
     return {
         "title": one.title,
         "install": one.install,
+        **({"for_cuda": True} if one.for_cuda else {}),
         "serve": one.serve,
         "flags": one.flags.model_dump(exclude={"cache_source"}, exclude_defaults=True),
         "needs_bf16": one.needs_bf16.models if one.needs_bf16 else [],
@@ -123,10 +124,10 @@ def more_of(cell: Loads) -> dict[str, Any]:
     """What else the selector knows of a format in an engine."""
     excepts = {place: why.partition(":")[0] for place, why in cell.excepts.items()}
     how = "packed" if cell.keeps else cell.how
-    experts = "no" if cell.experts is Answer.NO else None
+    experts = ["everywhere"] if cell.experts is Answer.NO else cell.experts_not_on
     divides = "" if cell.divides == "groups" else cell.divides
-    more = {"excepts": excepts, "experts": experts, "divides": divides, "converted": cell.how is How.CONVERTED,
-            "bits": cell.bits, "flag": cell.flag}  # fmt: skip
+    more = {"excepts": excepts, "no_experts": experts, "divides": divides, "converted": cell.how is How.CONVERTED,
+            "bits": cell.bits, "flag": cell.flag, "flag_for": cell.flag_for}  # fmt: skip
     return {"how": how, "plugin": cell.plugin, "only": cell.only} | more
 
 
@@ -140,8 +141,6 @@ def formats_of(guide: Guide, name: str, variant: Variant) -> list[Format]:
 def offered(guide: Guide, number: int, one: Format, n: int) -> dict[str, Any]:
     """A width of a format that only other engines run, as the selector knows a variant."""
     offer: Offer = one.offers[n]
-    own = f"format:{number}.offers.{n}"
-    unknown = {"answer": Answer.UNVERIFIED, "note": "", "fact": own}
     parts = [Part.LINEAR, Part.EXPERTS, *([Part.EMBEDDING, Part.HEAD] if offer.whole else [])]
     return {
         "id": f"{one.id}/{offer.id}",
@@ -157,6 +156,7 @@ def offered(guide: Guide, number: int, one: Format, n: int) -> dict[str, Any]:
         "only_models": [],
         "bits": offer.bits,
         "product": offer.product,
+        **({"kl": offer.kl} if offer.kl else {}),
         "calibration": offer.calibration,
         "calibration_note": "",
         "kept": True,
@@ -164,8 +164,7 @@ def offered(guide: Guide, number: int, one: Format, n: int) -> dict[str, Any]:
         "storage": [{"what": "weights", "run": 1, "bytes": offer.stored / 8}] if offer.stored else [],
         **({"mix": [[which, where, *blocks(guide, name)] for which, where, name in offer.types]} if offer.types else {}),
         **({"keeps": found} if offer.types and one.home and (found := kept(guide, guide.engines[one.home])) else {}),
-        "facts": dict.fromkeys(FACTS, own),
-        "cells": dict.fromkeys(ASKED, unknown) | {"save_and_reload": unknown | {"answer": Answer.YES}},
+        "self": f"format:{number}.offers.{n}",
     }
 
 
@@ -203,6 +202,7 @@ def entry(guide: Guide, name: str, method: Method, number: int, link: Links) -> 
         "originals": sorted({model for one in formats for model in one.originals}),
         **({"published": found} if (found := published(formats, variant)) else {}),
         "only_models": method.only_models,
+        **({"mixtures": True} if variant.mixtures else {}),
         "bits": variant.bits,
         "product": variant.product,
         "runs": variant.runs,
