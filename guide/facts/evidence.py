@@ -15,6 +15,7 @@ from guide.notebooks.complete import statements
 
 COMPILED = "torch_compile"  # whose answers are read from runs, and written nowhere
 PROVEN, UNPROVEN = "proven here", "not proven here"
+RELOADED = re.compile(r"\.save_pretrained\(.*= \S+\.from_pretrained\(.*assert torch\.equal\(", re.DOTALL)  # without measures
 REFUSES = re.compile(r"\braises?\b|\bnot through\b|\bdoes not\b|\bno model loads\b")  # how a note says what goes wrong
 UNSURE = re.compile(r"\bneither \w+ nor refused?\b|\bno restriction\b|\brefuses no\b|\bdoes not refuse\b")
 UNTRIED = re.compile(r"\bnot (?:tried|run)\b")  # at the head of a note; further on it may be of a part
@@ -123,7 +124,8 @@ def _of_hardware(guide: Guide, method: Method, label: str, cell: Cell, passed: l
 def _of_feature(guide: Guide, label: str, names: list[str], passed: list[Stored]) -> Iterator[str]:
     """What a proof must show for a yes."""
     rows = [row for stored in passed for row in stored.proof.measures]
-    if label == "save_and_reload" and not any(row.reload_equal for row in rows):
+    asserted = any(RELOADED.search(cell.source) for name in names for cell in guide.scripts[name].cells())
+    if label == "save_and_reload" and not asserted and not any(row.reload_equal for row in rows):
         yield "is 'yes' by a proof, but no row of its measures was reloaded with the same tokens (reload_equal)."
     if label == "peft" and not any("peft" in guide.scripts[name].pins for name in names):
         yield "is 'yes' by a proof, but its notebook does not pin peft."
