@@ -88,9 +88,9 @@ print(f"the library's class {right}", f"own code            {wrong}", f"own code
 assert right == slow != wrong
 
 # %% [markdown]
-# ## `past_key_values` is called `cache`
+# ## The cache has another name
 #
-# The old name works, and warns. In 5.23.0 the new one is swallowed without a word.
+# `past_key_values` is called `cache`. The old name works, and warns. In 5.23.0 the new one is swallowed without a word.
 
 # %%
 cache = DynamicCache(config=plain.config)
@@ -111,7 +111,7 @@ with shows(ValueError, "Assisted decoding requires a cache that can be cropped")
     )  # fmt: skip
 
 # %% [markdown]
-# ## `add_adapter` asks for a newer PEFT than there is
+# ## Adding an adapter asks for a newer PEFT than there is
 #
 # `get_peft_model` and `PeftModel` work.
 
