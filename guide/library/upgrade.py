@@ -18,7 +18,7 @@ from packaging.version import Version
 
 from guide.facts.guide import Guide
 from guide.facts.load import load, load_scripts, pyproject
-from guide.library.newest import newest_release, pinned, report, written
+from guide.library.newest import newest_release, report, written
 from guide.library.releases import settings
 from guide.notebooks.build import rebuilt
 from guide.notebooks.script import HEAD, Script
@@ -88,12 +88,12 @@ def in_project(guide: Guide, moves: Mapping[str, Mapping[str, str]]) -> dict[str
     for new in (Requirement(pin) for found in moves.values() for pin in found.values()):
         version = Version(next(iter(new.specifier)).version)
         newest[new.name] = max(version, newest.get(new.name, version))
-    pins, text = pinned(guide), pyproject(guide.project)
-    found = {f"{name}=={max(pins[canonicalize_name(name)])}": f"{name}=={version}" for name, version in newest.items()}
+    text = pyproject(guide.project)
     return {
-        old: new
-        for old, new in found.items()
-        if f'"{old}"' in text and Version(new.partition("==")[2]) > Version(old.partition("==")[2])
+        f"{name}=={own}": f"{name}=={version}"
+        for name, version in newest.items()
+        for own in re.findall(rf'"{re.escape(name)}==([^"]+)"', text)
+        if version > Version(own)
     }
 
 
