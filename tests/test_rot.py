@@ -392,6 +392,9 @@ MISSPELT = {  # names that are nearly those of something
     "an engine's version beside a link": Fault(
         "docs/activations.md", "SGLang 0.5.23 has no kernel either", "SGLang 0.5.32 has no kernel either",
         ": 'SGLang 0.5.32' is not the version of docs/engines/sglang.md, 0.5.23: correct it; of an older one say 'since',"),
+    "a class in a source": Fault(
+        "docs/methods/gptq.md", 'kernel_source: "gptqmodel 7.6.0, MarlinLinear"', 'kernel_source: "gptqmodel 7.6.0, MarlinLiner"',
+        ": the name MarlinLiner stands nowhere else; is MarlinLinear meant?"),
 }  # fmt: skip
 
 OWN = "https://github.com/owner/name/blob/main"

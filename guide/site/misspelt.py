@@ -3,6 +3,7 @@
 What the guide writes elsewhere, pins or ran tells how a name is spelt. A name that nothing is near to is taken as it is.
 """
 
+import os.path
 import re
 from collections import Counter
 from collections.abc import Collection, Iterator
@@ -19,6 +20,7 @@ BEFORE = re.compile(r"\b(?:since|until|till|before|from|to|in older|after|below|
 NEAR = 0.85  # of the letters of a package's name
 NEARLY = 0.93  # of those of a flag, of which there are many alike
 ENDING = 5  # letters that a flag may have too many or too few at its end
+NAME = re.compile(r"(?<![\w./-])(?=\w{8})[A-Z]\w*[a-z][A-Z]\w*")  # of a class: MarlinLinear
 
 
 def faults(guide: Guide) -> Iterator[str]:
@@ -27,6 +29,7 @@ def faults(guide: Guide) -> Iterator[str]:
     texts |= {script.path: script.text for script in guide.scripts.values()}
     yield from _packages(guide, texts)
     yield from _flags(texts)
+    yield from _classes(texts)
     yield from _engines(guide)
 
 
@@ -63,6 +66,26 @@ def _meant(flag: str, others: Collection[str]) -> str | None:
         ):
             return other
     return None
+
+
+def _classes(texts: dict[str, str]) -> Iterator[str]:
+    """Names of classes that are written once, and by one small letter as one that is written more often."""
+    said = Counter(name for text in texts.values() for name in NAME.findall(text))
+    often = [name for name, times in said.items() if times > 1]
+    for path, text in texts.items():
+        for name in NAME.findall(text):
+            if said[name] == 1 and (meant := next((one for one in often if _by_a_letter(name, one)), None)):
+                yield f"{path}: the name {name} stands nowhere else; is {meant} meant?"
+
+
+def _by_a_letter(one: str, other: str) -> bool:
+    """Whether a small letter more, less or otherwise, or two that changed places, tell one name from another; no plural."""
+    begin = len(os.path.commonprefix([one, other]))
+    end = len(os.path.commonprefix([one[begin:][::-1], other[begin:][::-1]]))
+    parts = one[begin : len(one) - end], other[begin : len(other) - end]
+    turned = len(parts[0]) == 2 and parts[0] == parts[1][::-1]
+    plural = end == 0 and sorted(parts) == ["", "s"]
+    return not plural and (turned or max(map(len, parts)) == 1) and all(part.islower() or not part for part in parts)
 
 
 def _engines(guide: Guide) -> Iterator[str]:
