@@ -393,8 +393,9 @@ MISSPELT = {  # names that are nearly those of something
         "docs/activations.md", "SGLang 0.5.23 has no kernel either", "SGLang 0.5.32 has no kernel either",
         ": 'SGLang 0.5.32' is not the version of docs/engines/sglang.md, 0.5.23: correct it; of an older one say 'since',"),
     "a class in a source": Fault(
-        "docs/methods/gptq.md", 'kernel_source: "gptqmodel 7.6.0, MarlinLinear"', 'kernel_source: "gptqmodel 7.6.0, MarlinLiner"',
-        ": the name MarlinLiner stands nowhere else; is MarlinLinear meant?"),
+        "docs/engines/transformers.md", "FineGrainedFP8HfQuantizer.validate_environment; integrations/",
+        "FineGrainedFP8HfQuantizr.validate_environment; integrations/",
+        ": the name FineGrainedFP8HfQuantizr stands nowhere else; is FineGrainedFP8HfQuantizer meant?"),
 }  # fmt: skip
 
 OWN = "https://github.com/owner/name/blob/main"

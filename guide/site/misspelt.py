@@ -3,11 +3,11 @@
 What the guide writes elsewhere, pins or ran tells how a name is spelt. A name that nothing is near to is taken as it is.
 """
 
-import os.path
 import re
 from collections import Counter
 from collections.abc import Collection, Iterator
 from difflib import SequenceMatcher, get_close_matches
+from itertools import takewhile
 
 from packaging.version import Version
 
@@ -80,12 +80,17 @@ def _classes(texts: dict[str, str]) -> Iterator[str]:
 
 def _by_a_letter(one: str, other: str) -> bool:
     """Whether a small letter more, less or otherwise, or two that changed places, tell one name from another; no plural."""
-    begin = len(os.path.commonprefix([one, other]))
-    end = len(os.path.commonprefix([one[begin:][::-1], other[begin:][::-1]]))
+    begin = _alike(one, other)
+    end = _alike(one[begin:][::-1], other[begin:][::-1])
     parts = one[begin : len(one) - end], other[begin : len(other) - end]
     turned = len(parts[0]) == 2 and parts[0] == parts[1][::-1]
     plural = end == 0 and sorted(parts) == ["", "s"]
     return not plural and (turned or max(map(len, parts)) == 1) and all(part.islower() or not part for part in parts)
+
+
+def _alike(one: str, other: str) -> int:
+    """How many letters two names begin with alike."""
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False)))
 
 
 def _engines(guide: Guide) -> Iterator[str]:
