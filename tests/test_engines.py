@@ -152,6 +152,16 @@ def test_an_exception_of_hardware_that_is_not_nvidias_is_refused(planted):
     assert re.search(r"In docs/engines/vllm.md, formats\.[\w-]+\.excepts names 'cpu'; known are ada, ampere", refused(planted))
 
 
+@pytest.mark.parametrize(("old", "new", "said"), [
+    ("experts_not_on: [cpu]", "experts_not_on: [cpus]", r"formats\.[\w-]+\.experts_not_on names 'cpus'; known are "),
+    ("flag: \"--quantization humming\"\n", "flag: \"--quantization humming\"\n    flag_for: [mixture]\n",
+     r"formats\.[\w-]+\.flag_for names 'mixture'; known are .*mixtures"),
+])  # fmt: skip
+def test_where_experts_do_not_load_and_a_flag_is_needed_is_hardware(planted, old, new, said):
+    planted.edit("docs/engines/vllm.md", old, new)
+    assert re.search(said, refused(planted))
+
+
 def test_a_yes_says_how_and_a_no_says_nowhere(planted):
     for wrong, why in (({"answer": "yes"}, "says how"), ({"answer": "no", "minimum": "8.0"}, "not loaded has no how")):
         with pytest.raises(ValueError, match=why):

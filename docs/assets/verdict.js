@@ -168,7 +168,8 @@ function wanting(found, model) {
 function fitting({ ranked: [top], published, runners, bf16, a }, model) {
   const name = model?.name ?? "Such a model";
   const packed = runners.length ? `; ${runners[0]} runs it packed` : "";
-  const yours = top?.needs < LIGHTER * bf16 ? "takes less" : `is unpacked and takes about as much${packed}`;
+  const unpacked = top?.variant.runs === "unpacked" ? "is unpacked and " : "";
+  const yours = top?.needs < LIGHTER * bf16 ? "takes less" : `${unpacked}takes about as much${unpacked && packed}`;
   const also = top && ready(top.variant, a) ? `; your checkpoint ${yours}` : ": nothing must be quantized";
   const left = a.counted
     ? ", LoRA’s optimizer and activations counted"

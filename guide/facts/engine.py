@@ -70,6 +70,7 @@ class Block(Strict):
     otherwise: str | None = Field(default=None, description="the type of a tensor whose rows are no whole number of blocks")
 
 
+MIXTURES = "mixtures"  # of experts, where hardware could stand
 Which = Literal["output", "embedding", "experts", "values", "down", "out", "rest"]
 Where = Literal["all", "more", "shared", "two", "8th", "16th"]
 
@@ -170,7 +171,8 @@ class Loads(Cell):
     bits: list[int] = Field(default=[], description="the widths that load, where not all do")
     flag: str = Field(default="", description="what the server must be told to read this format")
     flag_for: list[str] = Field(
-        default=[], description="where it must be told so: 'mixtures' of experts, generations and parts; everywhere if empty"
+        default=[],
+        description=f"where it must be told so: '{MIXTURES}' of experts, generations and parts; everywhere if empty",
     )
     minimum: Capability | None = Field(default=None, description="compute capability that its kernel asks for")
     elsewhere: dict[str, Answer] = Field(default={}, description="on other hardware than NVIDIA's, by generation or part")
@@ -392,6 +394,8 @@ def parse_engine(name: str, text: str, common: str) -> Engine:
     for format, cell in engine.formats.items():
         named.append((f"formats.{format}.elsewhere", list(cell.elsewhere), others))
         named.append((f"formats.{format}.excepts", list(cell.excepts), nvidia | parts))
+        named.append((f"formats.{format}.experts_not_on", cell.experts_not_on, nvidia | others))
+        named.append((f"formats.{format}.flag_for", cell.flag_for, {MIXTURES} | nvidia | others))
         named.append((f"formats.{format}.stays", [cell.stays] if cell.stays else [], set(shared.blocks)))
     for field, given, known in named:
         if unknown := [one for one in given if one not in known]:
