@@ -18,8 +18,8 @@
 # %% [markdown]
 # # What Transformers 5.24.0 changes for quantized models
 #
-# This guide describes 5.23.0. Each cell shows a difference of 5.24.0, and fails on the day it is gone. Most models are small and
-# random. The list, with what to do: [getting it installed](../docs/install.md#transformers-5240).
+# This guide describes 5.23.0. Each cell shows a difference of 5.24.0, and fails on the day it is gone. Most models are small
+# and random. The list, with what to do: [getting it installed](../docs/install.md#transformers-5240).
 
 # %%
 import os
@@ -66,8 +66,8 @@ print(type(again.model.layers[0].mlp.up_proj).__name__, again.dtype)
 # %% [markdown]
 # ## A model with its own code gets no cache, and generates other text
 #
-# `generate` passes the cache as `cache`. A `forward` that knows it as `past_key_values` swallows it in `**kwargs`, and sees the
-# last token alone.
+# `generate` passes the cache as `cache`. A `forward` that knows it as `past_key_values` swallows it in `**kwargs`, and sees
+# the last token alone.
 
 
 # %% tags=["symptom:own-code-without-cache"]

@@ -176,7 +176,7 @@ PAGES = {
         ": '2026-02-30' is no day: correct it."),
     "a release that is not out": Fault(
         SYMPTOMS, "Since transformers 5.0.0; in 4.x the argument", "Since transformers 6.0.0; in 4.x the argument",
-        ": load-in-4bit-typeerror.versions says 'transformers 6.0.0', and the newest that the guide knows is 5.23.0: correct"),
+        ": load-in-4bit-typeerror.versions says 'transformers 6.0.0', and the newest that the guide knows is 5.24.0: correct"),
     "a number in another order": Fault(
         SYMPTOMS, "transformers/pull/41567", "transformers/pull/41576",
         ": gptq-use-exllama.source leads to 41576, and the entry says 41567: correct one."),

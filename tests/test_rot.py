@@ -415,7 +415,7 @@ HOSTILE = "<img src=x onerror=alert(1)>"
 DISGUISED = "``<img src=x onerror=alert(1)>`"  # to Markdown no code, since its backticks do not agree
 DATA = {  # fields whose texts are names of other things
     "id", "notebook", "section", "ready", "unpacked", "edits", "measured", "names", "notebooks", "keys", "packages", "pages",
-    "only_models", "storage", "code", "engines", "places", "not_on"}  # fmt: skip
+    "only_models", "storage", "code", "engines", "places", "not_on", "experts_not_on", "flag_for"}  # fmt: skip
 FRONT: dict[str, type[BaseModel]] = {
     "docs/methods/sinq.md": Method, "docs/methods/bitsandbytes.md": Method, "docs/engines/vllm.md": Engine,
     "docs/engines/llama-cpp.md": Engine, "docs/symptoms.md": Symptoms}  # fmt: skip

@@ -215,7 +215,7 @@ def test_a_wrong_fact_names_the_file_and_the_field(planted):
 
 
 def test_an_unknown_notebook_in_the_facts_lists_the_known_ones(planted):
-    planted.edit("docs/methods/torchao.md", "notebooks: [torchao]", "notebooks: [torcha]")
+    planted.edit("docs/methods/torchao.md", "notebooks: [torchao, ", "notebooks: [torcha, ")
     assert "docs/methods/torchao.md: There is no notebook 'torcha'. Known: aqlm," in refused(planted)
 
 
