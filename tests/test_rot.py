@@ -258,6 +258,10 @@ LIBRARY = {  # what the guide says beside what the pinned library has
 }  # fmt: skip
 
 FACTS = {  # cells and variants beside what they rest on
+    "a reload that nothing asserts": Fault(
+        "docs/methods/torchao.md", "source: notebook experts_devices}\n      peft",
+        "source: notebook symptoms_torchao}\n      peft",
+        ": variants.int8-experts.features.save_and_reload is 'yes' by a proof, but no row of its measures was reloaded"),
     "a refusal that became a yes": Fault(
         "docs/methods/sinq.md", '  save_and_reload:\n    answer: "no"', '  save_and_reload:\n    answer: "yes"',
         ": features.save_and_reload is 'yes', but its note says 'from_pretrained does not reload what was saved'."),

@@ -124,7 +124,8 @@ def _of_hardware(guide: Guide, method: Method, label: str, cell: Cell, passed: l
 def _of_feature(guide: Guide, label: str, names: list[str], passed: list[Stored]) -> Iterator[str]:
     """What a proof must show for a yes."""
     rows = [row for stored in passed for row in stored.proof.measures]
-    asserted = any(RELOADED.search(cell.source) for name in names for cell in guide.scripts[name].cells())
+    unmeasured = [guide.scripts[name] for name in names if guide.scripts[name].head.guide.only_faults]
+    asserted = any(RELOADED.search(cell.source) for script in unmeasured for cell in script.cells())
     if label == "save_and_reload" and not asserted and not any(row.reload_equal for row in rows):
         yield "is 'yes' by a proof, but no row of its measures was reloaded with the same tokens (reload_equal)."
     if label == "peft" and not any("peft" in guide.scripts[name].pins for name in names):
